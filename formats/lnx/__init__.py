@@ -1,0 +1,51 @@
+"""The .lnx container: one file, one model, decoded with integers alone.
+
+container = lnx.load("model.lnx")     every hash checked
+weights = lnx.arrays("model.lnx")     numpy arrays by name
+about = lnx.summary("model.lnx")      what is inside, nothing decoded
+lnx.save(container, "copy.lnx")       atomic
+"""
+
+from lnx.container import dumps, estimate, loads
+from lnx.content import Alias, Container, Exact, Latent
+from lnx.errors import (
+    CoderError,
+    ContentError,
+    CorruptError,
+    FormatError,
+    LimitError,
+    LnxError,
+    VersionError,
+)
+from lnx.files import arrays, load, save, write_atomic
+from lnx.frame import Sizes
+from lnx.rebuild import rebuild
+from lnx.spec import DType
+from lnx.summary import Summary, TensorSummary, summary
+
+__all__ = [
+    "Alias",
+    "CoderError",
+    "Container",
+    "ContentError",
+    "CorruptError",
+    "DType",
+    "Exact",
+    "FormatError",
+    "Latent",
+    "LimitError",
+    "LnxError",
+    "Sizes",
+    "Summary",
+    "TensorSummary",
+    "VersionError",
+    "arrays",
+    "dumps",
+    "estimate",
+    "load",
+    "loads",
+    "rebuild",
+    "save",
+    "summary",
+    "write_atomic",
+]

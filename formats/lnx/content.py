@@ -1,0 +1,177 @@
+"""What a container holds, as frozen values without any bytes of the file.
+
+Legend: N slices, L weights in a slice.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lnx import spec
+from lnx.errors import ContentError
+from lnx.spec import ITEM_BYTES, DType
+
+Record = Mapping[str, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Latent:
+    """A float32 tensor held as integers behind a linear decoder.
+
+    Attributes:
+        name: key in the state dict.
+        shape: shape of the tensor.
+        symbols: (N, L) int32, C order; N * L is the number of elements.
+        decoder: index into the container's decoders; (L, L), or (1, 1) for a scalar.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    symbols: NDArray[np.int32]
+    decoder: int
+
+    @property
+    def dtype(self) -> DType:
+        """Decoders give float32."""
+        return DType.F32
+
+
+@dataclass(frozen=True, eq=False)
+class Exact:
+    """A tensor held byte for byte.
+
+    Attributes:
+        name: key in the state dict.
+        dtype: element type.
+        shape: shape of the tensor.
+        data: (bytes,) uint8, elements in C order, little-endian.
+    """
+
+    name: str
+    dtype: DType
+    shape: tuple[int, ...]
+    data: NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Alias:
+    """A second name of a tensor that stands earlier in the container."""
+
+    name: str
+    target: str
+
+
+Tensor = Latent | Exact | Alias
+
+
+@dataclass(frozen=True, eq=False)
+class Container:
+    """One model: tensors in state-dict order, decoders, and two plain records.
+
+    Attributes:
+        tensors: names are unique.
+        decoders: float32 matrices, (L, L) or (1, 1).
+        architecture: how to build the network, JSON values, or None.
+        summary: what training reports of itself, JSON values, or None.
+    """
+
+    tensors: tuple[Tensor, ...]
+    decoders: tuple[NDArray[np.float32], ...] = ()
+    architecture: Record | None = None
+    summary: Record | None = None
+
+    def __getitem__(self, name: str) -> Tensor:
+        """Return the tensor of a name; raises KeyError."""
+        return self.tensors[self._index[name]]
+
+    def resolve(self, name: str) -> Latent | Exact:
+        """Return the tensor of a name, an alias followed; raises KeyError."""
+        tensor = self[name]
+        return self.resolve(tensor.target) if isinstance(tensor, Alias) else tensor
+
+    @cached_property
+    def _index(self) -> dict[str, int]:
+        return {tensor.name: i for i, tensor in enumerate(self.tensors)}
+
+
+def elements(shape: tuple[int, ...]) -> int:
+    """Return the number of elements of a shape; 1 for a 0-d tensor."""
+    count = 1
+    for size in shape:
+        count *= size
+    return count
+
+
+def check_content(container: Container) -> None:
+    """Raise ContentError for values that a file cannot hold."""
+    seen: dict[str, Tensor] = {}
+    for tensor in container.tensors:
+        _check_name(tensor.name)
+        if tensor.name in seen:
+            raise ContentError(f"two tensors are named {tensor.name!r}")
+        if isinstance(tensor, Alias):
+            if tensor.target not in seen or isinstance(seen[tensor.target], Alias):
+                raise ContentError(
+                    f"alias {tensor.name!r} points to {tensor.target!r},"
+                    " which is no earlier tensor"
+                )
+        elif isinstance(tensor, Exact):
+            _check_exact(tensor)
+        else:
+            _check_latent(tensor, container.decoders)
+        seen[tensor.name] = tensor
+    for decoder in container.decoders:
+        if decoder.ndim != 2 or decoder.shape[0] != decoder.shape[1]:
+            raise ContentError(f"decoder of shape {decoder.shape} is not square")
+        if not np.isfinite(decoder).all():
+            raise ContentError("a decoder holds NaN or Inf")
+
+
+def _check_name(name: str) -> None:
+    try:
+        size = len(name.encode())
+    except UnicodeEncodeError as error:
+        raise ContentError(f"name {name[:40]!r} is not Unicode") from error
+    if size > spec.MAX_NAME_BYTES:
+        raise ContentError(
+            f"name of {size} bytes, at most {spec.MAX_NAME_BYTES} are held"
+        )
+
+
+def _check_shape(tensor: Latent | Exact) -> None:
+    if len(tensor.shape) > spec.MAX_DIMENSIONS:
+        raise ContentError(
+            f"{tensor.name!r} has {len(tensor.shape)} dimensions,"
+            f" at most {spec.MAX_DIMENSIONS} are held"
+        )
+
+
+def _check_exact(tensor: Exact) -> None:
+    _check_shape(tensor)
+    expected = elements(tensor.shape) * ITEM_BYTES[tensor.dtype]
+    if tensor.data.dtype != np.uint8 or tensor.data.shape != (expected,):
+        raise ContentError(
+            f"{tensor.name!r} has data {tensor.data.dtype} {tensor.data.shape},"
+            f" expected {expected} bytes"
+        )
+
+
+def _check_latent(tensor: Latent, decoders: tuple[NDArray[np.float32], ...]) -> None:
+    _check_shape(tensor)
+    symbols = tensor.symbols
+    if symbols.dtype != np.int32 or symbols.ndim != 2:
+        raise ContentError(f"{tensor.name!r} has latents that are not int32 rows")
+    if not 1 <= symbols.shape[1] <= spec.MAX_SLICE:
+        raise ContentError(f"{tensor.name!r} has slices of {symbols.shape[1]}")
+    if symbols.size != elements(tensor.shape):
+        raise ContentError(
+            f"{tensor.name!r} has {symbols.size} latents for shape {tensor.shape}"
+        )
+    if not 0 <= tensor.decoder < len(decoders):
+        raise ContentError(f"{tensor.name!r} has no decoder {tensor.decoder}")
+    if decoders[tensor.decoder].shape[0] not in (1, symbols.shape[1]):
+        raise ContentError(f"{tensor.name!r} has a decoder for other slices")

@@ -1,0 +1,248 @@
+"""A section: matrices of symbols, one a tensor, cut into chunks and coded.
+
+Inside a chunk the columns are ordered by table id, then tensor, then column, so that
+all symbols of one table are coded in one run. Columns under RAW_TABLE are bytes that
+follow the coded words as they are.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lnx import spec
+from lnx.entropy import decode, encode
+from lnx.errors import CorruptError, FormatError
+from lnx.records import Chunk
+from lnx.tables import PRICE_BITS, Table
+from lnx.wire import digest
+
+# What the end of a stream costs on average: the coder's last bits, then whole words.
+STREAM_END_BITS = 32
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How one tensor appears in a section.
+
+    Attributes:
+        name: the tensor, for messages.
+        rows: number of rows.
+        tables: table id of each column.
+    """
+
+    name: str
+    rows: int
+    tables: tuple[int, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Matrix:
+    """Symbols of one tensor in a section; (rows, columns) int32 or uint8."""
+
+    layout: Layout
+    symbols: NDArray[np.int32] | NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Rows start to stop of the matrix at an index of its section."""
+
+    matrix: int
+    start: int
+    stop: int
+
+
+Tables = Sequence[Table]
+
+
+def cut(layouts: Sequence[Layout], prices: Sequence[int]) -> list[int]:
+    """Return the number of rows of each chunk; prices are per matrix, 2**-16 bits.
+
+    Small tensors share a chunk, large ones are cut, so that the end of a stream stays
+    a small part of it.
+    """
+    target = spec.CHUNK_TARGET_BYTES * 8 << PRICE_BITS
+    sizes: list[int] = []
+    rows = filled = 0
+    for layout, price in zip(layouts, prices, strict=True):
+        left = layout.rows
+        while left:
+            fits = -(-(target - filled) * layout.rows // max(price, 1))
+            take = min(left, max(fits, 1))
+            rows += take
+            left -= take
+            filled += price * take // layout.rows
+            if filled >= target:
+                sizes.append(rows)
+                rows = filled = 0
+    return [*sizes, rows] if rows else sizes
+
+
+def pieces(layouts: Sequence[Layout], sizes: Sequence[int]) -> list[list[Piece]]:
+    """Return what each chunk holds; sizes must sum to the rows of the layouts."""
+    matrix = start = 0
+    chunks = []
+    for size in sizes:
+        chunk = []
+        while size:
+            take = min(size, layouts[matrix].rows - start)
+            if take:
+                chunk.append(Piece(matrix, start, start + take))
+            size -= take
+            start += take
+            if start == layouts[matrix].rows:
+                matrix, start = matrix + 1, 0
+        chunks.append(chunk)
+    return chunks
+
+
+def price(matrix: Matrix, tables: Tables) -> int:
+    """Return the ideal cost of a matrix under its tables, in 2**-16 bits."""
+    total = 0
+    for column, table_id in enumerate(matrix.layout.tables):
+        symbols = matrix.symbols[:, column]
+        if table_id == spec.RAW_TABLE:
+            total += len(symbols) * 8 << PRICE_BITS
+        elif len(symbols):
+            table = tables[table_id - 1]
+            indices = table.indices(symbols.astype(np.int32))
+            counts = np.bincount(indices, minlength=len(table.values))
+            total += int((counts * table.prices()).sum())
+    return total
+
+
+def encode_section(
+    matrices: Sequence[Matrix], tables: Tables, sizes: Sequence[int]
+) -> tuple[list[Chunk], bytes]:
+    """Return the chunks of a section and their bytes, one after the other."""
+    layouts = [matrix.layout for matrix in matrices]
+    chunks, stored = [], []
+    for size, held in zip(sizes, pieces(layouts, sizes), strict=True):
+        runs = [
+            (tables[table_id - 1], np.concatenate([_cells(matrices, c) for c in cells]))
+            for table_id, cells in _by_table(layouts, held)
+            if table_id != spec.RAW_TABLE
+        ]
+        raw = [
+            _cells(matrices, cell).astype(np.uint8).tobytes()
+            for table_id, cells in _by_table(layouts, held)
+            if table_id == spec.RAW_TABLE
+            for cell in cells
+        ]
+        words = encode(runs)
+        data = words + b"".join(raw)
+        check = digest(spec.CHUNK_DIGEST_BYTES, data)
+        chunks.append(Chunk(size, len(words) // spec.WORD_BYTES, check))
+        stored.append(data)
+    return chunks, b"".join(stored)
+
+
+def decode_section(
+    name: str,
+    data: bytes,
+    layouts: Sequence[Layout],
+    tables: Tables,
+    chunks: Sequence[Chunk],
+) -> list[NDArray[np.int32]]:
+    """Return the symbols of each matrix, (rows, columns) int32.
+
+    Raises CorruptError where a chunk's hash differs, naming the tensors in it.
+    """
+    symbols = [np.empty((x.rows, len(x.tables)), np.int32) for x in layouts]
+    held = pieces(layouts, [chunk.rows for chunk in chunks])
+    at = 0
+    for number, (chunk, parts) in enumerate(zip(chunks, held, strict=True)):
+        size = stored_bytes(chunk, layouts, parts)
+        stored = data[at : at + size]
+        if digest(spec.CHUNK_DIGEST_BYTES, stored) != chunk.digest:
+            raise CorruptError(
+                f"chunk {number} of {name} is damaged,"
+                f" {_names(layouts, parts)}, bytes {at} to {at + size} of the section"
+            )
+        _decode_chunk(stored, chunk, layouts, parts, tables, symbols)
+        at += size
+    return symbols
+
+
+def stored_bytes(
+    chunk: Chunk, layouts: Sequence[Layout], parts: Sequence[Piece]
+) -> int:
+    """Return the length of a chunk in bytes: coded words, then raw columns."""
+    raw = sum(
+        (part.stop - part.start) * layouts[part.matrix].tables.count(spec.RAW_TABLE)
+        for part in parts
+    )
+    return chunk.words * spec.WORD_BYTES + raw
+
+
+def section_bytes(layouts: Sequence[Layout], chunks: Sequence[Chunk]) -> int:
+    """Return the length of a section in bytes."""
+    words = sum(chunk.words for chunk in chunks)
+    raw = sum(x.rows * x.tables.count(spec.RAW_TABLE) for x in layouts)
+    return words * spec.WORD_BYTES + raw
+
+
+def check_tables(layouts: Sequence[Layout], tables: Tables, *, first: int) -> None:
+    """Raise FormatError unless every id is at least first and has a table."""
+    for layout in layouts:
+        for table_id in layout.tables:
+            if not first <= table_id <= len(tables):
+                raise FormatError(f"{layout.name} has no table {table_id}")
+
+
+Cell = tuple[Piece, int]  # a piece and a column
+
+
+def _by_table(
+    layouts: Sequence[Layout], parts: Sequence[Piece]
+) -> Iterator[tuple[int, list[Cell]]]:
+    """Yield (table id, cells) in the order in which a chunk holds them."""
+    cells: dict[int, list[Cell]] = {}
+    for part in parts:
+        for column, table_id in enumerate(layouts[part.matrix].tables):
+            cells.setdefault(table_id, []).append((part, column))
+    for table_id in sorted(cells):
+        yield table_id, cells[table_id]
+
+
+def _cells(matrices: Sequence[Matrix], cell: Cell) -> NDArray[np.int32]:
+    part, column = cell
+    block = matrices[part.matrix].symbols[part.start : part.stop, column]
+    return block.astype(np.int32, copy=False)
+
+
+def _decode_chunk(
+    stored: bytes,
+    chunk: Chunk,
+    layouts: Sequence[Layout],
+    parts: Sequence[Piece],
+    tables: Tables,
+    symbols: Sequence[NDArray[np.int32]],
+) -> None:
+    groups = list(_by_table(layouts, parts))
+    coded = [(i, cells) for i, cells in groups if i != spec.RAW_TABLE]
+    words = chunk.words * spec.WORD_BYTES
+    runs = decode(stored[:words], [(tables[i - 1], _count(c)) for i, c in coded])
+    raw = np.frombuffer(stored, np.uint8, offset=words).astype(np.int32)
+    for cells, values in zip(
+        [*(c for i, c in groups if i == spec.RAW_TABLE), *(c for _, c in coded)],
+        [*([raw] if len(coded) < len(groups) else []), *runs],
+        strict=True,
+    ):
+        start = 0
+        for part, column in cells:
+            rows = part.stop - part.start
+            target = symbols[part.matrix][part.start : part.stop, column]
+            target[:] = values[start : start + rows]
+            start += rows
+
+
+def _count(cells: Sequence[Cell]) -> int:
+    return sum(part.stop - part.start for part, _ in cells)
+
+
+def _names(layouts: Sequence[Layout], parts: Sequence[Piece]) -> str:
+    first, last = layouts[parts[0].matrix].name, layouts[parts[-1].matrix].name
+    return f"tensor {first}" if first == last else f"tensors {first} to {last}"

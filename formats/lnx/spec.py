@@ -1,0 +1,133 @@
+"""Numbers of the wire. `formats/SPEC.md` says the same in prose; a test compares."""
+
+from enum import IntEnum
+from typing import Final
+
+MAGIC: Final = b"\x89LNX\r\n\x1a\n"
+MAJOR: Final = 1
+MINOR: Final = 0
+
+PREFIX_BYTES: Final = 38
+PREFIX_DIGEST_BYTES: Final = 8
+SIDE_DIGEST_BYTES: Final = 8
+CHUNK_DIGEST_BYTES: Final = 4
+CONTENT_DIGEST_BYTES: Final = 8
+FILE_DIGEST_BYTES: Final = 16
+
+KNOWN_REQUIRED: Final = 0
+KNOWN_OPTIONAL: Final = 0
+
+MAX_HEADER_BYTES: Final = 1 << 26
+MAX_SIDE_BYTES: Final = 1 << 26
+MAX_TENSORS: Final = 100_000
+MAX_NAME_BYTES: Final = 1024
+MAX_DIMENSIONS: Final = 32
+MAX_ELEMENTS: Final = 1 << 48
+MAX_SLICE: Final = 4096
+MAX_TABLES: Final = 4096
+MAX_SYMBOLS: Final = 1 << 14
+MAX_DECODERS: Final = 100_000
+MAX_CHUNKS: Final = 1 << 22
+MAX_RECORD_BYTES: Final = 1 << 20
+MAX_RECORD_DEPTH: Final = 16
+DEFAULT_MAX_SIZE: Final = 16 << 30
+
+CODER_BITS: Final = 24
+MIN_TABLE_BITS: Final = 10
+MAX_TABLE_BITS: Final = 16
+WORD_BYTES: Final = 4
+MAX_CODER_CALL: Final = 1 << 20
+
+RAW_TABLE: Final = 0  # a plane of bytes stored as it is, no table behind it
+CHUNK_TARGET_BYTES: Final = 4096
+
+# Raw DEFLATE starts from these bytes when it packs a header: they are the words that
+# networks use for their tensors, so that short headers pack well.
+HEADER_DICTIONARY: Final = (
+    b"features.classifier.block.downsample.encoder.decoder.embeddings.attention."
+    b"self_attn.in_proj_weightq_proj.weightk_proj.weightv_proj.weightout_proj.weight"
+    b"norm1.weightnorm2.weightlayers.0.linear1.linear2.mlp.fc1.fc2.head.stem."
+    b'"training":{"accuracy":,"epochs":,"dataset":""},"args":{"classes":10,"channels":3'
+    b',"depth":,"width":1},"name":"resnet'
+    b"layer4.0.layer3.0.layer2.0.layer1.0.shortcut.0.conv3.weightbn3.weight"
+    b"conv1.weightbn1.weightbn1.biasbn1.running_meanbn1.running_var"
+    b"bn1.num_batches_trackedconv2.weightbn2.weightbn2.biasbn2.running_mean"
+    b"bn2.running_varbn2.num_batches_trackedfc.weightfc.bias"
+)
+
+
+class Kind(IntEnum):
+    """How a tensor is held."""
+
+    LATENT = 1
+    EXACT = 2
+    FILL = 3
+    ALIAS = 4
+
+
+class Packing(IntEnum):
+    """How the bytes of the header, the tables or the decoders are held."""
+
+    PLAIN = 0
+    DEFLATE = 1
+
+
+class DType(IntEnum):
+    """Element types, all little-endian."""
+
+    BOOL = 1
+    U8 = 2
+    I8 = 3
+    U16 = 4
+    I16 = 5
+    U32 = 6
+    I32 = 7
+    U64 = 8
+    I64 = 9
+    F16 = 10
+    BF16 = 11
+    F32 = 12
+    F64 = 13
+    F8_E4M3 = 14
+    F8_E5M2 = 15
+    C64 = 16
+
+
+ITEM_BYTES: Final[dict[DType, int]] = {
+    DType.BOOL: 1,
+    DType.U8: 1,
+    DType.I8: 1,
+    DType.U16: 2,
+    DType.I16: 2,
+    DType.U32: 4,
+    DType.I32: 4,
+    DType.U64: 8,
+    DType.I64: 8,
+    DType.F16: 2,
+    DType.BF16: 2,
+    DType.F32: 4,
+    DType.F64: 8,
+    DType.F8_E4M3: 1,
+    DType.F8_E5M2: 1,
+    DType.C64: 8,
+}
+
+# numpy's name of each element type; bfloat16 and float8 appear as integer views.
+NUMPY_NAMES: Final[dict[DType, str]] = {
+    DType.BOOL: "bool",
+    DType.U8: "<u1",
+    DType.I8: "<i1",
+    DType.U16: "<u2",
+    DType.I16: "<i2",
+    DType.U32: "<u4",
+    DType.I32: "<i4",
+    DType.U64: "<u8",
+    DType.I64: "<i8",
+    DType.F16: "<f2",
+    DType.BF16: "<u2",
+    DType.F32: "<f4",
+    DType.F64: "<f8",
+    DType.F8_E4M3: "<u1",
+    DType.F8_E5M2: "<u1",
+    DType.C64: "<c8",
+}

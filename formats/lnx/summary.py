@@ -1,0 +1,159 @@
+"""What is in a file, from its header alone: nothing is decoded, nothing else read."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from lnx import spec
+from lnx.content import Record, elements
+from lnx.errors import located, printable
+from lnx.files import PathLike, read_bytes
+from lnx.frame import (
+    PREFIX,
+    Frame,
+    Sizes,
+    check_length,
+    read_frame,
+    record_bytes,
+)
+from lnx.records import AliasRecord, ExactRecord, FillRecord, LatentRecord, TensorRecord
+
+
+@dataclass(frozen=True)
+class TensorSummary:
+    """One tensor of a file.
+
+    Attributes:
+        name: key in the state dict.
+        shape: its shape.
+        dtype: name of its element type, such as F32.
+        kind: latent, exact, fill or alias.
+        bytes: its share of the file's payload or side information.
+        zero_fraction: share of weights whose latent is zero; None unless latent.
+        slice_sparsity: share of slices that are zero; None for slices of length 1.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    kind: str
+    bytes: int
+    zero_fraction: float | None = None
+    slice_sparsity: float | None = None
+
+    @property
+    def elements(self) -> int:
+        """Number of elements."""
+        return elements(self.shape)
+
+    @property
+    def bits_per_weight(self) -> float | None:
+        """Bits of the file that each element takes; None for an empty tensor."""
+        return 8 * self.bytes / self.elements if self.elements else None
+
+
+@dataclass(frozen=True)
+class Summary:
+    """One file.
+
+    Attributes:
+        version: format version, such as 1.0.
+        sizes: bytes of each part.
+        tensors: in state-dict order.
+        decoded_bytes: size of all tensors when decoded.
+    """
+
+    version: str
+    sizes: Sizes
+    tensors: tuple[TensorSummary, ...]
+    decoded_bytes: int
+    architecture: Record | None
+    training: Record | None
+
+    @property
+    def parameters(self) -> int:
+        """Number of elements of floating-point tensors, tied ones counted once."""
+        return sum(
+            tensor.elements
+            for tensor in self.tensors
+            if tensor.kind != "alias" and tensor.dtype.startswith(("F", "BF", "C"))
+        )
+
+
+def summary(path: PathLike) -> Summary:
+    """Describe a file from its prefix and header; raises FormatError and OSError.
+
+    The hash of prefix and header is checked, those of the other parts are not:
+    `lnx.load` does that.
+    """
+    length, head = _read_head(path)
+    with located(printable(os.fspath(path))):
+        frame = read_frame(head)
+        check_length(frame, length)
+    return _summarize(frame)
+
+
+def _read_head(path: PathLike) -> tuple[int, bytes]:
+    path = Path(path)
+    if not path.is_file():
+        return 0, read_bytes(path)
+    with path.open("rb") as file:
+        head = file.read(spec.PREFIX_BYTES)
+        if len(head) == spec.PREFIX_BYTES:
+            stored = PREFIX.unpack_from(head)[6]
+            head += file.read(min(stored, spec.MAX_HEADER_BYTES))
+        return os.fstat(file.fileno()).st_size, head
+
+
+def _summarize(frame: Frame) -> Summary:
+    header = frame.header
+    exact = [r for r in header.records if isinstance(r, ExactRecord)]
+    held = sum(_held_bytes(record) for record in exact)
+    rate = frame.sizes.exact / held if held else 0.0
+    records = header.records
+    return Summary(
+        version=".".join(str(number) for number in frame.version),
+        sizes=frame.sizes,
+        tensors=tuple(_describe(record, records, rate) for record in records),
+        decoded_bytes=sum(record_bytes(record) for record in records),
+        architecture=header.architecture,
+        training=header.summary,
+    )
+
+
+def _held_bytes(record: ExactRecord) -> int:
+    return elements(record.shape) * len(record.tables)
+
+
+def _describe(
+    record: TensorRecord, records: tuple[TensorRecord, ...], exact_rate: float
+) -> TensorSummary:
+    kind = record.kind.name.lower()
+    if isinstance(record, AliasRecord):
+        target = records[record.target]
+        if isinstance(target, AliasRecord):
+            raise ValueError("an alias of an alias passed the reader")
+        shape, dtype = target.shape, target.dtype.name
+        return TensorSummary(record.name, shape, dtype, kind, 0)
+    dtype, size = record.dtype.name, 0
+    if isinstance(record, FillRecord):
+        return TensorSummary(record.name, record.shape, dtype, kind, size)
+    if isinstance(record, ExactRecord):
+        size = round(exact_rate * _held_bytes(record))
+        return TensorSummary(record.name, record.shape, dtype, kind, size)
+    return _describe_latent(record)
+
+
+def _describe_latent(record: LatentRecord) -> TensorSummary:
+    count = elements(record.shape)
+    slices = record.slices
+    whole = record.slice_length > 1 and slices > 0
+    return TensorSummary(
+        name=record.name,
+        shape=record.shape,
+        dtype=record.dtype.name,
+        kind=record.kind.name.lower(),
+        bytes=record.coded_bytes,
+        zero_fraction=1 - record.nonzero / count if count else None,
+        slice_sparsity=record.zero_slices / slices if whole else None,
+    )

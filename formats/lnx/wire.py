@@ -1,0 +1,193 @@
+"""Bytes in and out: varints, strings and packed blocks, every read checked."""
+
+import hashlib
+import json
+import zlib
+from typing import Any
+
+from lnx import spec
+from lnx.errors import ContentError, FormatError, LimitError
+from lnx.spec import Packing
+
+VARINT_BYTES = 9  # 63 bits
+
+
+class Writer:
+    """Collects bytes; each method mirrors the one of `Reader`."""
+
+    def __init__(self) -> None:
+        self._data = bytearray()
+
+    def varint(self, value: int) -> None:
+        """Append an unsigned integer, 7 bits a byte, low bits first."""
+        if not 0 <= value < 1 << 63:
+            raise ContentError(f"integer {value} does not fit 63 bits")
+        while value > 0x7F:
+            self._data.append(value & 0x7F | 0x80)
+            value >>= 7
+        self._data.append(value)
+
+    def varints(self, values: list[int]) -> None:
+        """Append unsigned integers, their count not included."""
+        for value in values:
+            self.varint(value)
+
+    def raw(self, data: bytes) -> None:
+        """Append bytes whose length the reader knows."""
+        self._data += data
+
+    def text(self, text: str, cap: int) -> None:
+        """Append a length in bytes and UTF-8 text."""
+        try:
+            data = text.encode()
+        except UnicodeEncodeError as error:
+            raise ContentError(f"text {text[:40]!r} is not Unicode") from error
+        if len(data) > cap:
+            raise ContentError(f"text of {len(data)} bytes, at most {cap} are held")
+        self.varint(len(data))
+        self.raw(data)
+
+    def getvalue(self) -> bytes:
+        """Return what was written."""
+        return bytes(self._data)
+
+
+class Reader:
+    """Walks over bytes and never past their end; mirrors `Writer`."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self._at = 0
+
+    @property
+    def left(self) -> int:
+        """Bytes not read so far."""
+        return len(self._data) - self._at
+
+    def varint(self, name: str, cap: int, *, least: int = 0) -> int:
+        """Read an unsigned integer between least and cap, in its shortest form."""
+        value = 0
+        for place in range(VARINT_BYTES):
+            byte = self.raw(name, 1)[0]
+            value |= (byte & 0x7F) << 7 * place
+            if byte < 0x80:
+                if place and not byte:
+                    raise FormatError(f"{name} is not in its shortest form")
+                return self._bounded(name, value, least, cap)
+        raise FormatError(f"{name} has more than 63 bits")
+
+    def varints(self, name: str, count: int, cap: int, *, least: int = 0) -> list[int]:
+        """Read count unsigned integers; one takes a byte or more."""
+        if count > self.left:
+            raise FormatError(f"{count} x {name} announced, {self.left} bytes left")
+        return [self.varint(name, cap, least=least) for _ in range(count)]
+
+    def raw(self, name: str, count: int) -> bytes:
+        """Read count bytes."""
+        if count > self.left:
+            raise FormatError(f"{name} needs {count} bytes, {self.left} are left")
+        data = self._data[self._at : self._at + count]
+        self._at += count
+        return data
+
+    def text(self, name: str, cap: int) -> str:
+        """Read a length in bytes and UTF-8 text."""
+        data = self.raw(name, self.varint(f"length of {name}", cap))
+        try:
+            return data.decode()
+        except UnicodeDecodeError as error:
+            raise FormatError(f"{name} is not UTF-8") from error
+
+    def end(self, name: str) -> None:
+        """Check that nothing is left."""
+        if self.left:
+            raise FormatError(f"{self.left} bytes too many at the end of {name}")
+
+    @staticmethod
+    def _bounded(name: str, value: int, least: int, cap: int) -> int:
+        if value > cap:
+            raise FormatError(f"{name} is {value}, at most {cap} is allowed")
+        if value < least:
+            raise FormatError(f"{name} is {value}, at least {least} is expected")
+        return value
+
+
+def zigzag(value: int) -> int:
+    """Map 0, -1, 1, -2, ... to 0, 1, 2, 3, ..."""
+    return value << 1 if value >= 0 else (-value << 1) - 1
+
+
+def unzigzag(value: int) -> int:
+    """Map 0, 1, 2, 3, ... to 0, -1, 1, -2, ..."""
+    return -((value + 1) >> 1) if value & 1 else value >> 1
+
+
+def digest(size: int, *parts: bytes) -> bytes:
+    """Return the BLAKE2b digest of some bytes, size in bytes."""
+    state = hashlib.blake2b(digest_size=size)
+    for part in parts:
+        state.update(part)
+    return state.digest()
+
+
+def pack(data: bytes) -> tuple[Packing, bytes]:
+    """Return bytes in their shorter form, plain or raw DEFLATE."""
+    packer = zlib.compressobj(
+        9, zlib.DEFLATED, -15, 9, zlib.Z_DEFAULT_STRATEGY, spec.HEADER_DICTIONARY
+    )
+    packed = packer.compress(data) + packer.flush()
+    if len(packed) < len(data):
+        return Packing.DEFLATE, packed
+    return Packing.PLAIN, data
+
+
+def unpack(name: str, packing: Packing, data: bytes, size: int) -> bytes:
+    """Return what was packed, which must be size bytes to the byte."""
+    if packing is Packing.PLAIN:
+        plain, ended = data, True
+    else:
+        unpacker = zlib.decompressobj(-15, spec.HEADER_DICTIONARY)
+        try:
+            plain = unpacker.decompress(data, size + 1)
+        except zlib.error as error:
+            raise FormatError(f"{name} does not unpack: {error}") from error
+        ended = unpacker.eof and not unpacker.unused_data
+    if len(plain) != size or not ended:
+        raise FormatError(f"{name} does not unpack to the {size} bytes announced")
+    return plain
+
+
+def dump_record(record: Any) -> str:  # noqa: ANN401
+    """Return plain values as JSON text, the same for equal values."""
+    try:
+        return json.dumps(
+            record, sort_keys=True, allow_nan=False, separators=(",", ":")
+        )
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ContentError(f"record is not plain JSON values: {error}") from error
+
+
+def load_record(name: str, text: str) -> Any:  # noqa: ANN401
+    """Return the values of JSON text; duplicate keys and NaN are refused."""
+    depth = 0
+    for char in text:  # brackets inside strings count too: the bound is generous
+        depth += (char in "[{") - (char in "]}")
+        if depth > spec.MAX_RECORD_DEPTH:
+            raise LimitError(f"{name} nests deeper than {spec.MAX_RECORD_DEPTH}")
+    try:
+        return json.loads(
+            text, object_pairs_hook=_unique, parse_constant=_refuse_constant
+        )
+    except (ValueError, RecursionError) as error:
+        raise FormatError(f"{name} is not JSON: {error}") from error
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    values = dict(pairs)
+    if len(values) != len(pairs):
+        raise ValueError("a key appears twice")
+    return values
+
+
+def _refuse_constant(text: str) -> None:
+    raise ValueError(f"{text} is not a number")

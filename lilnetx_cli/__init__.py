@@ -1,0 +1,42 @@
+"""Train neural networks to be small and fast, and ship them as .lnx files.
+
+import lilnetx_cli as lilnetx
+
+lilnetx.reparameterize(model)          swap weights for quantized latents
+loss = task + lilnetx.penalty(model).total
+lilnetx.save(model, "model.lnx")
+model = lilnetx.load_model("model.lnx")
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lilnetx_cli.api import (
+        Penalty,
+        load,
+        load_model,
+        materialize,
+        penalty,
+        reparameterize,
+        save,
+    )
+
+__version__ = "0.1.0"
+__all__ = [
+    "Penalty",
+    "load",
+    "load_model",
+    "materialize",
+    "penalty",
+    "reparameterize",
+    "save",
+]
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401
+    # torch takes seconds to import: the command line starts without it.
+    if name in __all__:
+        from lilnetx_cli import api
+
+        return getattr(api, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

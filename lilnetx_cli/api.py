@@ -1,0 +1,77 @@
+"""The Python interface: what a training script of one's own needs."""
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor, nn
+
+import lnx
+from lilnetx_cli.codec import capture, pack, unpack
+from lilnetx_cli.errors import UsageError
+from lilnetx_cli.models.registry import build_record
+from lilnetx_cli.nn import Penalty, materialize, penalty, reparameterize
+
+__all__ = [
+    "Penalty",
+    "load",
+    "load_model",
+    "materialize",
+    "penalty",
+    "reparameterize",
+    "save",
+]
+
+PathLike = str | os.PathLike[str]
+
+
+def save(
+    model: nn.Module,
+    path: PathLike,
+    *,
+    architecture: Mapping[str, Any] | None = None,
+    summary: Mapping[str, Any] | None = None,
+) -> int:
+    """Write a network to a .lnx file, atomically; return its length in bytes.
+
+    Latents of a reparameterized network are entropy-coded, all other tensors are held
+    byte for byte. `architecture` is the record {"name": ..., "args": {...}} of a
+    registered network, for `load_model` without a model. Raises LnxError, OSError.
+    """
+    checkpoint = capture(model, architecture=architecture, summary=summary)
+    return lnx.save(pack(checkpoint), path)
+
+
+def load(path: PathLike) -> dict[str, Tensor]:
+    """Read the dense state dict of a .lnx file, every hash checked.
+
+    Raises lnx.LnxError for a file that is damaged or none, and OSError.
+    """
+    return unpack(lnx.load(path))
+
+
+def load_model(
+    path: PathLike, *, pruned: bool = False, model: nn.Module | None = None
+) -> nn.Module:
+    """Rebuild the network of a .lnx file, in evaluation mode.
+
+    The network comes from the file's architecture record; `model`, a fresh network of
+    the right form, is filled instead where the file has none. Raises lnx.LnxError,
+    OSError, and UsageError where neither is there or the shapes do not fit.
+    """
+    if pruned:
+        raise UsageError("rebuilding a pruned network is not supported yet")
+    container = lnx.load(path)
+    if model is None:
+        if container.architecture is None:
+            raise UsageError(
+                f"{os.fspath(path)!r} does not say which network it holds:"
+                " give load_model a model to fill"
+            )
+        model = build_record(container.architecture)
+    try:
+        model.load_state_dict(unpack(container))
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())
+        raise UsageError(f"the file does not fit the network: {reason}") from error
+    return model.eval()

@@ -1,0 +1,61 @@
+"""A network from whatever file the user names."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+import lnx
+from lilnetx_cli.codec import load_checkpoint, pack, unpack
+from lilnetx_cli.commands.compress import is_lnx
+from lilnetx_cli.errors import UsageError
+from lilnetx_cli.models import build, describe
+from lilnetx_cli.models.registry import build_record
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A network in evaluation mode, and what its file says of it."""
+
+    network: nn.Module
+    training: Mapping[str, Any]
+    slice_sparsity: float | None
+
+
+def load_network(file: Path, name: str | None, arguments: Mapping[str, int]) -> Loaded:
+    """Read model.pt or a .lnx file; a name overrides what the file says.
+
+    Raises UsageError where neither says which network it is, or it does not fit.
+    """
+    container = lnx.load(file) if is_lnx(file) else pack(load_checkpoint(file))
+    record = container.architecture
+    if name is not None:
+        own = record.get("args", {}) if record and record.get("name") == name else {}
+        record = describe(name, {**own, **arguments})
+        network = build(name, record["args"])
+    elif record is not None:
+        network = build_record(record)
+    else:
+        raise UsageError(f"{str(file)!r} does not say which network it is: add --model")
+    _fill(network, unpack(container), file)
+    sparsity = _slice_sparsity(container)
+    return Loaded(network.eval(), container.summary or {}, sparsity)
+
+
+def _fill(network: nn.Module, state: dict[str, Tensor], file: Path) -> None:
+    try:
+        network.load_state_dict(state)
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())[:200]
+        raise UsageError(f"{str(file)!r} does not fit the network: {reason}") from error
+
+
+def _slice_sparsity(container: lnx.Container) -> float | None:
+    slices = zero = 0
+    for tensor in container.tensors:
+        if isinstance(tensor, lnx.Latent) and tensor.symbols.shape[1] > 1:
+            slices += len(tensor.symbols)
+            zero += int((~tensor.symbols.any(axis=1)).sum())
+    return zero / slices if slices else None

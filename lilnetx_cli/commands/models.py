@@ -1,0 +1,24 @@
+"""`lilnetx models`."""
+
+from lilnetx_cli.commands.options import Json, Quiet
+from lilnetx_cli.console import Output
+
+
+def models(json: Json = False, quiet: Quiet = False) -> None:
+    """List the networks and the data sets that can be named."""
+    from lilnetx_cli.data import DATASETS
+    from lilnetx_cli.models import MODELS
+
+    out = Output(json, quiet)
+    networks = [
+        {"name": name, "title": info.title, "arguments": list(info.arguments())}
+        for name, info in MODELS.items()
+    ]
+    sets = [{"name": name, "title": info.title} for name, info in DATASETS.items()]
+    out.result(
+        {"models": networks, "datasets": sets},
+        "networks",
+        *(f"  {network['name']:<16}{network['title']}" for network in networks),
+        "data sets",
+        *(f"  {held['name']:<16}{held['title']}" for held in sets),
+    )

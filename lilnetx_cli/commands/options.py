@@ -1,0 +1,102 @@
+"""Options that several verbs share, and the checks of the paths they name."""
+
+import os
+import stat
+import sys
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lilnetx_cli.errors import LilnetxError, UsageError
+
+Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing on stderr.")]
+Force = Annotated[bool, typer.Option("--force", "-f", help="Overwrite the output.")]
+MaxSize = Annotated[
+    str, typer.Option(help="Refuse files that decode to more, such as 500MB.")
+]
+DataDir = Annotated[Path | None, typer.Option(help="Folder of the data set.")]
+ModelArg = Annotated[
+    list[str] | None,
+    typer.Option("--model-arg", help="Argument of the network, such as width=4."),
+]
+
+DEFAULT_MAX_SIZE = "16GiB"
+UNITS = {
+    "": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9,
+    "kib": 1 << 10, "mib": 1 << 20, "gib": 1 << 30,
+}  # fmt: skip
+
+
+def parse_size(text: str) -> int:
+    """Read 50kB, 1.5MB or 64KiB as bytes; raises UsageError."""
+    number = text.strip().rstrip("bBkKmMgGiI")
+    unit = text.strip()[len(number) :].lower()
+    try:
+        size = float(number) * UNITS[unit]
+    except (KeyError, ValueError):
+        raise UsageError(f"{text!r} is no size: write it as 50kB or 1.5MiB") from None
+    if not 1 <= size < 1 << 62:
+        raise UsageError(f"{text!r} is out of bounds for a size")
+    return int(size)
+
+
+def parse_model_args(texts: list[str] | None) -> dict[str, int]:
+    """Read key=count pairs; raises UsageError."""
+    arguments = {}
+    for text in texts or []:
+        key, _, value = text.partition("=")
+        if not key or not value.lstrip("-").isdecimal():
+            raise UsageError(f"--model-arg {text!r} is not of the form key=count")
+        arguments[key] = int(value)
+    return arguments
+
+
+def check_input(path: Path) -> None:
+    """Raise UsageError for a missing path, LilnetxError for one that is no file."""
+    try:
+        mode = path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        raise UsageError(f"{str(path)!r} does not exist") from None
+    if stat.S_ISDIR(mode):
+        raise LilnetxError(f"{str(path)!r} is a folder, expected a file")
+    if not stat.S_ISREG(mode):
+        raise LilnetxError(f"{str(path)!r} is not a regular file")
+    if not os.access(path, os.R_OK):
+        raise LilnetxError(f"{str(path)!r} may not be read: permission denied")
+
+
+def check_output(path: Path, *, force: bool, source: Path | None = None) -> None:
+    """Raise UsageError where writing would overwrite or has no folder."""
+    if path.is_dir():
+        raise LilnetxError(f"output {str(path)!r} is a folder, expected a file")
+    if source is not None and path.exists() and path.samefile(source):
+        raise UsageError(f"output {str(path)!r} is the input")
+    if path.exists() and not force:
+        raise UsageError(f"output {str(path)!r} exists: overwrite it with -f")
+    if not path.parent.is_dir():
+        raise UsageError(f"folder {str(path.parent)!r} of the output does not exist")
+
+
+def peak_rss_bytes() -> int | None:
+    """Return the largest resident size of this process so far, where known."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+class Stopwatch:
+    """Seconds since it was made."""
+
+    def __init__(self) -> None:
+        self._start = time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        """Elapsed time, rounded to milliseconds."""
+        return round(time.monotonic() - self._start, 3)

@@ -1,0 +1,133 @@
+"""What a training run is told: defaults, then a TOML file, then the command line."""
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import tomli_w
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from lilnetx_cli.errors import InputError, UsageError
+
+Precision = Literal["fp32", "bf16", "fp16"]
+Device = Literal["auto", "cpu", "cuda", "mps"]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class ModelConfig(_Section):
+    """Which network."""
+
+    name: str = "resnet20"
+    args: dict[str, int] = Field(default_factory=dict)
+
+
+class DataConfig(_Section):
+    """Which images."""
+
+    name: str = "digits"
+    dir: Path | None = None
+    augment: bool = True
+    workers: int = Field(default=0, ge=0, le=64)
+
+
+class LossConfig(_Section):
+    """Weights of the penalty; each part is a mean, so they carry over between nets."""
+
+    rate_weight: float = Field(default=0.1, ge=0)
+    l2_weight: float = Field(default=0.0, ge=0)
+    slice_weight: float = Field(default=0.2, ge=0)
+
+
+class TrainConfig(_Section):
+    """How long, how fast, on what."""
+
+    epochs: int = Field(default=20, ge=1)
+    batch_size: int = Field(default=128, ge=2)
+    lr: float = Field(default=0.01, gt=0)
+    decoder_lr: float = Field(default=0.001, gt=0)
+    density_lr: float = Field(default=0.01, gt=0)
+    spread: float = Field(default=0.6, gt=0)
+    warmup: float = Field(default=0.1, ge=0, lt=1)
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+    clip_grad: float | None = Field(default=None, gt=0)
+    accumulate: int = Field(default=1, ge=1)
+    seed: int = Field(default=0, ge=0, lt=1 << 31)
+    precision: Precision = "fp32"
+    device: Device = "auto"
+    channels_last: bool = False
+    compile: bool = False
+    max_steps: int | None = Field(default=None, ge=1)
+    calibration_images: int = Field(default=4096, ge=1)
+
+
+class RunConfig(_Section):
+    """One training run."""
+
+    model: ModelConfig = ModelConfig()
+    data: DataConfig = DataConfig()
+    loss: LossConfig = LossConfig()
+    train: TrainConfig = TrainConfig()
+
+
+def resolve(file: Path | None, settings: Mapping[str, Any]) -> RunConfig:
+    """Merge a TOML file and settings such as {"train.epochs": 5} over the defaults.
+
+    Raises UsageError for unknown keys and values out of bounds, InputError for a file
+    that is no TOML.
+    """
+    values = _read(file) if file is not None else {}
+    for key, value in settings.items():
+        _assign(values, key.split("."), value)
+    try:
+        return RunConfig.model_validate(values)
+    except ValidationError as error:
+        raise UsageError(_explain(error)) from error
+
+
+def parse_setting(text: str) -> tuple[str, Any]:
+    """Read one a.b=c of --set; c is a TOML value, or a string without quotes."""
+    key, equals, value = text.partition("=")
+    if not equals or not key.strip():
+        raise UsageError(f"--set {text!r} is not of the form section.key=value")
+    return key.strip(), parse_value(value)
+
+
+def parse_value(text: str) -> Any:  # noqa: ANN401
+    """Read a TOML value; anything else is a string."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def to_toml(config: RunConfig) -> str:
+    """Return a configuration as TOML; keys that are not set are left out."""
+    return tomli_w.dumps(config.model_dump(mode="json", exclude_none=True))
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{str(file)!r} is no TOML file: {error}") from error
+
+
+def _assign(values: dict[str, Any], path: list[str], value: Any) -> None:  # noqa: ANN401
+    for part in path[:-1]:
+        inner = values.setdefault(part, {})
+        if not isinstance(inner, dict):
+            raise UsageError(f"{'.'.join(path)} is set twice, as a value and a table")
+        values = inner
+    values[path[-1]] = value
+
+
+def _explain(error: ValidationError) -> str:
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        return f"no setting is named {where!r}"
+    return f"setting {where} is {first['input']!r}: {first['msg'].lower()}"

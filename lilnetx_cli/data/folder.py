@@ -1,0 +1,78 @@
+"""Images in folders, one folder a class, decoded as they are needed."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+from torchvision import datasets
+from torchvision.transforms import v2
+
+from lilnetx_cli.data.stream import Batch
+from lilnetx_cli.errors import InputError
+
+MEAN = (0.485, 0.456, 0.406)
+DEVIATION = (0.229, 0.224, 0.225)
+
+
+class FolderImages(Dataset[Batch]):
+    """Some samples of an image folder, each with random numbers of its own."""
+
+    def __init__(
+        self,
+        folder: Any,  # noqa: ANN401
+        chosen: Sequence[int],
+        size: int,
+        *,
+        augment: bool,
+    ) -> None:
+        self._folder = folder
+        self._chosen = list(chosen)
+        self._transform = _transform(size, augment=augment)
+        self._base = 0
+
+    def __len__(self) -> int:
+        return len(self._chosen)
+
+    def begin_epoch(self, seed: int, epoch: int) -> None:
+        """Choose where the random numbers of this epoch start."""
+        self._base = (seed * 1_000_003 + epoch) * 100_000_007
+
+    def __getitems__(self, indices: list[int]) -> Batch:
+        """Return normalized images and labels of some samples."""
+        pairs = [self._sample(index) for index in indices]
+        images = torch.stack([image for image, _ in pairs])
+        return images, torch.tensor([label for _, label in pairs])
+
+    def _sample(self, index: int) -> tuple[Tensor, int]:
+        number = self._chosen[index]
+        try:
+            image, label = self._folder[number]
+        except OSError as error:
+            path = self._folder.samples[number][0]
+            raise InputError(f"{path!r} is no readable image: {error}") from error
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self._base + number)
+            return self._transform(image), label
+
+
+def open_folder(path: Path) -> Any:  # noqa: ANN401
+    """Return torchvision's view of a folder of classes; raises InputError."""
+    try:
+        return datasets.ImageFolder(str(path))
+    except (FileNotFoundError, NotADirectoryError) as error:
+        reason = str(error).split("\n", maxsplit=1)[0]
+        raise InputError(
+            f"{str(path)!r} is no folder of class folders: {reason}"
+        ) from error
+
+
+def _transform(size: int, *, augment: bool) -> Any:  # noqa: ANN401
+    if augment:
+        steps = [v2.RandomResizedCrop(size, antialias=True), v2.RandomHorizontalFlip()]
+    else:
+        steps = [v2.Resize(size * 8 // 7, antialias=True), v2.CenterCrop(size)]
+    to_tensor = [v2.ToImage(), v2.ToDtype(torch.float32, scale=True)]
+    return v2.Compose([*steps, *to_tensor, v2.Normalize(MEAN, DEVIATION)])

@@ -1,0 +1,253 @@
+"""The data sets by name, and how each is split.
+
+The validation split is held out of the training images by a permutation that depends
+on the size alone, never on the seed of a run; the test images are those of the set.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from lilnetx_cli.data.folder import FolderImages, open_folder
+from lilnetx_cli.data.idx import find_idx, read_idx
+from lilnetx_cli.data.stream import ArrayImages, Augmentation, EpochDataset
+from lilnetx_cli.errors import InputError, UsageError
+
+FOLDER_SIZE = 224
+SPLIT_SEED = 20_220_204
+
+
+@dataclass(frozen=True)
+class DataInfo:
+    """What is known of a data set before it is read.
+
+    Attributes:
+        title: one line for lists.
+        mean: per channel, of pixels in 0..1.
+        deviation: standard deviation per channel, of pixels in 0..1.
+        augmentation: of the training images.
+        validation: share of the training images that is held out.
+        needs_folder: whether --data-dir must be given.
+    """
+
+    title: str
+    mean: tuple[float, ...]
+    deviation: tuple[float, ...]
+    augmentation: Augmentation
+    validation: float = 1 / 12
+    needs_folder: bool = False
+
+
+@dataclass(frozen=True)
+class Splits:
+    """Three disjoint sets of images, and the form of one."""
+
+    train: EpochDataset
+    calibration: EpochDataset
+    validation: EpochDataset
+    test: EpochDataset
+    channels: int
+    classes: int
+    size: int
+
+
+Arrays = tuple[Tensor, Tensor]  # images (N, C, H, W) uint8, labels (N,) int64
+
+_CIFAR_AUGMENTATION = Augmentation(shift=4, flip=True)
+_CIFAR10 = DataInfo(
+    "CIFAR-10: 60,000 color images 32x32, 10 classes",
+    (0.4914, 0.4822, 0.4465),
+    (0.2470, 0.2435, 0.2616),
+    _CIFAR_AUGMENTATION,
+    validation=0.1,
+)
+
+DATASETS: dict[str, DataInfo] = {
+    "digits": DataInfo(
+        "UCI handwritten digits: 1,797 images 8x8, 10 classes, in the package",
+        (0.3055,),
+        (0.3763,),
+        Augmentation(shift=1),
+        validation=0.1,
+    ),
+    "fashion-mnist": DataInfo(
+        "Fashion-MNIST: 70,000 images 28x28, 10 classes",
+        (0.2860,),
+        (0.3530,),
+        Augmentation(flip=True),
+    ),
+    "mnist": DataInfo(
+        "MNIST: 70,000 handwritten digits 28x28, 10 classes",
+        (0.1307,),
+        (0.3081,),
+        Augmentation(shift=2),
+    ),
+    "cifar10": _CIFAR10,
+    "cifar100": DataInfo(
+        "CIFAR-100: 60,000 color images 32x32, 100 classes",
+        (0.5071, 0.4865, 0.4409),
+        (0.2673, 0.2564, 0.2762),
+        _CIFAR_AUGMENTATION,
+        validation=0.1,
+    ),
+    "folder": DataInfo(
+        "a folder of class folders, or one with train/ and test/ or val/ in it",
+        (),
+        (),
+        Augmentation(),
+        validation=0.1,
+        needs_folder=True,
+    ),
+}
+
+
+def load_splits(name: str, folder: Path | None, *, augment: bool = True) -> Splits:
+    """Read a data set; raises UsageError for a name, InputError for its files."""
+    if name not in DATASETS:
+        known = ", ".join(DATASETS)
+        raise UsageError(f"no data set is named {name!r}, there are: {known}")
+    info = DATASETS[name]
+    if folder is not None and not folder.is_dir():
+        raise UsageError(f"--data-dir {str(folder)!r} is no folder")
+    if info.needs_folder and folder is None:
+        raise UsageError(f"data set {name!r} needs --data-dir")
+    if name == "folder" and folder is not None:
+        return _folder_splits(folder, info, augment=augment)
+    train, test = _READERS[name](name, folder)
+    return _array_splits(train, test, info, name, augment=augment)
+
+
+def _array_splits(
+    train: Arrays, test: Arrays, info: DataInfo, name: str, *, augment: bool
+) -> Splits:
+    kept, held = _split(len(train[0]), info.validation)
+    peak = 16.0 if name == "digits" else 255.0
+
+    def images(part: Arrays, chosen: Tensor, how: Augmentation | None) -> ArrayImages:
+        pixels, labels = part[0][chosen], part[1][chosen]
+        return ArrayImages(pixels, labels, info.mean, info.deviation, peak, how)
+
+    everything = torch.arange(len(test[0]))
+    return Splits(
+        train=images(train, kept, info.augmentation if augment else None),
+        calibration=images(train, kept, None),
+        validation=images(train, held, None),
+        test=images(test, everything, None),
+        channels=int(train[0].shape[1]),
+        classes=int(train[1].max()) + 1,
+        size=int(train[0].shape[-1]),
+    )
+
+
+def _split(count: int, share: float) -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(SPLIT_SEED)
+    order = torch.randperm(count, generator=generator)
+    held = round(count * share)
+    return order[held:].sort().values, order[:held].sort().values
+
+
+def _digits(name: str, folder: Path | None) -> tuple[Arrays, Arrays]:  # noqa: ARG001
+    """Split in stored order: the first 1,437 images train, the last 360 test."""
+    path = Path(__file__).parent / "files" / "digits.npz"
+    with np.load(path, allow_pickle=False) as file:
+        images, labels = file["images"], file["labels"]
+    return _arrays(images[:1437], labels[:1437]), _arrays(images[1437:], labels[1437:])
+
+
+def _mnist(name: str, folder: Path | None) -> tuple[Arrays, Arrays]:
+    if folder is not None and find_idx(folder, "train-images-idx3-ubyte"):
+        return _idx_pair(folder, "train"), _idx_pair(folder, "t10k")
+    from torchvision import datasets
+
+    reader = datasets.FashionMNIST if name == "fashion-mnist" else datasets.MNIST
+    parts = _torchvision(reader, name, folder)
+    return tuple((p.data[:, None].clone(), p.targets.long()) for p in parts)  # type: ignore[attr-defined, return-value]
+
+
+def _idx_pair(folder: Path, part: str) -> Arrays:
+    arrays = []
+    for stem, dimensions in (("images-idx3", 3), ("labels-idx1", 1)):
+        path = find_idx(folder, f"{part}-{stem}-ubyte")
+        if path is None:
+            raise InputError(f"{str(folder)!r} has no {part}-{stem}-ubyte[.gz]")
+        arrays.append(read_idx(path, dimensions))
+    images, labels = arrays
+    if len(images) != len(labels) or not len(images):
+        raise InputError(
+            f"{str(folder)!r} has {len(images)} {part} images and {len(labels)} labels"
+        )
+    return _arrays(images[:, None], labels)
+
+
+def _cifar(name: str, folder: Path | None) -> tuple[Arrays, Arrays]:
+    from torchvision import datasets
+
+    reader = datasets.CIFAR10 if name == "cifar10" else datasets.CIFAR100
+    train, test = (
+        _arrays(part.data.transpose(0, 3, 1, 2), np.array(part.targets))  # type: ignore[attr-defined]
+        for part in _torchvision(reader, name, folder)
+    )
+    return train, test
+
+
+def _torchvision(
+    reader: Callable[..., object], name: str, folder: Path | None
+) -> tuple[object, object]:
+    """Open both parts, downloading them if --data-dir was not given."""
+    root = folder or Path.home() / ".cache" / "lilnetx" / "data"
+    try:
+        train, test = (
+            reader(str(root), train=train, download=folder is None)
+            for train in (True, False)
+        )
+    except (RuntimeError, OSError) as error:
+        reason = str(error).split("\n", maxsplit=1)[0]
+        raise InputError(
+            f"data set {name!r} is not in {str(root)!r} ({reason}):"
+            " give the folder that holds it with --data-dir"
+        ) from error
+    return train, test
+
+
+def _arrays(images: NDArray[np.uint8], labels: NDArray[np.integer]) -> Arrays:
+    pixels = torch.from_numpy(np.array(images, order="C"))
+    return pixels, torch.from_numpy(labels.astype(np.int64))
+
+
+def _folder_splits(folder: Path, info: DataInfo, *, augment: bool) -> Splits:
+    named = {x.name: x for x in folder.iterdir() if x.is_dir()}
+    test_path = named.get("test") or named.get("val")
+    train = open_folder(named.get("train", folder))
+    count = len(train)
+    if test_path is None:
+        rest, tested = _split(count, info.validation)
+        test, chosen = train, tested.tolist()
+    else:
+        test = open_folder(test_path)
+        rest, chosen = torch.arange(count), list(range(len(test)))
+        if test.classes != train.classes:
+            raise InputError(f"{str(folder)!r} has other classes to test than to train")
+    kept, held = (rest[part].tolist() for part in _split(len(rest), info.validation))
+    return Splits(
+        train=FolderImages(train, kept, FOLDER_SIZE, augment=augment),
+        calibration=FolderImages(train, kept, FOLDER_SIZE, augment=False),
+        validation=FolderImages(train, held, FOLDER_SIZE, augment=False),
+        test=FolderImages(test, chosen, FOLDER_SIZE, augment=False),
+        channels=3,
+        classes=len(train.classes),
+        size=FOLDER_SIZE,
+    )
+
+
+_READERS: dict[str, Callable[[str, Path | None], tuple[Arrays, Arrays]]] = {
+    "digits": _digits,
+    "fashion-mnist": _mnist,
+    "mnist": _mnist,
+    "cifar10": _cifar,
+    "cifar100": _cifar,
+}

@@ -1,0 +1,1 @@
+"""Files for other tools, one form a module."""

@@ -1,0 +1,48 @@
+"""Container -> .safetensors, without torch."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors
+
+import lnx
+from lilnetx_cli.errors import LilnetxError
+from lnx import DType
+
+NAMES = {
+    DType.BOOL: "bool",
+    DType.U8: "uint8",
+    DType.I8: "int8",
+    DType.U16: "uint16",
+    DType.I16: "int16",
+    DType.U32: "uint32",
+    DType.I32: "int32",
+    DType.U64: "uint64",
+    DType.I64: "int64",
+    DType.F16: "float16",
+    DType.BF16: "bfloat16",
+    DType.F32: "float32",
+    DType.F64: "float64",
+    DType.F8_E4M3: "float8_e4m3fn",
+    DType.F8_E5M2: "float8_e5m2",
+    DType.C64: "complex64",
+}
+
+
+def write_safetensors(container: lnx.Container, path: Path) -> None:
+    """Write every tensor, tied ones once for each name; raises LilnetxError."""
+    tensors: dict[str, Any] = {}
+    for tensor in container.tensors:
+        held = container.resolve(tensor.name)
+        array = np.ascontiguousarray(lnx.rebuild(held, container))
+        tensors[tensor.name] = {
+            "dtype": NAMES[held.dtype],
+            "shape": list(held.shape),
+            "data": array.tobytes(),
+        }
+    try:
+        data = safetensors.serialize(tensors, {"format": "pt"})
+    except safetensors.SafetensorError as error:
+        raise LilnetxError(f"{str(path)!r} cannot be written: {error}") from error
+    lnx.write_atomic(data, path)

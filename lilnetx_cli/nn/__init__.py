@@ -1,0 +1,29 @@
+"""The method: quantized latents, linear decoders, a learned rate, slice priors."""
+
+from lilnetx_cli.nn.density import FactorizedDensity
+from lilnetx_cli.nn.latents import (
+    LatentGroup,
+    LatentWeight,
+    density_parameters,
+    latent_modules,
+    latent_weights,
+    materialize,
+    reparameterize,
+)
+from lilnetx_cli.nn.penalty import Penalty, penalty
+from lilnetx_cli.nn.rounding import add_uniform_noise, round_ste
+
+__all__ = [
+    "FactorizedDensity",
+    "LatentGroup",
+    "LatentWeight",
+    "Penalty",
+    "add_uniform_noise",
+    "density_parameters",
+    "latent_modules",
+    "latent_weights",
+    "materialize",
+    "penalty",
+    "reparameterize",
+    "round_ste",
+]

@@ -1,0 +1,18 @@
+"""One joint run: task, rate and slice prior; ends with the network that ships."""
+
+from lilnetx_cli.training.loop import Stopped
+from lilnetx_cli.training.reports import EpochReport, Observer, StepReport
+from lilnetx_cli.training.run import FILES, RESUME, RunResult, run_training
+from lilnetx_cli.training.session import read_resume
+
+__all__ = [
+    "FILES",
+    "RESUME",
+    "EpochReport",
+    "Observer",
+    "RunResult",
+    "StepReport",
+    "Stopped",
+    "read_resume",
+    "run_training",
+]

@@ -1,0 +1,190 @@
+"""The loop: steps, epochs, estimates; interrupted and resumed without a trace."""
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from lilnetx_cli.codec.checkpoint import take_latents
+from lilnetx_cli.errors import InputError
+from lilnetx_cli.measure import measure_accuracy
+from lilnetx_cli.nn import penalty
+from lilnetx_cli.training.reports import EpochReport, Observer, StepReport
+from lilnetx_cli.training.schedule import cosine
+from lilnetx_cli.training.session import Session, Totals, save_session
+
+ESTIMATE_SHARE = 0.03  # of the time, for the numbers beside the progress bar
+
+Estimator = Callable[[nn.Module], int]
+
+
+class Stopped(Exception):  # noqa: N818
+    """The run was asked to stop, and did so where it can be resumed."""
+
+
+def train(
+    session: Session,
+    *,
+    observer: Observer,
+    estimate: Estimator,
+    resume_path: Path,
+    record: Callable[[EpochReport], None],
+    should_stop: Callable[[], bool],
+) -> float:
+    """Run all steps that are left; return the seconds of the whole run so far.
+
+    `estimate` prices the whole file of a network. Raises Stopped after a step once
+    should_stop() holds, InputError when the loss is no number any more.
+    """
+    started = time.monotonic() - session.seconds
+    gauge = _Gauge(session.model, estimate)
+    while session.step < session.steps:
+        for loss, task in _steps(session):
+            _check(loss, task, session)
+            observer.on_step(_step_report(session, gauge.read()))
+            if should_stop():
+                save_session(session, resume_path, time.monotonic() - started)
+                raise Stopped
+        _end_epoch(session, started, estimate, observer, record, resume_path)
+    return time.monotonic() - started
+
+
+class _Gauge:
+    """File size and slice sparsity, measured anew only as often as is cheap."""
+
+    def __init__(self, model: nn.Module, estimate: Estimator) -> None:
+        self._model = model
+        self._estimate = estimate
+        self._next = 0.0
+        self._last: tuple[int, float | None] = (0, None)
+
+    def read(self) -> tuple[int, float | None]:
+        """Return bytes and sparsity of now or of a moment ago."""
+        start = time.monotonic()
+        if start >= self._next:
+            self._last = (self._estimate(self._model), slice_sparsity(self._model))
+            cost = time.monotonic() - start
+            self._next = start + cost + cost / ESTIMATE_SHARE
+        return self._last
+
+
+def slice_sparsity(model: nn.Module) -> float | None:
+    """Return the share of slices of two or more weights that are zero."""
+    latents, _ = take_latents(model)
+    zero = total = 0
+    for entry in latents.values():
+        if entry.symbols.shape[1] > 1:
+            total += entry.symbols.shape[0]
+            zero += int((~entry.symbols.any(dim=1)).sum())
+    return zero / total if total else None
+
+
+def _steps(session: Session) -> Iterator[tuple[float, float]]:
+    """Take the steps that are left in the epoch, yielding losses after each."""
+    settings, accelerator = session.config.train, session.accelerator
+    done = session.step % session.steps_per_epoch
+    epoch = session.epoch
+    images_per_step = settings.batch_size * settings.accumulate
+    skip = done * images_per_step * accelerator.num_processes
+    session.sampler.set_position(epoch, skip)
+    session.splits.train.begin_epoch(settings.seed, epoch)
+    session.model.train()
+    for images, labels in session.loader:
+        with accelerator.accumulate(session.forward):
+            _set_rates(session)
+            loss, task = _backward(session, images, labels)
+            session.optimizer.step()
+            session.density_optimizer.step()
+            session.optimizer.zero_grad()
+            session.density_optimizer.zero_grad()
+        if accelerator.sync_gradients:
+            session.step += 1
+            session.totals.steps += 1
+            yield loss, task
+        if session.epoch != epoch or session.step >= session.steps:
+            return
+
+
+def _backward(session: Session, images: Tensor, labels: Tensor) -> tuple[float, float]:
+    settings, accelerator = session.config.train, session.accelerator
+    if settings.channels_last:
+        images = images.contiguous(memory_format=torch.channels_last)
+    with accelerator.autocast():
+        logits = session.forward(images)
+    task = F.cross_entropy(
+        logits.float(), labels, label_smoothing=settings.label_smoothing
+    )
+    terms = penalty(session.model, **session.config.loss.model_dump())
+    loss = task + terms.total
+    accelerator.backward(loss)
+    if settings.clip_grad and accelerator.sync_gradients:
+        accelerator.clip_grad_norm_(session.model.parameters(), settings.clip_grad)
+    totals = session.totals
+    totals.examples += len(labels)
+    totals.hits += int((logits.detach().argmax(1) == labels).sum())
+    totals.loss += float(loss.detach()) / settings.accumulate
+    totals.task += float(task.detach()) / settings.accumulate
+    totals.bits += float(terms.bits_per_weight.detach()) / settings.accumulate
+    return float(loss.detach()), float(task.detach())
+
+
+def _set_rates(session: Session) -> None:
+    settings = session.config.train
+    factor = cosine(session.step, session.steps, settings.warmup)
+    for group in session.optimizer.param_groups:
+        group["lr"] = group["base_lr"] * factor
+
+
+def _check(loss: float, task: float, session: Session) -> None:
+    if loss != loss or loss in (float("inf"), float("-inf")):
+        raise InputError(
+            f"the loss is {loss} at step {session.step} (task {task}):"
+            " lower --lr, or use --clip-grad"
+        )
+
+
+def _step_report(session: Session, sizes: tuple[int, float | None]) -> StepReport:
+    totals = session.totals
+    return StepReport(
+        epoch=(session.step - 1) // session.steps_per_epoch + 1,
+        step=session.step,
+        steps=session.steps,
+        loss=totals.loss / totals.steps,
+        accuracy=totals.hits / totals.examples,
+        bits_per_weight=totals.bits / totals.steps,
+        estimated_bytes=sizes[0],
+        slice_sparsity=sizes[1],
+    )
+
+
+def _end_epoch(
+    session: Session,
+    started: float,
+    estimate: Estimator,
+    observer: Observer,
+    record: Callable[[EpochReport], None],
+    resume_path: Path,
+) -> None:
+    totals, workers = session.totals, session.config.data.workers
+    held = measure_accuracy(session.model, session.splits.validation, workers=workers)
+    report = EpochReport(
+        event="epoch",
+        epoch=(session.step - 1) // session.steps_per_epoch + 1,
+        step=session.step,
+        loss=totals.loss / totals.steps,
+        task_loss=totals.task / totals.steps,
+        bits_per_weight=totals.bits / totals.steps,
+        accuracy=totals.hits / totals.examples,
+        validation_accuracy=held.accuracy,
+        estimated_bytes=estimate(session.model),
+        slice_sparsity=slice_sparsity(session.model),
+        lr=session.optimizer.param_groups[0]["lr"],
+        seconds=time.monotonic() - started,
+    )
+    session.totals = Totals()
+    record(report)
+    observer.on_epoch(report)
+    save_session(session, resume_path, time.monotonic() - started)

@@ -1,0 +1,62 @@
+"""What a run tells whoever watches it."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True)
+class StepReport:
+    """One step. Accuracy and losses are means over the epoch so far.
+
+    Attributes:
+        step: steps done, of `steps`.
+        loss: task and penalty together.
+        estimated_bytes: of the whole file, None before the first estimate.
+        slice_sparsity: share of zero slices, None without slices or estimate.
+    """
+
+    epoch: int
+    step: int
+    steps: int
+    loss: float
+    accuracy: float
+    bits_per_weight: float
+    estimated_bytes: int | None
+    slice_sparsity: float | None
+
+
+@dataclass(frozen=True)
+class EpochReport:
+    """One line of `metrics.jsonl`.
+
+    Attributes:
+        event: "epoch", or "final" for the network that ships.
+        task_loss: mean over the epoch; None in the final line.
+        bits_per_weight: of the latents as the density prices them; None at the end.
+        accuracy: on the training images, or at the end on the test images.
+        estimated_bytes: of the whole file, made without coding.
+        lr: of the latents, at the end of the epoch.
+    """
+
+    event: str
+    epoch: int
+    step: int
+    loss: float | None
+    task_loss: float | None
+    bits_per_weight: float | None
+    accuracy: float
+    validation_accuracy: float
+    estimated_bytes: int
+    slice_sparsity: float | None
+    lr: float | None
+    seconds: float
+
+
+class Observer(Protocol):
+    """Shows a run; the run itself prints nothing."""
+
+    def on_step(self, report: StepReport) -> None:
+        """Follow one step."""
+
+    def on_epoch(self, report: EpochReport) -> None:
+        """Follow one epoch."""

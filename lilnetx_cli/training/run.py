@@ -1,0 +1,147 @@
+"""A run and its folder: model.pt, config.toml, metrics.jsonl, curves.png, resume.pt."""
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+import lnx
+from lilnetx_cli.codec import Checkpoint, pack, save_checkpoint
+from lilnetx_cli.config import RunConfig, to_toml
+from lilnetx_cli.data import Splits
+from lilnetx_cli.plots import draw_curves
+from lilnetx_cli.training.finish import estimate_file, finish
+from lilnetx_cli.training.loop import slice_sparsity, train
+from lilnetx_cli.training.reports import EpochReport, Observer
+from lilnetx_cli.training.session import open_session, restore_session
+
+MODEL, RESUME, CONFIG = "model.pt", "resume.pt", "config.toml"
+METRICS, CURVES = "metrics.jsonl", "curves.png"
+FILES = (MODEL, RESUME, CONFIG, METRICS, CURVES)
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What a finished run reports; bytes are those of the whole file, estimated."""
+
+    checkpoint: Path
+    epochs: int
+    steps: int
+    accuracy: float
+    validation_accuracy: float
+    estimated_bytes: int
+    slice_sparsity: float | None
+    seconds: float
+    predictions: str
+
+    @property
+    def seconds_per_step(self) -> float:
+        """Wall time of a step, evaluation and estimates included."""
+        return self.seconds / self.steps
+
+
+def run_training(
+    config: RunConfig,
+    splits: Splits,
+    folder: Path,
+    *,
+    observer: Observer,
+    should_stop: Callable[[], bool],
+    resume: dict[str, Any] | None = None,
+) -> RunResult:
+    """Train, finalize and write the files of a run into an existing folder.
+
+    `resume` is what `read_resume` gave. Raises Stopped when asked to stop, and what
+    the steps of a run raise.
+    """
+    session = open_session(config, splits)
+    metrics = folder / METRICS
+    lines: list[dict[str, Any]] = []
+    if resume is not None:
+        restore_session(session, resume)
+        lines = _earlier_lines(metrics, session.step)
+    main = session.accelerator.is_main_process
+    if main:
+        _write_text(to_toml(config), folder / CONFIG)
+        _write_lines(lines, metrics)
+
+    def record(report: EpochReport) -> None:
+        lines.append(asdict(report))
+        if main:
+            _write_lines(lines, metrics)
+
+    def estimate(model: nn.Module) -> int:
+        return estimate_file(model, session)
+
+    seconds = train(
+        session,
+        observer=observer,
+        estimate=estimate,
+        resume_path=folder / RESUME,
+        record=record,
+        should_stop=should_stop,
+    )
+    final = finish(session)
+    sparsity = slice_sparsity(session.model)
+    size = lnx.estimate(pack(final.checkpoint)).file
+    record(_final_report(final.checkpoint, session.epoch, session.step, size,
+                         sparsity, seconds))  # fmt: skip
+    if main:
+        draw_curves(lines, folder / CURVES)
+        save_checkpoint(final.checkpoint, folder / MODEL)
+    observer.on_epoch(EpochReport(**lines[-1]))
+    return RunResult(
+        checkpoint=folder / MODEL,
+        epochs=config.train.epochs,
+        steps=session.step,
+        accuracy=lines[-1]["accuracy"],
+        validation_accuracy=lines[-1]["validation_accuracy"],
+        estimated_bytes=size,
+        slice_sparsity=sparsity,
+        seconds=round(seconds, 3),
+        predictions=final.predictions,
+    )
+
+
+def _final_report(
+    checkpoint: Checkpoint,
+    epoch: int,
+    step: int,
+    size: int,
+    sparsity: float | None,
+    seconds: float,
+) -> EpochReport:
+    summary = checkpoint.summary or {}
+    return EpochReport(
+        event="final",
+        epoch=epoch,
+        step=step,
+        loss=None,
+        task_loss=None,
+        bits_per_weight=None,
+        accuracy=summary["accuracy"],
+        validation_accuracy=summary["validation_accuracy"],
+        estimated_bytes=size,
+        slice_sparsity=sparsity,
+        lr=None,
+        seconds=round(seconds, 3),
+    )
+
+
+def _earlier_lines(path: Path, step: int) -> list[dict[str, Any]]:
+    """Return the lines of a run up to the step from which it goes on."""
+    if not path.exists():
+        return []
+    lines = [json.loads(line) for line in path.read_text("utf-8").splitlines() if line]
+    return [x for x in lines if x["event"] == "epoch" and x["step"] <= step]
+
+
+def _write_lines(lines: list[dict[str, Any]], path: Path) -> None:
+    _write_text("".join(json.dumps(line) + "\n" for line in lines), path)
+
+
+def _write_text(text: str, path: Path) -> None:
+    lnx.write_atomic(text.encode(), path)

@@ -1,0 +1,229 @@
+import numpy as np
+import pytest
+from build import assert_equal, decoder, exact, latents, small_container
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import lnx
+from lnx.frame import read_frame
+from lnx.records import ExactRecord, FillRecord, LatentRecord
+from lnx.spec import ITEM_BYTES, NUMPY_NAMES, DType
+
+
+def records_of(data):
+    return {r.name: r for r in read_frame(data).header.records}
+
+
+def test_one_of_everything_comes_back():
+    container = small_container()
+    data = lnx.dumps(container)
+    assert_equal(container, lnx.loads(data))
+
+
+def test_equal_containers_give_equal_files():
+    assert lnx.dumps(small_container()) == lnx.dumps(small_container())
+    data = lnx.dumps(small_container())
+    assert lnx.dumps(lnx.loads(data)) == data
+
+
+def test_empty_container():
+    assert_equal(lnx.Container(()), lnx.loads(lnx.dumps(lnx.Container(()))))
+
+
+@pytest.mark.parametrize("dtype", list(DType))
+@pytest.mark.parametrize("shape", [(), (0,), (1,), (3, 5), (2, 0, 4), (700,)])
+def test_every_type_and_shape_comes_back_to_the_bit(dtype, shape):
+    rng = np.random.default_rng(int(dtype))
+    size = int(np.prod(shape)) * ITEM_BYTES[dtype]
+    data = rng.integers(0, 2 if dtype is DType.BOOL else 256, size).astype(np.uint8)
+    container = lnx.Container((lnx.Exact("x", dtype, shape, data),))
+    again = lnx.loads(lnx.dumps(container))
+    assert_equal(container, again)
+    rebuilt = lnx.rebuild(again.resolve("x"), again)
+    assert rebuilt.shape == shape
+    assert rebuilt.dtype == np.dtype(NUMPY_NAMES[dtype])
+    assert rebuilt.tobytes() == data.tobytes()
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [np.nan, np.inf, -np.inf, -0.0, 0.0, 1e-45, 3.4e38],
+        [np.nan] * 4,
+        [1.0, 2.0, -0.5],
+        [1e-8, 65504.0, 65520.0],
+    ],
+)
+def test_special_floats_come_back_to_the_bit(values):
+    for dtype, name in ((DType.F32, "<f4"), (DType.F64, "<f8")):
+        with np.errstate(all="ignore"):
+            array = np.array(values, name)
+        container = lnx.Container((exact("x", array, dtype),))
+        assert_equal(container, lnx.loads(lnx.dumps(container)))
+
+
+def test_nan_payloads_survive_narrowing():
+    words = np.array([0x7FC00001, 0x7F800001, 0xFFC00000, 0x3F800000], "<u4")
+    container = lnx.Container((exact("x", words.view("<f4"), DType.F32),))
+    assert_equal(container, lnx.loads(lnx.dumps(container)))
+
+
+def test_short_floats_are_held_short():
+    rng = np.random.default_rng(0)
+    halves = rng.normal(size=100).astype("<f2").astype("<f4")
+    brains = (rng.integers(1, 1 << 15, 100).astype("<u4") << 16).view("<f4")
+    container = lnx.Container(
+        (exact("half", halves, DType.F32), exact("brain", brains, DType.F32))
+    )
+    found = records_of(lnx.dumps(container))
+    assert found["half"].held is DType.F16
+    assert found["brain"].held is DType.BF16
+
+
+def test_repeated_values_take_one_element():
+    container = small_container()
+    record = records_of(lnx.dumps(container))["norm.running_mean"]
+    assert isinstance(record, FillRecord)
+    assert record.element == bytes(4)
+
+
+def test_masks_only_where_they_pay():
+    sparse = latents(500, 9, zero=0.9)
+    dense = latents(500, 9, zero=0.0, spread=5)
+    single = latents(500, 1, zero=0.9)
+    container = lnx.Container(
+        (
+            lnx.Latent("sparse", (500, 9), sparse, 0),
+            lnx.Latent("dense", (500, 9), dense, 0),
+            lnx.Latent("single", (500,), single, 1),
+            lnx.Latent("dead", (500, 9), np.zeros((500, 9), np.int32), 0),
+        ),
+        (decoder(9), decoder(1)),
+    )
+    data = lnx.dumps(container)
+    found = records_of(data)
+    assert found["sparse"].mask_table > 0
+    assert found["dense"].mask_table == 0
+    assert found["single"].mask_table == 0
+    assert_equal(container, lnx.loads(data))
+    assert found["sparse"].zero_slices == int((~sparse.any(axis=1)).sum())
+    assert found["sparse"].nonzero == int(np.count_nonzero(sparse))
+
+
+def test_slice_flags_make_the_file_smaller():
+    symbols = latents(4000, 9, zero=0.9)
+    flags = symbols.any(axis=1).mean()
+    values = symbols[symbols.any(axis=1)]
+    entropy = -flags * np.log2(flags) - (1 - flags) * np.log2(1 - flags)
+    container = lnx.Container((lnx.Latent("x", (4000, 9), symbols, 0),), (decoder(9),))
+    sizes = read_frame(lnx.dumps(container)).sizes
+    assert sizes.masks <= 1.01 * entropy * 4000 / 8 + 8
+    coded = 0.0
+    for column in values.T:
+        _, counts = np.unique(column, return_counts=True)
+        coded -= float((counts * np.log2(counts / counts.sum())).sum())
+    assert sizes.latents <= 1.01 * coded / 8 + 8
+
+
+def test_large_tensors_are_cut_and_small_ones_share():
+    tensors = [lnx.Latent("large", (30_000, 9), latents(30_000, 9, zero=0), 0)]
+    tensors += [
+        lnx.Latent(f"small{i}", (20, 9), latents(20, 9, seed=i), 0) for i in range(40)
+    ]
+    container = lnx.Container(tuple(tensors), (decoder(9),))
+    data = lnx.dumps(container)
+    header = read_frame(data).header
+    assert len(header.latents) > 10
+    assert len(header.latents) < len(data) / 3000
+    assert_equal(container, lnx.loads(data))
+
+
+@pytest.mark.parametrize("zero", [0.0, 0.6, 0.95])
+def test_the_estimate_is_the_file(zero):
+    container = lnx.Container(
+        (lnx.Latent("x", (5000, 9), latents(5000, 9, zero=zero), 0),), (decoder(9),)
+    )
+    size = len(lnx.dumps(container))
+    assert abs(lnx.estimate(container).file - size) <= 0.01 * size
+
+
+def test_weights_are_sums_in_a_fixed_order():
+    symbols = np.array([[3, -1, 2]], np.int32)
+    matrix = decoder(3, seed=5)
+    container = lnx.Container((lnx.Latent("x", (1, 3), symbols, 0),), (matrix,))
+    weights = lnx.rebuild(container.resolve("x"), container)
+    for j in range(3):
+        total = np.float32(3) * matrix[0, j]
+        total = np.float32(total + np.float32(-1) * matrix[1, j])
+        total = np.float32(total + np.float32(2) * matrix[2, j])
+        assert weights[0, j] == total
+
+
+@pytest.mark.parametrize(
+    ("tensors", "decoders", "message"),
+    [
+        ([exact("x", np.zeros(1), DType.F64)] * 2, [], "two tensors are named"),
+        ([lnx.Alias("x", "y")], [], "no earlier tensor"),
+        ([lnx.Exact("x", DType.F32, (2,), np.zeros(7, np.uint8))], [], "8 bytes"),
+        ([lnx.Latent("x", (4, 9), latents(3, 9), 0)], [decoder(9)], "27 latents"),
+        ([lnx.Latent("x", (3, 9), latents(3, 9), 1)], [decoder(9)], "no decoder 1"),
+        ([lnx.Latent("x", (3, 9), latents(3, 9), 0)], [decoder(4)], "other slices"),
+        ([], [np.full((2, 2), np.nan, np.float32)], "NaN"),
+        ([], [np.zeros((2, 3), np.float32)], "not square"),
+        ([exact("\ud800", np.zeros(1), DType.F64)], [], "not Unicode"),
+        ([exact("n" * 2000, np.zeros(1), DType.F64)], [], "at most 1024"),
+        (
+            [lnx.Latent("x", (20_000,), np.arange(20_000, dtype=np.int32)[:, None], 0)],
+            [decoder(1)],
+            "different latents",
+        ),
+    ],
+)
+def test_what_a_file_cannot_hold_is_refused(tensors, decoders, message):
+    with pytest.raises(lnx.ContentError, match=message):
+        lnx.dumps(lnx.Container(tuple(tensors), tuple(decoders)))
+
+
+NAMES = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
+
+
+@st.composite
+def containers(draw):
+    names = draw(st.lists(NAMES, max_size=6, unique=True))
+    seed = draw(st.integers(0, 1 << 20))
+    tensors = []
+    for i, name in enumerate(names):
+        kind = draw(st.sampled_from(["conv", "dense", "exact", "alias"]))
+        rows = draw(st.integers(0, 60))
+        zero = draw(st.sampled_from([0.0, 0.5, 1.0]))
+        earlier = [t.name for t in tensors if not isinstance(t, lnx.Alias)]
+        if kind == "conv":
+            symbols = latents(rows, 4, seed + i, 2.0, zero)
+            tensors.append(lnx.Latent(name, (rows, 2, 2), symbols, 0))
+        elif kind == "dense":
+            symbols = latents(rows, 1, seed + i, 30.0, zero)
+            tensors.append(lnx.Latent(name, (rows,), symbols, 1))
+        elif kind == "alias" and earlier:
+            tensors.append(lnx.Alias(name, draw(st.sampled_from(earlier))))
+        else:
+            dtype = draw(st.sampled_from(list(DType)))
+            size = rows * ITEM_BYTES[dtype]
+            data = draw(st.binary(min_size=size, max_size=size))
+            held = np.frombuffer(data, np.uint8)
+            tensors.append(lnx.Exact(name, dtype, (rows,), held))
+    record = draw(st.none() | st.dictionaries(st.text(max_size=5), st.integers()))
+    decoders = (decoder(4, seed), decoder(1, seed))
+    return lnx.Container(tuple(tensors), decoders, record, record)
+
+
+@given(containers())
+@settings(max_examples=150, deadline=None)
+def test_any_container_comes_back(container):
+    data = lnx.dumps(container)
+    assert_equal(container, lnx.loads(data))
+
+
+def test_kinds_are_as_told():
+    found = records_of(lnx.dumps(small_container()))
+    assert isinstance(found["conv.weight"], LatentRecord)
+    assert isinstance(found["norm.weight"], ExactRecord)

@@ -1,0 +1,136 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from build import assert_equal, small_container
+
+import lnx
+
+
+def test_files_come_back(tmp_path):
+    path = tmp_path / "m.lnx"
+    written = lnx.save(small_container(), path)
+    assert path.stat().st_size == written
+    assert_equal(lnx.load(path), small_container())
+    assert [p.name for p in tmp_path.iterdir()] == ["m.lnx"]
+
+
+def test_arrays_by_name(tmp_path):
+    path = tmp_path / "m.lnx"
+    container = small_container()
+    lnx.save(container, path)
+    everything = lnx.arrays(path)
+    assert list(everything) == [t.name for t in container.tensors]
+    one = lnx.arrays(path, ["head.weight"])
+    assert list(one) == ["head.weight"]
+    np.testing.assert_array_equal(one["head.weight"], everything["fc.weight"])
+    with pytest.raises(lnx.LnxError, match="no tensor 'nothing'"):
+        lnx.arrays(path, ["nothing"])
+
+
+def test_summary_reads_the_header_only(tmp_path):
+    path = tmp_path / "m.lnx"
+    lnx.save(small_container(), path)
+    about = lnx.summary(path)
+    kinds = {t.name: t.kind for t in about.tensors}
+    assert kinds["conv.weight"] == "latent"
+    assert kinds["head.weight"] == "alias"
+    assert about.sizes.file == path.stat().st_size
+    assert about.parameters == 288 + 40 + 8 + 8
+    assert about.architecture == {"name": "tiny", "args": {"width": 1}}
+    shares = sum(t.bytes for t in about.tensors if t.kind == "latent")
+    assert abs(shares - about.sizes.payload) <= 16
+    # Damage behind the header is for load to find.
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+    assert lnx.summary(path) == about
+    with pytest.raises(lnx.CorruptError, match=r"m\.lnx"):
+        lnx.load(path)
+
+
+def test_cut_file_is_seen_by_the_summary(tmp_path):
+    path = tmp_path / "m.lnx"
+    lnx.save(small_container(), path)
+    path.write_bytes(path.read_bytes()[:-5])
+    with pytest.raises(lnx.CorruptError, match="cut short"):
+        lnx.summary(path)
+
+
+def test_what_is_no_file_is_refused(tmp_path):
+    for read in (lnx.load, lnx.summary):
+        with pytest.raises(OSError, match="a folder"):
+            read(tmp_path)
+        with pytest.raises(FileNotFoundError):
+            read(tmp_path / "none")
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    for read in (lnx.load, lnx.summary):
+        with pytest.raises(OSError, match="not a regular file"):
+            read(fifo)
+
+
+def test_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
+    path = tmp_path / "m.lnx"
+    path.write_bytes(b"old")
+
+    def full(handle):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        lnx.save(small_container(), path)
+    assert path.read_bytes() == b"old"
+    assert [p.name for p in tmp_path.iterdir()] == ["m.lnx"]
+
+
+KILLED = """
+import sys
+sys.path[:0] = {paths!r}
+import lnx
+from build import small_container
+container = small_container()
+lnx.save(container, {target!r})
+print("ready", flush=True)
+while True:
+    lnx.save(container, {target!r})
+"""
+
+
+def test_killed_writer_leaves_a_whole_file(tmp_path):
+    target = str(tmp_path / "m.lnx")
+    code = KILLED.format(paths=sys.path[:3], target=target)
+    for pause in (0.01, 0.017, 0.031):
+        process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
+        process.stdout.readline()
+        time.sleep(pause)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        process.stdout.close()
+        assert_equal(lnx.load(target), small_container())
+
+
+def test_mode_of_a_replaced_file_stays(tmp_path):
+    path = tmp_path / "m.lnx"
+    path.write_bytes(b"")
+    path.chmod(0o640)
+    lnx.save(small_container(), path)
+    assert path.stat().st_mode & 0o777 == 0o640
+
+
+def test_without_constriction_the_error_is_clear():
+    code = (
+        "import sys; sys.modules['constriction'] = None\n"
+        f"sys.path[:0] = {sys.path[:3]!r}\n"
+        "import lnx\nfrom build import small_container\n"
+        "try: lnx.dumps(small_container())\n"
+        "except lnx.CoderError as error: print(error)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert "constriction" in done.stdout

@@ -1,0 +1,70 @@
+"""The numbers in the text are those of the code."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from lnx import spec
+from lnx.spec import DType, Kind
+
+TEXT = (Path(__file__).parents[2] / "formats" / "SPEC.md").read_text("utf-8")
+FLAT = " ".join(TEXT.split())
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        f"| prefix | {spec.PREFIX_BYTES} |",
+        f"| file digest | {spec.FILE_DIGEST_BYTES} | digest {spec.FILE_DIGEST_BYTES}",
+        f"`{spec.MAGIC.hex(' ').upper()}`",
+        f"| major version | {spec.MAJOR};",
+        f"| minor version | {spec.MINOR};",
+        f"| 30 | {spec.PREFIX_DIGEST_BYTES} | digest {spec.PREFIX_DIGEST_BYTES} |",
+        f"`header_stored` | 1 to {spec.MAX_HEADER_BYTES}",
+        f"varint N (at most {spec.MAX_TENSORS})",
+        f"names as text (at most {spec.MAX_NAME_BYTES} bytes each)",
+        f"number of dimensions (at most {spec.MAX_DIMENSIONS})",
+        f"at most 2^{spec.MAX_ELEMENTS.bit_length() - 1};",
+        f"slice length L (1 to {spec.MAX_SLICE},",
+        f"(each at most {spec.MAX_SIDE_BYTES})",
+        f"varint C (at most {spec.MAX_CHUNKS}) chunks",
+        f"C digests {spec.CHUNK_DIGEST_BYTES} of each",
+        f"Digest {spec.SIDE_DIGEST_BYTES} of the stored tables",
+        f"digest {spec.CONTENT_DIGEST_BYTES} of the integers",
+        f"each as text (at most {spec.MAX_RECORD_BYTES} bytes)",
+        f"nested at most {spec.MAX_RECORD_DEPTH} deep",
+        f"Varint count (at most {spec.MAX_TABLES}), then the tables",
+        f"({spec.MIN_TABLE_BITS} to {spec.MAX_TABLE_BITS})",
+        f"n symbols (1 to {spec.MAX_SYMBOLS},",
+        f"Varint count (at most {spec.MAX_DECODERS}); for each decoder",
+        f"`w = f << ({spec.CODER_BITS} - k)`",
+        f"s = range >> {spec.CODER_BITS}",
+        f"({8 * spec.WORD_BYTES} bits each)",
+        f"(default {spec.DEFAULT_MAX_SIZE} bytes)",
+        ", ".join(f"{code.value} {code.name}" for code in DType),
+        ", ".join(f"{code.value} {code.name.lower()}" for code in Kind),
+    ],
+)
+def test_number_is_in_the_text(sentence):
+    assert " ".join(sentence.split()) in FLAT
+
+
+def test_every_named_file_exists():
+    root = Path(__file__).parents[2]
+    for name in set(re.findall(r"`(\w+\.py)`", TEXT)):
+        homes = (root / "formats" / "lnx", root / "tests" / "format")
+        assert any((home / name).is_file() for home in homes), name
+
+
+def test_no_number_of_the_code_is_missing_from_this_test():
+    source = Path(__file__).read_text("utf-8")
+    told = {
+        name
+        for name in vars(spec)
+        if name.isupper() and isinstance(getattr(spec, name), int)
+    }
+    internal = {"KNOWN_REQUIRED", "KNOWN_OPTIONAL", "MAX_CODER_CALL", "RAW_TABLE"}
+    internal |= {"CHUNK_TARGET_BYTES"}
+    missing = {name for name in told - internal if f"spec.{name}" not in source}
+    assert not missing

@@ -1,0 +1,114 @@
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lnx import FormatError, spec
+from lnx.clusters import histogram, share_tables
+from lnx.tables import (
+    PRICE_BITS,
+    Table,
+    log2_fixed,
+    make_table,
+    quantize_counts,
+    read_table,
+    write_table,
+)
+from lnx.wire import Reader, Writer, zigzag
+
+COUNTS = st.lists(st.integers(1, 1 << 40), min_size=1, max_size=300)
+
+
+@given(COUNTS, st.integers(10, 16))
+def test_frequencies_sum_to_a_power_of_two(counts, bits):
+    frequencies = quantize_counts(np.array(counts, np.int64), bits)
+    assert int(frequencies.sum()) == 1 << bits
+    assert int(frequencies.min()) >= 1
+
+
+def test_prices_are_those_of_the_exact_logarithm():
+    numbers = np.arange(1, 1 << 16)
+    exact = np.log2(numbers) * (1 << PRICE_BITS)
+    assert np.abs(log2_fixed(numbers) - exact).max() <= 1.01
+
+
+@given(COUNTS)
+def test_tables_come_back(counts):
+    values = np.cumsum(np.array(counts, np.int64) % 7 + 1) - 50
+    table = make_table(values, np.array(counts, np.int64))
+    writer = Writer()
+    write_table(writer, table)
+    again = read_table(Reader(writer.getvalue()))
+    np.testing.assert_array_equal(again.values, table.values)
+    np.testing.assert_array_equal(again.frequencies, table.frequencies)
+    assert again.bits == table.bits
+
+
+def test_quantized_table_loses_less_than_a_thousandth():
+    rng = np.random.default_rng(0)
+    symbols = np.rint(rng.laplace(size=200_000) * 20).astype(np.int32)
+    plane = histogram(symbols)
+    table = make_table(plane.values, plane.counts)
+    bits = int((plane.counts * table.prices()).sum()) / (1 << PRICE_BITS)
+    shares = plane.counts / plane.counts.sum()
+    ideal = -float((plane.counts * np.log2(shares)).sum())
+    assert bits <= 1.001 * ideal
+
+
+def _table_bytes(bits=12, count=2, first=0, gaps=(0,), frequencies=(99,)):
+    writer = Writer()
+    writer.varints([bits, count, zigzag(first), *gaps, *frequencies])
+    return writer.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (_table_bytes(bits=9), "at least 10"),
+        (_table_bytes(bits=17), "at most 16"),
+        (_table_bytes(count=0), "at least 1"),
+        (_table_bytes(count=5000), "at most 4096"),
+        (_table_bytes(frequencies=(4095,)), "do not sum to 4096"),
+        (_table_bytes(frequencies=(1 << 20,)), "frequency is"),
+        (_table_bytes(first=(1 << 31) - 1), "outside of 32 bits"),
+        (_table_bytes(count=3, gaps=(1 << 31, 1 << 31)), "outside of 32 bits"),
+        (_table_bytes()[:-1], "are left|announced"),
+    ],
+)
+def test_bad_tables_are_refused(data, message):
+    with pytest.raises(FormatError, match=message):
+        read_table(Reader(data))
+
+
+def test_planes_of_one_kind_share_a_table():
+    rng = np.random.default_rng(1)
+    narrow = [np.rint(rng.normal(size=5000) * 0.5).astype(np.int32) for _ in range(6)]
+    wide = [np.rint(rng.normal(size=5000) * 6).astype(np.int32) for _ in range(6)]
+    planes = [histogram(x) for x in [*narrow, *wide]]
+    tables, ids = share_tables(planes, first_id=3)
+    assert len(set(ids[:6])) == 1
+    assert set(ids[:6]).isdisjoint(ids[6:])
+    assert min(ids) >= 3
+    assert max(ids) < 3 + len(tables)
+
+
+def test_noise_is_stored_as_it_is():
+    rng = np.random.default_rng(2)
+    noise = [histogram(rng.integers(0, 256, 4000).astype(np.int32)) for _ in range(3)]
+    tables, ids = share_tables(noise, first_id=1, raw_price=8)
+    assert ids == [spec.RAW_TABLE] * 3
+    assert not tables
+
+
+def test_sparse_symbols_are_found_by_search():
+    table = Table(np.array([-1000, 3, 70_000]), np.array([1, 1, (1 << 10) - 2]), 10)
+    found = table.indices(np.array([3, 70_000, -1000], np.int32))
+    assert found.tolist() == [1, 2, 0]
+
+
+def test_information_content_is_that_of_the_table():
+    table = make_table(np.array([0, 1]), np.array([3, 1]))
+    price = int((np.array([3, 1]) * table.prices()).sum()) / (1 << PRICE_BITS)
+    assert math.isclose(price, 3 * math.log2(4 / 3) + 2, rel_tol=1e-3)

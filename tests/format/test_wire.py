@@ -1,0 +1,109 @@
+import math
+import zlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lnx import ContentError, FormatError, LimitError
+from lnx.errors import located, printable
+from lnx.spec import HEADER_DICTIONARY, Packing
+from lnx.wire import (
+    Reader,
+    Writer,
+    dump_record,
+    load_record,
+    pack,
+    unpack,
+    unzigzag,
+    zigzag,
+)
+
+
+@given(st.lists(st.integers(0, (1 << 63) - 1)))
+def test_varints_come_back(values):
+    writer = Writer()
+    writer.varints(values)
+    reader = Reader(writer.getvalue())
+    assert [reader.varint("x", (1 << 63) - 1) for _ in values] == values
+    reader.end("values")
+
+
+@pytest.mark.parametrize("value", [-1, 1 << 63])
+def test_writer_refuses_integers_out_of_bounds(value):
+    with pytest.raises(ContentError, match="63 bits"):
+        Writer().varint(value)
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"", "needs 1 bytes, 0 are left"),
+        (b"\x80", "needs 1 bytes"),
+        (b"\x80\x00", "shortest form"),
+        (b"\xff" * 10, "more than 63 bits"),
+        (b"\x65", "at most 100"),
+    ],
+)
+def test_reader_refuses_varints(data, message):
+    with pytest.raises(FormatError, match=message):
+        Reader(data).varint("x", 100)
+
+
+def test_reader_refuses_more_integers_than_bytes():
+    with pytest.raises(FormatError, match="announced, 3 bytes left"):
+        Reader(b"abc").varints("x", 1 << 40, 255)
+
+
+@given(st.integers(-(1 << 40), 1 << 40))
+def test_zigzag_comes_back(value):
+    assert unzigzag(zigzag(value)) == value
+
+
+@given(st.binary(max_size=3000))
+def test_pack_comes_back(data):
+    packing, stored = pack(data)
+    assert len(stored) <= len(data)
+    assert unpack("x", packing, stored, len(data)) == data
+
+
+def test_unpack_stops_at_the_announced_size():
+    packer = zlib.compressobj(
+        9, zlib.DEFLATED, -15, 9, zlib.Z_DEFAULT_STRATEGY, HEADER_DICTIONARY
+    )
+    bomb = packer.compress(bytes(10_000_000)) + packer.flush()
+    with pytest.raises(FormatError, match="does not unpack to the 100 bytes"):
+        unpack("bomb", Packing.DEFLATE, bomb, 100)
+    with pytest.raises(FormatError, match="does not unpack"):
+        unpack("noise", Packing.DEFLATE, b"\xff\xff\xff", 100)
+    with pytest.raises(FormatError, match="does not unpack to"):
+        unpack("longer", Packing.DEFLATE, pack(bytes(100))[1] + b"x", 100)
+
+
+@pytest.mark.parametrize(
+    "text", ['{"a":1,"a":2}', '{"a":NaN}', '{"a":', "[" * 20 + "]" * 20, "1" * 5000]
+)
+def test_hostile_records_are_refused(text):
+    with pytest.raises((FormatError, LimitError)):
+        load_record("record", text)
+
+
+def test_records_hold_plain_values_only():
+    assert dump_record({"b": [1, None], "a": "ü"}) == '{"a":"\\u00fc","b":[1,null]}'
+    for bad in ({"x": math.nan}, {"x": object()}, {"x": {1, 2}}):
+        with pytest.raises(ContentError):
+            dump_record(bad)
+
+
+def test_names_from_a_file_cannot_steer_a_terminal():
+    shown = printable("a\x1b[31m\r\n\u202e[bold]")
+    assert shown == "'a\\x1b[31m\\r\\n\\u202e[bold]'"
+    assert len(printable("x" * 5000)) < 200
+
+
+def test_where_it_happened_stands_before_the_message():
+    with (
+        pytest.raises(FormatError, match=r"^tensor 'x': too short$"),
+        located("tensor 'x'"),
+    ):
+        raise FormatError("too short")
