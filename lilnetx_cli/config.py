@@ -37,9 +37,9 @@ class DataConfig(_Section):
 class LossConfig(_Section):
     """Weights of the penalty; each part is a mean, so they carry over between nets."""
 
-    rate_weight: float = Field(default=0.1, ge=0)
+    rate_weight: float = Field(default=0.2, ge=0)
     l2_weight: float = Field(default=0.0, ge=0)
-    slice_weight: float = Field(default=0.2, ge=0)
+    slice_weight: float = Field(default=0.3, ge=0)
 
 
 class TrainConfig(_Section):
@@ -47,10 +47,10 @@ class TrainConfig(_Section):
 
     epochs: int = Field(default=20, ge=1)
     batch_size: int = Field(default=128, ge=2)
-    lr: float = Field(default=0.01, gt=0)
+    lr: float = Field(default=0.02, gt=0)
     decoder_lr: float = Field(default=0.001, gt=0)
     density_lr: float = Field(default=0.01, gt=0)
-    spread: float = Field(default=0.6, gt=0)
+    spread: float = Field(default=0.3, gt=0)
     warmup: float = Field(default=0.1, ge=0, lt=1)
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
     clip_grad: float | None = Field(default=None, gt=0)

@@ -14,8 +14,13 @@ def unpack(container: lnx.Container) -> dict[str, Tensor]:
         if isinstance(tensor, lnx.Alias):
             state[tensor.name] = state[tensor.target]
         else:
-            array = lnx.rebuild(tensor, container)
-            flat = torch.from_numpy(array.reshape(-1).view("u1").copy())
-            typed = flat.view(TO_TORCH[tensor.dtype])
-            state[tensor.name] = typed.reshape(tensor.shape)
+            state[tensor.name] = _to_torch(tensor, container)
     return state
+
+
+def _to_torch(tensor: lnx.Latent | lnx.Exact, container: lnx.Container) -> Tensor:
+    dtype = TO_TORCH[tensor.dtype]
+    data = bytearray(lnx.rebuild(tensor, container).tobytes())
+    if not data:
+        return torch.empty(tensor.shape, dtype=dtype)
+    return torch.frombuffer(data, dtype=dtype).reshape(tensor.shape)

@@ -19,8 +19,9 @@ from lilnetx_cli.nn.decoding import cosine_basis, decode_exact, decode_matmul
 from lilnetx_cli.nn.density import FactorizedDensity
 from lilnetx_cli.nn.rounding import round_ste
 
-GROUPS = "lilnetx_groups"  # the submodule of the root that owns decoders and densities
-DEFAULT_SPREAD = 0.6
+DEFAULT_SPREAD = 0.3
+ENERGY_TOLERANCE = 0.05
+BISECTIONS = 20
 
 ModuleT = TypeVar("ModuleT", bound=nn.Module)
 
@@ -30,8 +31,9 @@ class LatentGroup(nn.Module):
 
     decoder: nn.Parameter
 
-    def __init__(self, kernel: tuple[int, ...], scale: float) -> None:
+    def __init__(self, key: str, kernel: tuple[int, ...], scale: float) -> None:
         super().__init__()
+        self.key = key
         self.kernel = kernel
         self.slice_length = math.prod(kernel)
         self.decoder = nn.Parameter(scale * cosine_basis(kernel))  # (L, L)
@@ -39,13 +41,16 @@ class LatentGroup(nn.Module):
 
 
 class LatentWeight(nn.Module):
-    """The parametrization of one weight: latents of the weight's own shape."""
+    """The parametrization of one weight: latents of the weight's own shape.
 
-    def __init__(self, group: LatentGroup) -> None:
+    The first weight of a group owns it, as a submodule. The others refer to it from a
+    tuple, so that its parameters appear once, and a deepcopy still copies it once.
+    """
+
+    def __init__(self, group: LatentGroup, *, owner: bool) -> None:
         super().__init__()
-        # A tuple keeps the group out of this module's own parameters: the root owns
-        # it, and a deepcopy of the root still copies it once.
         self._shared = (group,)
+        self.owned = group if owner else None
 
     @property
     def group(self) -> LatentGroup:
@@ -79,7 +84,8 @@ def reparameterize(
     """Swap convolution and linear weights for quantized latents, in place.
 
     The latents start where they decode to the present weights, so a sound
-    initialization stays sound, with batch norm or without. `spread` is the standard
+    initialization stays sound, with batch norm or without (LilNetX starts 5 to 6 times
+    too wide, which batch norm hides). `spread` is the standard
     deviation, in quantization steps, that the latents of the tightest weight of each
     group start with. `exclude` holds module names to leave as they are; weights shared
     between modules and weights with a parametrization of their own are left, too.
@@ -87,17 +93,17 @@ def reparameterize(
     Raises ValueError for a model that is reparameterized already, or for an excluded
     name that no module has.
     """
-    if hasattr(model, GROUPS):
+    if latent_groups(model):
         raise ValueError("the model is reparameterized already")
     chosen = _candidates(model, frozenset(exclude))
-    groups = nn.ModuleDict()
     for key, members in _by_kernel(chosen).items():
-        kernel = _kernel(members[0])
-        group = LatentGroup(kernel, _scale(members, spread))
-        groups[key] = group.to(_weight(members[0]).device)
+        group = LatentGroup(key, _kernel(members[0]), _scale(members, spread))
+        group.to(_weight(members[0]).device)
         for module in members:
-            parametrize.register_parametrization(module, "weight", LatentWeight(group))
-    model.add_module(GROUPS, groups)
+            weight = LatentWeight(group, owner=module is members[0])
+            parametrize.register_parametrization(module, "weight", weight)
+    for _, _, latent in latent_weights(model):
+        _keep_energy(latent)
     return model
 
 
@@ -121,10 +127,8 @@ def latent_weights(model: nn.Module) -> Iterator[tuple[str, LatentWeight, Tensor
 
 def latent_groups(model: nn.Module) -> dict[str, LatentGroup]:
     """Return the groups of a reparameterized model by name; empty for a plain one."""
-    groups = getattr(model, GROUPS, None)
-    if groups is None:
-        return {}
-    return cast("dict[str, LatentGroup]", dict(groups.items()))
+    weights = [weight for _, weight, _ in latent_weights(model)]
+    return {weight.group.key: weight.group for weight in weights}
 
 
 def density_parameters(model: nn.Module) -> list[nn.Parameter]:
@@ -155,8 +159,6 @@ def decode_in_place(model: ModuleT) -> ModuleT:
         weight = weight.reshape(latent.shape).to(latent.device)
         module.register_parameter("weight", nn.Parameter(weight))
         _weight_first(module)
-    if hasattr(model, GROUPS):
-        delattr(model, GROUPS)
     return model
 
 
@@ -207,6 +209,27 @@ def _kernel(module: nn.Module) -> tuple[int, ...]:
 
 def _weight(module: nn.Module) -> Tensor:
     return cast("Tensor", module.weight)
+
+
+@torch.no_grad()
+def _keep_energy(latent: Tensor) -> None:
+    """Scale latents so that rounding them does not change the size of the weights.
+
+    With steps as coarse as the weights themselves, rounding alone would shrink or grow
+    a layer's output. The decoder is orthonormal up to its scale here, so the energy of
+    the latents is that of the weights.
+    """
+    wanted = float(latent.square().sum())
+    if abs(float(latent.round().square().sum()) - wanted) <= ENERGY_TOLERANCE * wanted:
+        return
+    low, high = 0.25, 4.0
+    for _ in range(BISECTIONS):
+        middle = (low * high) ** 0.5
+        if float((middle * latent).round().square().sum()) < wanted:
+            low = middle
+        else:
+            high = middle
+    latent.mul_(high)
 
 
 def _scale(members: list[nn.Module], spread: float) -> float:

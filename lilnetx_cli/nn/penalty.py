@@ -34,9 +34,9 @@ class Penalty:
 def penalty(
     model: nn.Module,
     *,
-    rate_weight: float = 0.1,
-    l2_weight: float = 1e-3,
-    slice_weight: float = 0.1,
+    rate_weight: float = 0.2,
+    l2_weight: float = 0.0,
+    slice_weight: float = 0.3,
 ) -> Penalty:
     """Return the rate, the L2 and the slice prior of a reparameterized model.
 

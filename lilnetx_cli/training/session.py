@@ -116,6 +116,10 @@ def open_session(config: RunConfig, splits: Splits) -> Session:
     forward, optimizer, density_optimizer, loader = accelerator.prepare(
         forward, optimizer, density_optimizer, loader
     )
+    # accelerate patches autocast into the network itself; the steps ask for it on their
+    # own, and whatever is measured or shipped computes in float32.
+    accelerator.unwrap_model(forward, keep_fp32_wrapper=False)
+    vars(model).pop("forward", None)
     return Session(
         config, splits, accelerator, model, forward, optimizer, density_optimizer,
         sampler, loader, architecture,

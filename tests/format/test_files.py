@@ -78,7 +78,7 @@ def test_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
     path = tmp_path / "m.lnx"
     path.write_bytes(b"old")
 
-    def full(handle):
+    def full(handle):  # noqa: ARG001
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)

@@ -1,0 +1,82 @@
+"""One training step, reparameterized against plain, as a ratio in one run.
+
+    python tests/bench/step.py [--size 28] [--batch 128] [--precision bf16]
+
+Steps of both kinds alternate, so that a slow moment of the machine meets both.
+"""
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+
+from lilnetx_cli.models import build
+from lilnetx_cli.nn import density_parameters, penalty, reparameterize
+
+
+def stepper(reparameterized: bool, options: argparse.Namespace) -> Callable[[], float]:
+    """Return a function that takes one step and gives its seconds."""
+    torch.manual_seed(0)
+    model = build(options.model, {"channels": 1, "classes": 10})
+    images = torch.randn(options.batch, 1, options.size, options.size)
+    if options.channels_last:
+        model = model.to(memory_format=torch.channels_last)
+        images = images.contiguous(memory_format=torch.channels_last)
+    labels = torch.randint(0, 10, (options.batch,))
+    if reparameterized:
+        reparameterize(model)
+    densities = density_parameters(model)
+    apart = {id(p) for p in densities}
+    rest = [p for p in model.parameters() if id(p) not in apart]
+    optimizers = [torch.optim.Adam(rest, 0.01)]
+    if densities:
+        optimizers.append(torch.optim.Adam(densities, 0.01))
+    half = options.precision == "bf16"
+
+    def step() -> float:
+        start = time.perf_counter()
+        with torch.autocast("cpu", torch.bfloat16, enabled=half):
+            logits = model(images)
+        loss = F.cross_entropy(logits.float(), labels)
+        if reparameterized:
+            loss = loss + penalty(model).total
+        for optimizer in optimizers:
+            optimizer.zero_grad()
+        loss.backward()
+        for optimizer in optimizers:
+            optimizer.step()
+        return time.perf_counter() - start
+
+    return step
+
+
+def main() -> None:
+    """Print medians and the median ratio of neighbouring pairs."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", default="resnet20")
+    parser.add_argument("--size", type=int, default=28)
+    parser.add_argument("--batch", type=int, default=128)
+    parser.add_argument("--steps", type=int, default=25)
+    parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32")
+    parser.add_argument("--channels-last", action="store_true")
+    options = parser.parse_args()
+    plain, latent = stepper(False, options), stepper(True, options)
+    for _ in range(3):
+        plain()
+        latent()
+    pairs = [(plain(), latent()) for _ in range(options.steps)]
+    ratios = sorted(after / before for before, after in pairs)
+    print(f"{options.model}, batch {options.batch}, {options.size} px,"
+          f" {options.precision}, {torch.get_num_threads()} threads")  # fmt: skip
+    print(f"plain step     {statistics.median(p for p, _ in pairs) * 1e3:.1f} ms")
+    print(f"with latents   {statistics.median(q for _, q in pairs) * 1e3:.1f} ms")
+    print(f"ratio          {statistics.median(ratios):.3f}"
+          f" (quartiles {ratios[len(ratios) // 4]:.3f} to"
+          f" {ratios[3 * len(ratios) // 4]:.3f})")  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,64 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+TRAIN = ("train", "--dataset", "digits", "-b", "32", "--max-steps", "3", "--device",
+         "cpu", "--set", "train.calibration_images=64")  # fmt: skip
+
+
+class Result:
+    """What a run of the command line gave."""
+
+    def __init__(self, done):
+        self.code, self.out, self.err = done.returncode, done.stdout, done.stderr
+
+    @property
+    def json(self):
+        assert self.out.count("\n") == 1, self.out
+        return json.loads(self.out)
+
+    @property
+    def message(self):
+        """The one line of an error."""
+        assert self.out == ""
+        lines = self.err.splitlines()
+        assert len(lines) == 1, self.err
+        assert "Traceback" not in self.err
+        return lines[0]
+
+
+@pytest.fixture(scope="session")
+def cli():
+    def run(*arguments, cwd=None, **options):
+        done = subprocess.run(
+            [sys.executable, "-m", "lilnetx_cli", *map(str, arguments)],
+            capture_output=True, text=True, cwd=cwd, timeout=300, **options,
+        )  # fmt: skip
+        return Result(done)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def trained(cli, tmp_path_factory):
+    """A folder with a run in run/ and its model.lnx; not to be changed."""
+    folder = tmp_path_factory.mktemp("trained")
+    done = cli(*TRAIN, "-o", folder / "run", "--json")
+    assert done.code == 0, done.err
+    (folder / "train.json").write_text(done.out)
+    done = cli("compress", folder / "run" / "model.pt", "-o", folder / "model.lnx")
+    assert done.code == 0, done.err
+    return folder
+
+
+@pytest.fixture
+def files(trained, tmp_path):
+    """Copies of model.pt and model.lnx, to be changed freely."""
+    for name in ("run/model.pt", "model.lnx"):
+        data = (trained / name).read_bytes()
+        (tmp_path / Path(name).name).write_bytes(data)
+    return tmp_path

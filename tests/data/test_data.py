@@ -1,0 +1,233 @@
+import gzip
+import pickle
+import struct
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torchvision.datasets import cifar
+
+from lilnetx_cli.data import DATASETS, EpochSampler, batches, load_splits
+from lilnetx_cli.data.registry import SPLIT_SEED
+from lilnetx_cli.errors import InputError, UsageError
+
+
+def write_idx(path, array):
+    data = struct.pack(">HBB", 0, 8, array.ndim)
+    data += struct.pack(f">{array.ndim}I", *array.shape) + array.tobytes()
+    path.write_bytes(gzip.compress(data) if path.suffix == ".gz" else data)
+
+
+def make_mnist(folder, suffix=""):
+    rng = np.random.default_rng(0)
+    for part, count in (("train", 120), ("t10k", 30)):
+        images = rng.integers(0, 256, (count, 28, 28)).astype(np.uint8)
+        labels = (np.arange(count) % 10).astype(np.uint8)
+        write_idx(folder / f"{part}-images-idx3-ubyte{suffix}", images)
+        write_idx(folder / f"{part}-labels-idx1-ubyte{suffix}", labels)
+
+
+def make_cifar(folder, classes):
+    """The python version of CIFAR: pickled batches, as torchvision reads them."""
+    rng = np.random.default_rng(0)
+    home = "cifar-10-batches-py" if classes == 10 else "cifar-100-python"
+    (folder / home).mkdir()
+    names = [f"data_batch_{i}" for i in range(1, 6)] + ["test_batch"]
+    for name in names if classes == 10 else ["train", "test"]:
+        labels = [int(x) for x in rng.integers(0, classes, 20)]
+        labels[0] = classes - 1
+        key = "labels" if classes == 10 else "fine_labels"
+        data = rng.integers(0, 256, (20, 3072)).astype(np.uint8)
+        content = pickle.dumps({"data": data, key: labels})
+        (folder / home / name).write_bytes(content)
+    meta = "batches.meta" if classes == 10 else "meta"
+    key = "label_names" if classes == 10 else "fine_label_names"
+    names = pickle.dumps({key: [str(i) for i in range(classes)]})
+    (folder / home / meta).write_bytes(names)
+
+
+def make_folder(folder, parts=("train", "val")):
+    rng = np.random.default_rng(0)
+    for part in parts:
+        for label in ("cat", "dog"):
+            (folder / part / label).mkdir(parents=True)
+            for number in range(10):
+                pixels = rng.integers(0, 256, (40, 50, 3)).astype(np.uint8)
+                Image.fromarray(pixels).save(folder / part / label / f"{number}.png")
+
+
+def test_digits_are_split_as_told():
+    splits = load_splits("digits", None)
+    assert (splits.channels, splits.classes, splits.size) == (1, 10, 8)
+    sizes = [len(part) for part in (splits.train, splits.validation, splits.test)]
+    assert sizes == [1293, 144, 360]
+    seen = [x.images.flatten(1) for x in (splits.train, splits.validation, splits.test)]
+    rows = {tuple(row) for part in seen for row in part.tolist()}
+    assert len(rows) == 1797
+    images, labels = splits.test.__getitems__(list(range(360)))
+    assert abs(float(images.mean())) < 0.1
+    assert 0.9 < float(images.std()) < 1.1
+    assert sorted(set(labels.tolist())) == list(range(10))
+
+
+def test_validation_does_not_depend_on_the_run():
+    one, other = load_splits("digits", None), load_splits("digits", None)
+    assert torch.equal(one.validation.images, other.validation.images)
+    assert SPLIT_SEED == 20_220_204
+
+
+@pytest.mark.parametrize("suffix", ["", ".gz"])
+@pytest.mark.parametrize("name", ["mnist", "fashion-mnist"])
+def test_idx_folders(tmp_path, suffix, name):
+    make_mnist(tmp_path, suffix)
+    splits = load_splits(name, tmp_path)
+    assert (len(splits.train), len(splits.validation), len(splits.test)) == (
+        110,
+        10,
+        30,
+    )
+    images, labels = splits.train.__getitems__([3, 1])
+    assert images.shape == (2, 1, 28, 28)
+    assert labels.dtype == torch.int64
+
+
+@pytest.mark.parametrize("classes", [10, 100])
+def test_cifar(tmp_path, monkeypatch, classes):
+    # Generated files have other checksums than the real ones.
+    monkeypatch.setattr(cifar, "check_integrity", lambda *_: True)
+    make_cifar(tmp_path, classes)
+    splits = load_splits(f"cifar{classes}", tmp_path)
+    assert (splits.channels, splits.classes, splits.size) == (3, classes, 32)
+    images, _ = splits.test.__getitems__([0])
+    assert images.shape == (1, 3, 32, 32)
+
+
+@pytest.mark.parametrize("parts", [("train", "val"), ("train", "test"), (".",)])
+def test_image_folders(tmp_path, parts):
+    make_folder(tmp_path, parts)
+    splits = load_splits("folder", tmp_path)
+    assert (splits.channels, splits.classes, splits.size) == (3, 2, 224)
+    images, _ = splits.train.__getitems__([0, 1])
+    assert images.shape == (2, 3, 224, 224)
+    splits.train.begin_epoch(0, 1)
+    first, _ = splits.train.__getitems__([0])
+    again, _ = splits.train.__getitems__([0])
+    splits.train.begin_epoch(0, 2)
+    later, _ = splits.train.__getitems__([0])
+    assert torch.equal(first, again)
+    assert not torch.equal(first, later)
+
+
+def test_augmentation_is_that_of_seed_and_epoch():
+    train = load_splits("digits", None).train
+    train.begin_epoch(3, 5)
+    one, _ = train.__getitems__([0, 1, 2, 3])
+    two, _ = train.__getitems__([3, 0])
+    assert torch.equal(one[[3, 0]], two)
+    train.begin_epoch(3, 6)
+    other, _ = train.__getitems__([0, 1, 2, 3])
+    assert not torch.equal(one, other)
+
+
+def test_augmentation_shifts_and_mirrors():
+    from lilnetx_cli.data.stream import ArrayImages, Augmentation
+
+    images = torch.arange(1, 17, dtype=torch.uint8).reshape(1, 1, 4, 4)
+    images = images.repeat(200, 1, 1, 1)
+    labels = torch.zeros(200, dtype=torch.int64)
+    how = Augmentation(shift=1, flip=True)
+    data = ArrayImages(images, labels, (0.0,), (1.0,), 1.0, how)
+    data.begin_epoch(0, 0)
+    made, _ = data.__getitems__(list(range(200)))
+    kinds = {tuple(image.flatten().tolist()) for image in made}
+    assert len(kinds) == 18
+    assert tuple(range(1, 17)) in kinds
+    assert tuple(images[0, 0].flip(1).flatten().tolist()) in kinds
+
+
+def test_sampler_continues_where_it_was():
+    sampler = EpochSampler(50, seed=1)
+    whole = list(sampler)
+    assert sorted(whole) == list(range(50))
+    sampler.set_position(0, 20)
+    assert list(sampler) == whole[20:]
+    assert len(sampler) == 30
+    sampler.set_position(1, 0)
+    assert list(sampler) != whole
+
+
+def test_workers_give_the_same_batches():
+    train = load_splits("digits", None).train
+    train.begin_epoch(0, 0)
+    alone = list(batches(train, 200))
+    helped = list(batches(train, 200, workers=2))
+    for one, other in zip(alone, helped, strict=True):
+        assert torch.equal(one[0], other[0])
+
+
+@pytest.mark.parametrize(
+    ("break_it", "message"),
+    [
+        (lambda f: (f / "t10k-labels-idx1-ubyte").unlink(), "has no t10k-labels"),
+        (
+            lambda f: (f / "train-images-idx3-ubyte").write_bytes(b"\0\0\x08\x03short"),
+            "no IDX file",
+        ),
+        (
+            lambda f: (f / "train-images-idx3-ubyte").write_bytes(
+                (f / "train-images-idx3-ubyte").read_bytes()[:-9]
+            ),
+            "copy it again",
+        ),
+        (
+            lambda f: write_idx(f / "train-images-idx3-ubyte", np.zeros(40, np.uint8)),
+            "1 dimensions",
+        ),
+        (
+            lambda f: write_idx(f / "train-labels-idx1-ubyte", np.zeros(4, np.uint8)),
+            "120 train images and 4 labels",
+        ),
+    ],
+)
+def test_damaged_idx_folders(tmp_path, break_it, message):
+    make_mnist(tmp_path)
+    break_it(tmp_path)
+    with pytest.raises(InputError, match=message):
+        load_splits("mnist", tmp_path)
+
+
+def test_damaged_gzip(tmp_path):
+    make_mnist(tmp_path, ".gz")
+    path = tmp_path / "train-images-idx3-ubyte.gz"
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(InputError, match="damaged gzip"):
+        load_splits("mnist", tmp_path)
+
+
+def test_names_and_folders_that_are_not_there(tmp_path):
+    with pytest.raises(UsageError, match="there are: digits"):
+        load_splits("imagenot", None)
+    with pytest.raises(UsageError, match="is no folder"):
+        load_splits("mnist", tmp_path / "none")
+    with pytest.raises(UsageError, match="needs --data-dir"):
+        load_splits("folder", None)
+    for name in ("cifar10", "cifar100", "mnist"):
+        with pytest.raises(InputError, match="--data-dir"):
+            load_splits(name, tmp_path)
+    with pytest.raises(InputError, match="no folder of class folders"):
+        load_splits("folder", tmp_path)
+    assert "digits" in DATASETS
+
+
+def test_an_image_that_is_none(tmp_path):
+    make_folder(tmp_path)
+    (tmp_path / "train" / "cat" / "0.png").write_bytes(b"nothing")
+    splits = load_splits("folder", tmp_path)
+
+    def read_everything():
+        for part in (splits.train, splits.validation):
+            part.__getitems__(list(range(len(part))))
+
+    with pytest.raises(InputError, match=r"0\.png"):
+        read_everything()

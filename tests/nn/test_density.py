@@ -1,0 +1,77 @@
+import torch
+from torch.autograd import gradcheck
+
+from lilnetx_cli.nn import FactorizedDensity
+
+
+def density(dimensions=3, seed=0, spread=1.0):
+    torch.manual_seed(seed)
+    made = FactorizedDensity(dimensions)
+    with torch.no_grad():
+        for parameter in made.parameters():
+            parameter.add_(spread * torch.randn_like(parameter))
+    return made
+
+
+def test_cumulative_function_increases():
+    x = torch.linspace(-20, 20, 2001)[:, None].expand(-1, 3)
+    for seed in range(5):
+        logits = density(seed=seed).double().logits(x.double())
+        assert bool((logits.diff(dim=0) > 0).all())
+
+
+def test_probabilities_of_all_integers_sum_to_one():
+    integers = torch.arange(-3000.0, 3001)[:, None].expand(-1, 3).double()
+    made = density(spread=0.3).double()
+    total = (2.0 ** -made.bits(integers)).sum(0)
+    assert torch.allclose(total, torch.ones(3).double(), atol=1e-6)
+
+
+def test_tails_do_not_cancel():
+    made = density(1, spread=0.0)
+    with torch.no_grad():
+        made.slope.add_(1.0)
+    far = torch.tensor([[-30.0], [30.0]])
+    bits = made.bits(far)
+    exact = made.double().bits(far.double())
+    assert torch.allclose(bits.double(), exact, rtol=1e-3)
+    assert bool((exact > 10).all())
+
+
+def test_gradients_of_the_density():
+    made = density().double()
+    x = torch.randn(7, 3, dtype=torch.float64, requires_grad=True)
+    parameters = list(made.parameters())
+
+    def bits(x, *_):
+        return made.bits(x)
+
+    assert gradcheck(bits, (x, *parameters), atol=1e-6)
+
+
+def test_grid_is_the_function():
+    made = density(9)
+    x = (2 * torch.randn(4000, 9)).requires_grad_()
+    fast, slow = made.total_bits(x), made.bits(x).sum()
+    assert abs(float((fast - slow).detach())) / x.numel() < 0.005
+    by_grid = torch.autograd.grad(fast, [x, *made.parameters()])
+    by_function = torch.autograd.grad(slow, [x, *made.parameters()])
+    for one, other in zip(by_grid, by_function, strict=True):
+        assert float((one - other).norm() / other.norm()) < 0.05
+
+
+def test_gradients_of_the_grid():
+    from lilnetx_cli.nn.density import _GridSum
+
+    torch.manual_seed(0)
+    grid = torch.randn(65, 3, dtype=torch.float64, requires_grad=True)
+    x = 3 * torch.rand(20, 3, dtype=torch.float64) - 1.5
+    assert gradcheck(
+        lambda x, g: _GridSum.apply(x, g, -2.0), (x.requires_grad_(), grid)
+    )
+
+
+def test_far_latents_take_the_function_itself():
+    made = density(1)
+    x = torch.cat([torch.randn(20_000, 1), torch.tensor([[5000.0]])])
+    assert torch.equal(made.total_bits(x), made.bits(x).sum())

@@ -1,0 +1,117 @@
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from lilnetx_cli.nn import materialize, reparameterize
+from lilnetx_cli.nn.finalizing import (
+    calibrate_batch_norms,
+    fold_batch_norms,
+    round_mantissa,
+    round_side,
+    with_short_decoders,
+)
+from lilnetx_cli.nn.latents import latent_groups
+
+
+def network():
+    torch.manual_seed(0)
+    model = nn.Sequential(
+        nn.Conv2d(3, 8, 3, bias=False), nn.BatchNorm2d(8, eps=1e-3), nn.ReLU(),
+        nn.Conv2d(8, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.Flatten(),
+        nn.Linear(72, 4),
+    )  # fmt: skip
+    with torch.no_grad():
+        for norm in (model[1], model[4]):
+            norm.weight.uniform_(0.5, 2)
+            norm.bias.normal_()
+            norm.running_mean.normal_()
+            norm.running_var.uniform_(0.1, 5)
+    return model
+
+
+def test_folding_keeps_the_outputs():
+    model = network().eval()
+    x = torch.randn(5, 3, 7, 7)
+    before = model(x)
+    fold_batch_norms(model)
+    assert torch.allclose(model(x), before, atol=1e-5)
+    for norm in (model[1], model[4]):
+        assert not bool(norm.running_mean.any())
+        assert bool((norm.running_var == 1).all())
+
+
+def test_a_channel_that_never_varied_costs_no_scale():
+    model = network().eval()
+    with torch.no_grad():
+        model[0].weight[3] = 0
+        model[1].running_mean[3] = 0
+        model[1].running_var[3] = 0
+    x = torch.randn(5, 3, 7, 7)
+    before = model(x)
+    fold_batch_norms(model)
+    assert not bool(model[1].weight[3])
+    assert torch.allclose(model(x), before, atol=1e-5)
+
+
+def test_norms_without_statistics_or_scale_are_left():
+    model = nn.Sequential(
+        nn.BatchNorm1d(4, affine=False), nn.BatchNorm1d(4, track_running_stats=False)
+    )
+    before = copy.deepcopy(model.state_dict())
+    fold_batch_norms(model)
+    after = model.state_dict()
+    assert all(torch.equal(before[key], after[key]) for key in before)
+
+
+def test_calibration_is_a_plain_average():
+    model = nn.Sequential(nn.BatchNorm1d(3))
+    batches = [torch.randn(50, 3) * 3 + 1 for _ in range(4)]
+    calibrate_batch_norms(model, batches)
+    means = torch.stack([batch.mean(0) for batch in batches]).mean(0)
+    assert torch.allclose(model[0].running_mean, means, atol=1e-5)
+    assert model[0].momentum == 0.1
+    assert model.training
+
+
+@pytest.mark.parametrize("bits", [3, 7, 10])
+def test_mantissa_has_so_many_bits(bits):
+    values = torch.randn(1000)
+    rounded = round_mantissa(values, bits)
+    error = ((rounded - values) / values).abs()
+    assert float(error.max()) <= 2.0 ** -(bits + 1)
+    assert torch.equal(rounded, rounded.half().float())
+    assert torch.equal(round_mantissa(rounded, bits), rounded)
+
+
+def test_mantissa_leaves_what_float16_does_not_reach():
+    values = torch.tensor([1e6, -1e9, 0.0, 1e-12])
+    rounded = round_mantissa(values, 5)
+    assert rounded[0] == 1e6
+    assert rounded[1] == -1e9
+    assert rounded[2] == 0
+
+
+def test_side_is_rounded_as_far_as_outputs_allow():
+    x = torch.randn(20, 3, 7, 7)
+    found = {}
+    for tolerance in (0.3, 0.01, 0.001):
+        model = network().eval()
+        before = model(x)
+        found[tolerance] = round_side(model, lambda net: net(x), tolerance)
+        change = (model(x) - before).square().mean().sqrt()
+        assert float(change) <= tolerance * float(before.square().mean().sqrt())
+    assert found[0.3] < found[0.01] <= found[0.001]
+    assert round_side(network(), lambda _: None, 0.1) == 10
+
+
+def test_short_decoders_are_float16_and_the_original_stays():
+    model = reparameterize(network())
+    before = copy.deepcopy(model.state_dict())
+    short = with_short_decoders(model)
+    for group in latent_groups(short).values():
+        assert torch.equal(group.decoder, group.decoder.half().float())
+    after = model.state_dict()
+    assert all(torch.equal(before[key], after[key]) for key in before)
+    materialize(model)

@@ -1,0 +1,161 @@
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from lilnetx_cli.models import build
+from lilnetx_cli.nn import (
+    density_parameters,
+    latent_weights,
+    materialize,
+    penalty,
+    reparameterize,
+)
+from lilnetx_cli.nn.latents import latent_groups
+
+
+def network(seed=0, norm=True):
+    torch.manual_seed(seed)
+    layers = [nn.Conv2d(3, 32, 3, padding=1), nn.ReLU()]
+    for _ in range(6):
+        layers.append(nn.Conv2d(32, 32, 3, padding=1, bias=False))
+        layers += [nn.BatchNorm2d(32)] if norm else []
+        layers.append(nn.ReLU())
+    return nn.Sequential(
+        *layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(32, 5)
+    )
+
+
+def test_weights_of_one_kernel_share_a_group():
+    model = reparameterize(build("resnet20", {"channels": 1, "classes": 10}))
+    groups = latent_groups(model)
+    assert sorted(groups) == ["conv3x3", "dense"]
+    assert groups["conv3x3"].decoder.shape == (9, 9)
+    assert groups["dense"].decoder.shape == (1, 1)
+    owners = {id(weight.group) for _, weight, _ in latent_weights(model)}
+    assert owners == {id(group) for group in groups.values()}
+    names = [name for name, _, _ in latent_weights(model)]
+    assert names[0] == "conv1.weight"
+    assert "layer2.1.conv2.weight" in names
+    assert "fc.weight" in names
+
+
+def test_depthwise_and_grouped_convolutions():
+    model = nn.Sequential(
+        nn.Conv2d(4, 4, 3, groups=4), nn.Conv2d(4, 8, 3, groups=2), nn.Conv2d(8, 2, 1)
+    )
+    x = torch.randn(2, 4, 9, 9)
+    reparameterize(model, spread=50.0)
+    assert sorted(latent_groups(model)) == ["conv1x1", "conv3x3", "depthwise3x3"]
+    assert torch.allclose(model(x), materialize(model)(x), atol=1e-5)
+
+
+def _deviation_after(model):
+    with torch.no_grad():
+        return float(model(torch.randn(64, 3, 16, 16)).std())
+
+
+@pytest.mark.parametrize("norm", [True, False])
+@pytest.mark.parametrize("spread", [0.3, 0.6, 2.0])
+def test_initialization_stays_sound(norm, spread):
+    """Signals keep their size through the network, with batch norm and without."""
+    model = network(norm=norm)
+    for module in model.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight)
+    plain = _deviation_after(model)
+    latent = _deviation_after(reparameterize(model, spread=spread))
+    assert 0.4 * plain < latent < 2.5 * plain
+
+
+def test_fine_steps_give_the_weights_back():
+    model = network()
+    before = model[2].weight.detach().clone()
+    reparameterize(model, spread=1000.0)
+    assert torch.allclose(model[2].weight, before, atol=1e-3)
+
+
+def test_training_moves_latents_decoders_and_densities():
+    model = reparameterize(network())
+    loss = model(torch.randn(4, 3, 8, 8)).square().sum() + penalty(model).total
+    loss.backward()
+    for name, parameter in model.named_parameters():
+        assert parameter.grad is not None, name
+        assert bool(parameter.grad.abs().sum() > 0), name
+    assert len(density_parameters(model)) == 3 * len(latent_groups(model))
+
+
+def test_excluded_tied_and_parametrized_weights_are_left():
+    model = nn.ModuleDict(
+        {
+            "a": nn.Linear(4, 4),
+            "b": nn.Linear(4, 4),
+            "c": nn.Linear(4, 4),
+            "d": nn.utils.parametrizations.weight_norm(nn.Linear(4, 4)),
+            "e": nn.Linear(4, 4),
+        }
+    )
+    model["b"].weight = model["a"].weight
+    reparameterize(model, exclude=["c"])
+    assert [name for name, _, _ in latent_weights(model)] == ["e.weight"]
+    assert model["b"].weight is model["a"].weight
+
+
+def test_misuse_is_refused():
+    with pytest.raises(ValueError, match="no module named 'nothing'"):
+        reparameterize(nn.Linear(2, 2), exclude=["nothing"])
+    model = reparameterize(nn.Sequential(nn.Linear(2, 2)))
+    with pytest.raises(ValueError, match="already"):
+        reparameterize(model)
+
+
+def test_copies_have_groups_of_their_own():
+    model = reparameterize(network())
+    twin = copy.deepcopy(model)
+    owners = {id(weight.group) for _, weight, _ in latent_weights(twin)}
+    assert owners == {id(group) for group in latent_groups(twin).values()}
+    assert owners.isdisjoint(id(group) for group in latent_groups(model).values())
+    twin.load_state_dict(model.state_dict())
+
+
+def test_materialize_leaves_the_original_training():
+    model = reparameterize(network())
+    keys = list(network().state_dict())
+    x = torch.randn(4, 3, 8, 8)
+    plain = materialize(model)
+    assert list(plain.state_dict()) == keys
+    assert type(plain[2]) is nn.Conv2d
+    model.eval()
+    plain.eval()
+    assert torch.allclose(model(x), plain(x), atol=1e-5)
+    model.train()
+    loss = model(x).sum() + penalty(model).total
+    loss.backward()
+    assert all(p.grad is not None for p in model.parameters())
+    again = materialize(model)
+    assert torch.equal(again[2].weight, plain[2].weight)
+
+
+def test_materialize_of_a_plain_network_is_a_copy():
+    model = network()
+    plain = materialize(model)
+    assert plain is not model
+    for one, other in zip(model.parameters(), plain.parameters(), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_autocast_does_not_touch_the_decoding():
+    model = reparameterize(network())
+    weight = model[2].weight
+    with torch.autocast("cpu", torch.bfloat16):
+        assert model[2].weight.dtype == torch.float32
+        assert torch.equal(model[2].weight, weight)
+
+
+def test_zero_latents_are_zero_weights():
+    model = reparameterize(network())
+    with torch.no_grad():
+        for _, _, latent in latent_weights(model):
+            latent.mul_(0.01)
+    assert all(not bool(m.weight.any()) for m in model if isinstance(m, nn.Conv2d))

@@ -1,0 +1,68 @@
+import pytest
+import torch
+from torch import nn
+
+from lilnetx_cli.nn import latent_weights, penalty, reparameterize
+from lilnetx_cli.nn.latents import latent_groups
+
+
+def model():
+    torch.manual_seed(0)
+    return reparameterize(
+        nn.Sequential(nn.Conv2d(3, 8, 3), nn.Flatten(), nn.Linear(8, 4))
+    )
+
+
+def test_parts_add_up():
+    made = model().eval()
+    terms = penalty(made, rate_weight=0.3, l2_weight=0.5, slice_weight=0.7)
+    total = 0.3 * terms.bits_per_weight + 0.5 * terms.l2 + 0.7 * terms.slice_norm
+    assert torch.allclose(terms.total, total)
+    assert terms.weights == 3 * 8 * 9 + 32
+
+
+def test_parts_are_what_their_names_say():
+    made = model().eval()
+    conv, dense = (latent for _, _, latent in latent_weights(made))
+    terms = penalty(made)
+    rows = conv.reshape(-1, 9)
+    squares = conv.square().sum() + dense.square().sum()
+    assert torch.allclose(terms.l2, squares / terms.weights)
+    assert torch.allclose(terms.slice_norm, rows.norm(dim=1).mean(), rtol=1e-4)
+    groups = latent_groups(made)
+    bits = groups["conv3x3"].density.bits(rows.round()).sum()
+    bits = bits + groups["dense"].density.bits(dense.round().reshape(-1, 1)).sum()
+    assert torch.allclose(terms.bits_per_weight, bits / terms.weights)
+
+
+def test_noise_in_training_only():
+    made = model()
+    assert penalty(made.train()).bits_per_weight != penalty(made).bits_per_weight
+    assert penalty(made.eval()).bits_per_weight == penalty(made).bits_per_weight
+
+
+def test_zero_slices_have_finite_gradients():
+    made = model()
+    with torch.no_grad():
+        for _, _, latent in latent_weights(made):
+            latent.zero_()
+    penalty(made).total.backward()
+    for _, _, latent in latent_weights(made):
+        assert bool(latent.grad.isfinite().all())
+
+
+def test_pressing_on_the_rate_lowers_it():
+    made = model()
+    optimizer = torch.optim.Adam(made.parameters(), 0.02)
+    before = float(penalty(made.eval()).bits_per_weight)
+    made.train()
+    for _ in range(150):
+        optimizer.zero_grad()
+        penalty(made, rate_weight=1.0).total.backward()
+        optimizer.step()
+    assert float(penalty(made.eval()).bits_per_weight) < 0.5 * before
+
+
+def test_a_plain_network_is_refused():
+    with pytest.raises(ValueError, match="reparameterize"):
+        penalty(nn.Linear(2, 2))

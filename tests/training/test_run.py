@@ -1,0 +1,174 @@
+import json
+
+import pytest
+import torch
+from conftest import Silent
+
+import lnx
+from lilnetx_cli.codec import load_checkpoint, pack
+from lilnetx_cli.config import resolve
+from lilnetx_cli.data import load_splits
+from lilnetx_cli.errors import InputError, UsageError
+from lilnetx_cli.measure import measure_accuracy
+from lilnetx_cli.models.registry import build_record
+from lilnetx_cli.training import Stopped, read_resume, run_training
+
+
+def never():
+    return False
+
+
+def run(config, folder, *, stop=never, resume=None, splits=None):
+    folder.mkdir(exist_ok=True)
+    watcher = Silent()
+    splits = splits or load_splits("digits", None)
+    result = run_training(
+        config, splits, folder, observer=watcher, should_stop=stop, resume=resume
+    )
+    return result, watcher
+
+
+def metrics(folder):
+    text = (folder / "metrics.jsonl").read_text("utf-8")
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def test_a_run_writes_its_files(tmp_path, tiny, digits):
+    result, watcher = run(tiny(), tmp_path)
+    names = {path.name for path in tmp_path.iterdir()}
+    assert names == {
+        "model.pt", "config.toml", "metrics.jsonl", "curves.png", "resume.pt",
+    }  # fmt: skip
+    assert result.steps == 6
+    assert len(watcher.steps) == 6
+    assert resolve(tmp_path / "config.toml", {}) == tiny()
+    lines = metrics(tmp_path)
+    assert [line["event"] for line in lines] == ["epoch", "final"]
+    assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
+    # Every reported accuracy is of the network in model.pt.
+    checkpoint = load_checkpoint(result.checkpoint)
+    network = build_record(checkpoint.architecture)
+    network.load_state_dict(checkpoint.state_dict)
+    measured = measure_accuracy(network, digits.test)
+    assert measured.accuracy == pytest.approx(result.accuracy, abs=1e-6)
+    assert measured.predictions == result.predictions
+    assert checkpoint.summary["accuracy"] == result.accuracy
+
+
+def test_the_last_estimate_is_the_file(tmp_path, tiny):
+    result, _ = run(tiny(), tmp_path)
+    size = len(lnx.dumps(pack(load_checkpoint(result.checkpoint))))
+    assert abs(metrics(tmp_path)[-1]["estimated_bytes"] - size) <= 0.03 * size
+    assert abs(metrics(tmp_path)[-2]["estimated_bytes"] - size) <= 0.1 * size
+
+
+def test_the_shipped_network_is_folded_and_short(tmp_path, tiny):
+    result, _ = run(tiny(), tmp_path)
+    state = load_checkpoint(result.checkpoint).state_dict
+    assert not bool(state["bn1.running_mean"].any())
+    assert bool((state["bn1.running_var"] == 1).all())
+    for name in ("bn1.weight", "layer2.0.bn2.bias", "fc.bias"):
+        assert torch.equal(state[name], state[name].half().float())
+
+
+def assert_same_model(one, other):
+    first, second = (
+        load_checkpoint(one / "model.pt"),
+        load_checkpoint(other / "model.pt"),
+    )
+    for name, tensor in first.state_dict.items():
+        assert torch.equal(tensor, second.state_dict[name]), name
+    assert lnx.dumps(pack(first)) == lnx.dumps(pack(second))
+
+
+def test_equal_seeds_give_equal_models(tmp_path, tiny):
+    run(tiny(), tmp_path / "a")
+    run(tiny(), tmp_path / "b")
+    run(tiny(train__seed=1), tmp_path / "c")
+    assert_same_model(tmp_path / "a", tmp_path / "b")
+    with pytest.raises(AssertionError):
+        assert_same_model(tmp_path / "a", tmp_path / "c")
+
+
+@pytest.mark.parametrize("after", [2, 5])
+def test_a_stopped_run_goes_on_to_the_bit(tmp_path, tiny, after):
+    """Stopped within the first epoch, or in the second one, of three short epochs."""
+    config = tiny(train__batch_size=400, train__epochs=3, train__max_steps=8)
+    run(config, tmp_path / "whole")
+    calls = []
+
+    def stop():
+        calls.append(1)
+        return len(calls) >= after
+
+    with pytest.raises(Stopped):
+        run(config, tmp_path / "parts", stop=stop)
+    assert not (tmp_path / "parts" / "model.pt").exists()
+    content = read_resume(tmp_path / "parts" / "resume.pt")
+    assert content["step"] == after
+    run(config, tmp_path / "parts", resume=content)
+    assert_same_model(tmp_path / "whole", tmp_path / "parts")
+    whole, parts = metrics(tmp_path / "whole"), metrics(tmp_path / "parts")
+    for one, other in zip(whole, parts, strict=True):
+        assert list(one) == list(other)
+        for key in set(one) - {"seconds", "event"}:
+            assert one[key] == pytest.approx(other[key], rel=1e-4), key
+
+
+def test_accumulated_batches_count_as_one_step(tmp_path, tiny):
+    config = tiny(train__accumulate=2, train__max_steps=3)
+    result, watcher = run(config, tmp_path)
+    assert result.steps == 3
+    assert [report.step for report in watcher.steps] == [1, 2, 3]
+
+
+def test_bfloat16_and_channels_last_train(tmp_path, tiny, digits):
+    config = tiny(train__precision="bf16", train__channels_last=True)
+    result, _ = run(config, tmp_path)
+    checkpoint = load_checkpoint(result.checkpoint)
+    assert checkpoint.state_dict["conv1.weight"].dtype == torch.float32
+    # What is reported was measured in float32, whatever the steps computed in.
+    network = build_record(checkpoint.architecture)
+    network.load_state_dict(checkpoint.state_dict)
+    measured = measure_accuracy(network, digits.test)
+    assert measured.predictions == result.predictions
+
+
+def test_training_learns_and_shrinks(tmp_path, tiny):
+    config = tiny(
+        train__max_steps=60,
+        train__batch_size=64,
+        train__lr=0.02,
+        loss__rate_weight=2.0,
+        loss__slice_weight=3.0,
+    )
+    _, watcher = run(config, tmp_path)
+    assert watcher.steps[-1].loss < 0.7 * watcher.steps[0].loss
+    assert watcher.epochs[-1].estimated_bytes < watcher.steps[0].estimated_bytes
+
+
+def test_a_loss_that_is_no_number_is_told(tmp_path, tiny):
+    with pytest.raises(InputError, match="the loss is"):
+        run(tiny(train__lr=1e30, train__warmup=0.0), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"train__batch_size": 5000}, "only 1293 are there"),
+        ({"model__name": "resnet21"}, "no network is named 'resnet21'"),
+        ({"model__args": {"depth": 3}}, "takes no argument 'depth'"),
+        ({"model__args": {"width": 0}}, "expected a count"),
+    ],
+)
+def test_settings_that_make_no_sense(tmp_path, tiny, changes, message):
+    with pytest.raises(UsageError, match=message):
+        run(tiny(**changes), tmp_path)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_devices_that_are_not_there(tmp_path, tiny):
+    with pytest.raises(UsageError, match="no such device"):
+        run(tiny(train__device="cuda"), tmp_path)
+    with pytest.raises(UsageError, match="needs a GPU"):
+        run(tiny(train__precision="fp16"), tmp_path)
