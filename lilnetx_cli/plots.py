@@ -10,6 +10,9 @@ mpl.use("Agg")
 
 from matplotlib import pyplot as plt
 
+import lnx
+from lnx.errors import printable
+
 ACCURACY_COLOR = "#2b6cb0"
 VALIDATION_COLOR = "#dd6b20"
 SIZE_COLOR = "#2f855a"
@@ -42,5 +45,37 @@ def draw_curves(lines: Sequence[dict[str, Any]], path: Path) -> None:
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.spines[["top", "right"]].set_visible(False)
         axes.legend(frameon=False)
+    figure.savefig(path, dpi=120, format="png")
+    plt.close(figure)
+
+
+def draw_contents(about: lnx.Summary, path: Path) -> None:
+    """Draw the bytes of each latent tensor, and what share of its slices is zero."""
+    tensors = [tensor for tensor in about.tensors if tensor.kind == "latent"]
+    names = [printable(tensor.name)[1:-1].replace("$", r"\$") for tensor in tensors]
+    height = 1.6 + 0.22 * len(tensors)
+    figure, (left, right) = plt.subplots(
+        1, 2, figsize=(10, height), sharey=True, layout="constrained"
+    )
+    places = range(len(tensors))
+    sizes = [tensor.bytes for tensor in tensors]
+    left.barh(places, sizes, color=ACCURACY_COLOR)
+    left.set(title="Payload of each tensor", xlabel="bytes")
+    left.set_yticks(places, names, fontsize=8)
+    left.invert_yaxis()
+    for title, color, values in (
+        ("zero weights", "#cbd5e0", [tensor.zero_fraction for tensor in tensors]),
+        ("zero slices", SIZE_COLOR, [tensor.slice_sparsity for tensor in tensors]),
+    ):
+        shares = [100 * (value or 0) for value in values]
+        right.barh(places, shares, color=color, label=title)
+    right.set(title="What is zero", xlabel="%", xlim=(0, 100))
+    figure.legend(frameon=False, loc="outside lower right", ncols=2)
+    for axes in (left, right):
+        axes.spines[["top", "right"]].set_visible(False)
+    sizes_text = (
+        f"{about.sizes.file:,} bytes whole file, payload {about.sizes.payload:,}"
+    )
+    figure.suptitle(sizes_text, fontsize=10)
     figure.savefig(path, dpi=120, format="png")
     plt.close(figure)

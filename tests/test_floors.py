@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[1]
 # The first prefix that fits a module gives its floor.
 FLOORS = [
     ("lnx.errors", 0), ("lnx.spec", 0), ("lnx.wire", 1), ("lnx.tables", 2),
-    ("lnx.clusters", 2.5), ("lnx.entropy", 3), ("lnx.content", 3),
+    ("lnx.clusters", 2.5), ("lnx.lanes", 3), ("lnx.entropy", 3.05), ("lnx.content", 3),
     ("lnx.narrow", 3), ("lnx.records", 3.1), ("lnx.header", 3.2),
     ("lnx.sections", 3.3), ("lnx.side", 3.3), ("lnx.plan", 3.4), ("lnx.frame", 3.4),
     ("lnx.rebuild", 3.4), ("lnx.assemble", 3.4), ("lnx.container", 4),

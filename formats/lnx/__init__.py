@@ -9,7 +9,6 @@ lnx.save(container, "copy.lnx")       atomic
 from lnx.container import dumps, estimate, loads
 from lnx.content import Alias, Container, Exact, Latent
 from lnx.errors import (
-    CoderError,
     ContentError,
     CorruptError,
     FormatError,
@@ -25,7 +24,6 @@ from lnx.summary import Summary, TensorSummary, summary
 
 __all__ = [
     "Alias",
-    "CoderError",
     "Container",
     "ContentError",
     "CorruptError",

@@ -5,8 +5,7 @@ LnxError
 │   ├── CorruptError   a hash differs, or a stream does not decode
 │   └── VersionError   a legal file of a version or feature not known here
 ├── LimitError         a legal file that asks for more than the caller allows
-├── ContentError       values that cannot be put into a file
-└── CoderError         no entropy coder is installed
+└── ContentError       values that cannot be put into a file
 """
 
 from collections.abc import Iterator
@@ -35,10 +34,6 @@ class LimitError(LnxError):
 
 class ContentError(LnxError):
     """The values cannot be held by a file."""
-
-
-class CoderError(LnxError):
-    """No entropy coder is installed on this platform."""
 
 
 @contextmanager

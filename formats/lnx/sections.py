@@ -5,7 +5,7 @@ all symbols of one table are coded in one run. Columns under RAW_TABLE are bytes
 follow the coded words as they are.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -118,21 +118,22 @@ def encode_section(
 ) -> tuple[list[Chunk], bytes]:
     """Return the chunks of a section and their bytes, one after the other."""
     layouts = [matrix.layout for matrix in matrices]
+    messages, raws = [], []
+    for parts in pieces(layouts, sizes):
+        raw, groups = _by_table(layouts, parts)
+        messages.append(
+            [
+                (
+                    tables[table_id - 1],
+                    np.concatenate([_cut(matrices, c) for c in cells]),
+                )
+                for table_id, cells in groups
+            ]
+        )
+        raws.append([_cut(matrices, cell).astype(np.uint8).tobytes() for cell in raw])
     chunks, stored = [], []
-    for size, held in zip(sizes, pieces(layouts, sizes), strict=True):
-        runs = [
-            (tables[table_id - 1], np.concatenate([_cells(matrices, c) for c in cells]))
-            for table_id, cells in _by_table(layouts, held)
-            if table_id != spec.RAW_TABLE
-        ]
-        raw = [
-            _cells(matrices, cell).astype(np.uint8).tobytes()
-            for table_id, cells in _by_table(layouts, held)
-            if table_id == spec.RAW_TABLE
-            for cell in cells
-        ]
-        words = encode(runs)
-        data = words + b"".join(raw)
+    for size, words, raw_bytes in zip(sizes, encode(messages), raws, strict=True):
+        data = words + b"".join(raw_bytes)
         check = digest(spec.CHUNK_DIGEST_BYTES, data)
         chunks.append(Chunk(size, len(words) // spec.WORD_BYTES, check))
         stored.append(data)
@@ -150,8 +151,8 @@ def decode_section(
 
     Raises CorruptError where a chunk's hash differs, naming the tensors in it.
     """
-    symbols = [np.empty((x.rows, len(x.tables)), np.int32) for x in layouts]
     held = pieces(layouts, [chunk.rows for chunk in chunks])
+    messages, raws = [], []
     at = 0
     for number, (chunk, parts) in enumerate(zip(chunks, held, strict=True)):
         size = stored_bytes(chunk, layouts, parts)
@@ -161,8 +162,18 @@ def decode_section(
                 f"chunk {number} of {name} is damaged,"
                 f" {_names(layouts, parts)}, bytes {at} to {at + size} of the section"
             )
-        _decode_chunk(stored, chunk, layouts, parts, tables, symbols)
         at += size
+        _, groups = _by_table(layouts, parts)
+        words = chunk.words * spec.WORD_BYTES
+        runs = [(tables[table_id - 1], _count(cells)) for table_id, cells in groups]
+        messages.append((stored[:words], runs))
+        raws.append(np.frombuffer(stored, np.uint8, offset=words).astype(np.int32))
+    symbols = [np.empty((x.rows, len(x.tables)), np.int32) for x in layouts]
+    for parts, runs_found, raw_found in zip(held, decode(messages), raws, strict=True):
+        raw, groups = _by_table(layouts, parts)
+        _place(raw, raw_found, symbols)
+        for (_, cells), found in zip(groups, runs_found, strict=True):
+            _place(cells, found, symbols)
     return symbols
 
 
@@ -197,46 +208,35 @@ Cell = tuple[Piece, int]  # a piece and a column
 
 def _by_table(
     layouts: Sequence[Layout], parts: Sequence[Piece]
-) -> Iterator[tuple[int, list[Cell]]]:
-    """Yield (table id, cells) in the order in which a chunk holds them."""
+) -> tuple[list[Cell], list[tuple[int, list[Cell]]]]:
+    """Return the raw cells of a chunk, and (table id, cells) in coding order."""
     cells: dict[int, list[Cell]] = {}
     for part in parts:
         for column, table_id in enumerate(layouts[part.matrix].tables):
             cells.setdefault(table_id, []).append((part, column))
-    for table_id in sorted(cells):
-        yield table_id, cells[table_id]
+    raw = cells.pop(spec.RAW_TABLE, [])
+    return raw, sorted(cells.items(), key=_table_id)
 
 
-def _cells(matrices: Sequence[Matrix], cell: Cell) -> NDArray[np.int32]:
+def _table_id(group: tuple[int, list[Cell]]) -> int:
+    return group[0]
+
+
+def _cut(matrices: Sequence[Matrix], cell: Cell) -> NDArray[np.int32]:
     part, column = cell
     block = matrices[part.matrix].symbols[part.start : part.stop, column]
     return block.astype(np.int32, copy=False)
 
 
-def _decode_chunk(
-    stored: bytes,
-    chunk: Chunk,
-    layouts: Sequence[Layout],
-    parts: Sequence[Piece],
-    tables: Tables,
-    symbols: Sequence[NDArray[np.int32]],
+def _place(
+    cells: Sequence[Cell], found: NDArray[np.int32], symbols: list[NDArray[np.int32]]
 ) -> None:
-    groups = list(_by_table(layouts, parts))
-    coded = [(i, cells) for i, cells in groups if i != spec.RAW_TABLE]
-    words = chunk.words * spec.WORD_BYTES
-    runs = decode(stored[:words], [(tables[i - 1], _count(c)) for i, c in coded])
-    raw = np.frombuffer(stored, np.uint8, offset=words).astype(np.int32)
-    for cells, values in zip(
-        [*(c for i, c in groups if i == spec.RAW_TABLE), *(c for _, c in coded)],
-        [*([raw] if len(coded) < len(groups) else []), *runs],
-        strict=True,
-    ):
-        start = 0
-        for part, column in cells:
-            rows = part.stop - part.start
-            target = symbols[part.matrix][part.start : part.stop, column]
-            target[:] = values[start : start + rows]
-            start += rows
+    """Put the symbols of a run where its cells are."""
+    at = 0
+    for part, column in cells:
+        rows = part.stop - part.start
+        symbols[part.matrix][part.start : part.stop, column] = found[at : at + rows]
+        at += rows
 
 
 def _count(cells: Sequence[Cell]) -> int:

@@ -7,7 +7,13 @@ import typer
 
 import lnx
 from lilnetx_cli.commands.compress import sizes_text
-from lilnetx_cli.commands.options import Json, Quiet, check_input
+from lilnetx_cli.commands.options import (
+    Force,
+    Json,
+    Quiet,
+    check_input,
+    check_output,
+)
 from lilnetx_cli.console import Output, percent_text, size_text
 from lilnetx_cli.errors import UsageError
 from lnx.errors import printable
@@ -22,17 +28,28 @@ def inspect(
     layer: Annotated[
         str | None, typer.Option(help="Show only tensors whose name starts so.")
     ] = None,
+    plot: Annotated[
+        Path | None, typer.Option(help="Draw bytes and zeros into a PNG file.")
+    ] = None,
+    force: Force = False,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Show what is in a .lnx file, without decoding it."""
     check_input(file)
+    if plot is not None:
+        check_output(plot, force=force, source=file)
     about = lnx.summary(file)
     tensors = [t for t in about.tensors if layer is None or t.name.startswith(layer)]
     if layer is not None and not tensors:
         raise UsageError(f"no tensor of {str(file)!r} starts with {layer!r}")
     out = Output(json, quiet)
     record = _record(about, tensors)
+    if plot is not None:
+        from lilnetx_cli.plots import draw_contents
+
+        draw_contents(about, plot)
+        out.note(f"drawn: {plot}")
     if json:
         out.result(record)
         return

@@ -235,3 +235,11 @@ def test_no_color_is_obeyed(trained):
         capture_output=True, text=True, env=environment,
     )  # fmt: skip
     assert "\x1b[3" not in done.stdout
+
+
+def test_inspect_draws(cli, files):
+    done = cli("inspect", "model.lnx", "--plot", "p.png", "--json", cwd=files)
+    assert done.code == 0
+    assert done.json["file_bytes"] == (files / "model.lnx").stat().st_size
+    assert (files / "p.png").read_bytes().startswith(b"\x89PNG")
+    assert cli("inspect", "model.lnx", "--plot", "p.png", cwd=files).code == 2

@@ -120,17 +120,3 @@ def test_mode_of_a_replaced_file_stays(tmp_path):
     path.chmod(0o640)
     lnx.save(small_container(), path)
     assert path.stat().st_mode & 0o777 == 0o640
-
-
-def test_without_constriction_the_error_is_clear():
-    code = (
-        "import sys; sys.modules['constriction'] = None\n"
-        f"sys.path[:0] = {sys.path[:3]!r}\n"
-        "import lnx\nfrom build import small_container\n"
-        "try: lnx.dumps(small_container())\n"
-        "except lnx.CoderError as error: print(error)\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
-    )
-    assert "constriction" in done.stdout
