@@ -7,16 +7,17 @@ from lnx.content import Alias, Exact, Latent, Tensor, elements
 from lnx.errors import FormatError, located, printable
 from lnx.narrow import widen
 from lnx.records import ExactRecord, FillRecord, Header, LatentRecord
+from lnx.sections import Symbols
 
-Symbols = list[NDArray[np.int32]]
+SymbolLists = list[Symbols]
 
 
 def assemble(
     header: Header,
     decoders: tuple[NDArray[np.float32], ...],
-    masks: Symbols,
-    latents: Symbols,
-    exact: Symbols,
+    masks: SymbolLists,
+    latents: SymbolLists,
+    exact: SymbolLists,
 ) -> tuple[Tensor, ...]:
     """Return the tensors of a file; raises FormatError where they do not fit."""
     mask, latent, plane = iter(masks), iter(latents), iter(exact)
@@ -39,8 +40,8 @@ def assemble(
 
 def _scatter(
     record: LatentRecord,
-    mask: NDArray[np.int32] | None,
-    values: NDArray[np.int32],
+    mask: Symbols | None,
+    values: Symbols,
 ) -> NDArray[np.int32]:
     """Put the coded slices in their places between the zero ones; (N, L)."""
     if mask is not None:
@@ -50,6 +51,7 @@ def _scatter(
         rows = np.zeros((record.slices, record.slice_length), np.int32)
         rows[alive] = values
         values = rows
+    values = values.astype(np.int32, copy=False)
     if np.count_nonzero(values) != record.nonzero:
         raise FormatError("the number of non-zero weights is not as announced")
     if np.count_nonzero(~values.any(axis=1)) != record.zero_slices:
@@ -67,10 +69,8 @@ def _check_decoder(
         raise FormatError(f"decoder of size {size} for slices of {record.slice_length}")
 
 
-def _exact(record: ExactRecord, planes: NDArray[np.int32]) -> Exact:
-    if planes.size and (int(planes.min()) < 0 or int(planes.max()) > 255):
-        raise FormatError("a plane of bytes holds other symbols")
-    held = np.ascontiguousarray(planes.astype(np.uint8)).reshape(-1)
+def _exact(record: ExactRecord, planes: Symbols) -> Exact:
+    held = planes.astype(np.uint8, copy=False).reshape(-1)
     data = widen(held, record.held, record.dtype)
     return Exact(record.name, record.dtype, record.shape, data)
 

@@ -6,7 +6,7 @@ file = prefix, header, tables, decoders, masks, latents, exact, file digest
 from collections.abc import Sequence
 
 from lnx import spec
-from lnx.assemble import Symbols, assemble
+from lnx.assemble import SymbolLists, assemble
 from lnx.content import Container
 from lnx.errors import CorruptError
 from lnx.frame import (
@@ -23,6 +23,9 @@ from lnx.plan import Plan, Section, make_plan
 from lnx.rebuild import integers_digest, rebuilt_digest
 from lnx.records import Chunk, Header
 from lnx.sections import (
+    EXACT,
+    LATENTS,
+    MASKS,
     STREAM_END_BITS,
     check_tables,
     decode_section,
@@ -40,8 +43,7 @@ from lnx.side import (
 from lnx.tables import PRICE_BITS, Table
 from lnx.wire import digest, pack
 
-CODED = ("masks", "latents", "exact")
-BODY = ("tables", "decoders", *CODED)
+BODY = ("tables", "decoders", MASKS.name, LATENTS.name, EXACT.name)
 
 
 def dumps(container: Container) -> bytes:
@@ -162,11 +164,10 @@ def _decode(data: bytes, frame: Frame) -> Container:
 
 def _decode_sections(
     header: Header, parts: dict[str, bytes], tables: tuple[Table, ...]
-) -> tuple[Symbols, Symbols, Symbols]:
+) -> tuple[SymbolLists, SymbolLists, SymbolLists]:
     decoded = []
-    firsts = (1, 1, spec.RAW_TABLE)
-    for name, first, held in zip(CODED, firsts, layouts(header), strict=True):
-        check_tables(held, tables, first=first)
-        chunks: tuple[Chunk, ...] = getattr(header, name)
-        decoded.append(decode_section(name, parts[name], held, tables, chunks))
+    for kind, held in zip((MASKS, LATENTS, EXACT), layouts(header), strict=True):
+        check_tables(held, tables, kind)
+        chunks: tuple[Chunk, ...] = getattr(header, kind.name)
+        decoded.append(decode_section(kind, parts[kind.name], held, tables, chunks))
     return decoded[0], decoded[1], decoded[2]

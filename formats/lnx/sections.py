@@ -18,8 +18,32 @@ from lnx.records import Chunk
 from lnx.tables import PRICE_BITS, Table
 from lnx.wire import digest
 
+Symbols = NDArray[np.int32] | NDArray[np.uint8]
+
 # What the end of a stream costs on average: the coder's last bits, then whole words.
 STREAM_END_BITS = 32
+
+
+@dataclass(frozen=True)
+class SectionKind:
+    """What a section may hold.
+
+    Attributes:
+        name: of the section, and of its fields.
+        bounds: least and largest symbol.
+        raw: whether columns may be stored raw.
+        dtype: a type that holds the symbols.
+    """
+
+    name: str
+    bounds: tuple[int, int]
+    raw: bool
+    dtype: type[np.int32] | type[np.uint8]
+
+
+MASKS = SectionKind("masks", (0, 1), False, np.uint8)
+LATENTS = SectionKind("latents", (-(1 << 31), (1 << 31) - 1), False, np.int32)
+EXACT = SectionKind("exact", (0, 255), True, np.uint8)
 
 
 @dataclass(frozen=True)
@@ -42,7 +66,7 @@ class Matrix:
     """Symbols of one tensor in a section; (rows, columns) int32 or uint8."""
 
     layout: Layout
-    symbols: NDArray[np.int32] | NDArray[np.uint8]
+    symbols: Symbols
 
 
 @dataclass(frozen=True)
@@ -141,15 +165,16 @@ def encode_section(
 
 
 def decode_section(
-    name: str,
+    kind: SectionKind,
     data: bytes,
     layouts: Sequence[Layout],
     tables: Tables,
     chunks: Sequence[Chunk],
-) -> list[NDArray[np.int32]]:
-    """Return the symbols of each matrix, (rows, columns) int32.
+) -> list[Symbols]:
+    """Return the symbols of each matrix, (rows, columns).
 
-    Raises CorruptError where a chunk's hash differs, naming the tensors in it.
+    Tables must have been checked. Raises CorruptError where a chunk's hash differs,
+    naming the tensors in it.
     """
     held = pieces(layouts, [chunk.rows for chunk in chunks])
     messages, raws = [], []
@@ -159,7 +184,7 @@ def decode_section(
         stored = data[at : at + size]
         if digest(spec.CHUNK_DIGEST_BYTES, stored) != chunk.digest:
             raise CorruptError(
-                f"chunk {number} of {name} is damaged,"
+                f"chunk {number} of {kind.name} is damaged,"
                 f" {_names(layouts, parts)}, bytes {at} to {at + size} of the section"
             )
         at += size
@@ -167,8 +192,8 @@ def decode_section(
         words = chunk.words * spec.WORD_BYTES
         runs = [(tables[table_id - 1], _count(cells)) for table_id, cells in groups]
         messages.append((stored[:words], runs))
-        raws.append(np.frombuffer(stored, np.uint8, offset=words).astype(np.int32))
-    symbols = [np.empty((x.rows, len(x.tables)), np.int32) for x in layouts]
+        raws.append(np.frombuffer(stored, np.uint8, offset=words))
+    symbols = [_blank(layout, kind) for layout in layouts]
     for parts, runs_found, raw_found in zip(held, decode(messages), raws, strict=True):
         raw, groups = _by_table(layouts, parts)
         _place(raw, raw_found, symbols)
@@ -195,12 +220,21 @@ def section_bytes(layouts: Sequence[Layout], chunks: Sequence[Chunk]) -> int:
     return words * spec.WORD_BYTES + raw
 
 
-def check_tables(layouts: Sequence[Layout], tables: Tables, *, first: int) -> None:
-    """Raise FormatError unless every id is at least first and has a table."""
+def check_tables(layouts: Sequence[Layout], tables: Tables, kind: SectionKind) -> None:
+    """Raise FormatError unless every table exists and suits the section."""
+    low, high = kind.bounds
+    suits = [t.values[0] >= low and t.values[-1] <= high for t in tables]
     for layout in layouts:
         for table_id in layout.tables:
-            if not first <= table_id <= len(tables):
+            if table_id == spec.RAW_TABLE and kind.raw:
+                continue
+            if not 1 <= table_id <= len(tables):
                 raise FormatError(f"{layout.name} has no table {table_id}")
+            if not suits[table_id - 1]:
+                raise FormatError(
+                    f"{layout.name} has table {table_id} with symbols outside of"
+                    f" {low} to {high}"
+                )
 
 
 Cell = tuple[Piece, int]  # a piece and a column
@@ -218,6 +252,13 @@ def _by_table(
     return raw, sorted(cells.items(), key=_table_id)
 
 
+def _blank(layout: Layout, kind: SectionKind) -> Symbols:
+    shape = (layout.rows, len(layout.tables))
+    if kind.dtype is np.uint8:
+        return np.empty(shape, np.uint8)
+    return np.empty(shape, np.int32)
+
+
 def _table_id(group: tuple[int, list[Cell]]) -> int:
     return group[0]
 
@@ -229,7 +270,9 @@ def _cut(matrices: Sequence[Matrix], cell: Cell) -> NDArray[np.int32]:
 
 
 def _place(
-    cells: Sequence[Cell], found: NDArray[np.int32], symbols: list[NDArray[np.int32]]
+    cells: Sequence[Cell],
+    found: Symbols,
+    symbols: Sequence[Symbols],
 ) -> None:
     """Put the symbols of a run where its cells are."""
     at = 0
