@@ -95,11 +95,13 @@ def save_checkpoint(checkpoint: Checkpoint, path: Path) -> int:
 def load_checkpoint(path: Path) -> Checkpoint:
     """Read `model.pt`; raises InputError for anything else, saying what it is."""
     content = load_torch(path)
-    if not isinstance(content, dict) or MARK not in content:
-        raise InputError(
-            f"{str(path)!r} is no checkpoint of lilnetx train: compressing other"
-            " checkpoints is not supported yet"
-        )
+    if not isinstance(content, Mapping) or MARK not in content:
+        raise InputError(f"{str(path)!r} is no checkpoint of lilnetx train")
+    return read_checkpoint(content, path)
+
+
+def read_checkpoint(content: Mapping[str, Any], path: Path) -> Checkpoint:
+    """Return the checkpoint in a mapping that has the mark; raises InputError."""
     if content[MARK] != VERSION:
         raise InputError(
             f"{str(path)!r} is a checkpoint of version {content[MARK]!r},"
@@ -118,24 +120,31 @@ def load_checkpoint(path: Path) -> Checkpoint:
             content["architecture"],
             content["summary"],
         )
-    except (KeyError, AttributeError, TypeError) as error:
+    except (KeyError, AttributeError, TypeError, ValueError) as error:
         raise InputError(
             f"{str(path)!r} is an incomplete lilnetx checkpoint: {error!r}"
         ) from error
 
 
-def load_torch(path: Path) -> Any:  # noqa: ANN401
-    """Read a file of torch.save without running code from it; raises InputError."""
+def load_torch(path: Path, *, unsafe_pickle: bool = False) -> Any:  # noqa: ANN401
+    """Read a file of torch.save; raises InputError for anything else.
+
+    No code of the file runs, unless unsafe_pickle allows it.
+    """
+    safe = not unsafe_pickle
     try:
         try:
-            return torch.load(path, "cpu", weights_only=True, mmap=True)
+            return torch.load(path, "cpu", weights_only=safe, mmap=True)
         except RuntimeError:  # files older than the zip format cannot be mapped
-            return torch.load(path, "cpu", weights_only=True)
+            return torch.load(path, "cpu", weights_only=safe)
     except pickle.UnpicklingError as error:
         raise InputError(f"{str(path)!r} {_refusal(str(error))}") from error
-    except (RuntimeError, EOFError, ValueError, KeyError, IndexError) as error:
+    except OSError:
+        raise
+    except Exception as error:
+        reason = " ".join(str(error).split())[:120]
         raise InputError(
-            f"{str(path)!r} is no PyTorch checkpoint, or a damaged one"
+            f"{str(path)!r} is no PyTorch checkpoint, or a damaged one: {reason}"
         ) from error
 
 
@@ -146,7 +155,8 @@ def _refusal(reason: str) -> str:
         name = reason.split(marker, 1)[1].split(" ", 1)[0]
         return (
             f"needs {name} to load, which could run code: save its state dict"
-            " instead, torch.save(model.state_dict(), ...)"
+            " instead, torch.save(model.state_dict(), ...), or trust the file with"
+            " --unsafe-pickle"
         )
     return "is no PyTorch checkpoint, or a damaged one"
 

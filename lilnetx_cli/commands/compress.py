@@ -24,20 +24,34 @@ SIGNATURE = b"\x89LNX"
 
 
 def compress(
-    file: Annotated[Path, typer.Argument(help="model.pt of a run, or a .lnx file.")],
+    file: Annotated[
+        Path, typer.Argument(help="model.pt of a run, any .pt, .pth, .safetensors.")
+    ],
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Where to write the .lnx.")
     ] = None,
+    key: Annotated[
+        str | None, typer.Option(help="Entry of a nested checkpoint, such as ema.net.")
+    ] = None,
+    unsafe_pickle: Annotated[
+        bool,
+        typer.Option("--unsafe-pickle", help="Let the checkpoint run code to load."),
+    ] = False,
     force: Force = False,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Code a trained network into a .lnx file; not one bit of it is lost."""
+    """Code a network into a .lnx file; not one bit of it is lost.
+
+    A checkpoint of lilnetx train is coded as trained; of any other, every tensor is
+    held byte for byte.
+    """
     watch = Stopwatch()
     check_input(file)
     target = output or file.with_suffix(".lnx")
     check_output(target, force=force, source=file)
-    container = _read(file)
+    out = Output(json, quiet)
+    container = _read(file, key, unsafe_pickle, out)
     written = lnx.save(container, target)
     about = lnx.summary(target)
     record = {
@@ -55,7 +69,7 @@ def compress(
         "output": str(target),
     }
     ratio = about.decoded_bytes / written
-    Output(json, quiet).result(
+    out.result(
         record,
         f"{target}: {size_text(about.decoded_bytes)} dense -> {size_text(written)}"
         f" whole file, {ratio:.1f}x smaller",
@@ -78,9 +92,14 @@ def is_lnx(file: Path) -> bool:
         return stream.read(len(SIGNATURE)) == SIGNATURE
 
 
-def _read(file: Path) -> lnx.Container:
+def _read(
+    file: Path, key: str | None, unsafe_pickle: bool, out: Output
+) -> lnx.Container:
     if is_lnx(file):
         return lnx.load(file)
-    from lilnetx_cli.codec import load_checkpoint, pack
+    from lilnetx_cli.codec import pack, read_source
 
-    return pack(load_checkpoint(file))
+    source = read_source(file, key=key, unsafe_pickle=unsafe_pickle)
+    for note in source.notes:
+        out.note(f"{file}: {note}")
+    return pack(source.checkpoint)

@@ -18,7 +18,7 @@ from lilnetx_cli.errors import UsageError
 
 
 def evaluate(
-    file: Annotated[Path, typer.Argument(help="A .lnx file, or model.pt of a run.")],
+    file: Annotated[Path, typer.Argument(help="A .lnx file, or a checkpoint.")],
     dataset: Annotated[
         str | None, typer.Option(help="Default: the one it was trained on.")
     ] = None,

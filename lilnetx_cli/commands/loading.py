@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 
 import lnx
-from lilnetx_cli.codec import load_checkpoint, pack, unpack
+from lilnetx_cli.codec import pack, read_source, unpack
 from lilnetx_cli.commands.compress import is_lnx
 from lilnetx_cli.errors import UsageError
 from lilnetx_cli.models import build, describe
@@ -25,11 +25,11 @@ class Loaded:
 
 
 def load_network(file: Path, name: str | None, arguments: Mapping[str, int]) -> Loaded:
-    """Read model.pt or a .lnx file; a name overrides what the file says.
+    """Read a .lnx file or a checkpoint; a name overrides what the file says.
 
     Raises UsageError where neither says which network it is, or it does not fit.
     """
-    container = lnx.load(file) if is_lnx(file) else pack(load_checkpoint(file))
+    container = lnx.load(file) if is_lnx(file) else pack(read_source(file).checkpoint)
     record = container.architecture
     if name is not None:
         own = record.get("args", {}) if record and record.get("name") == name else {}

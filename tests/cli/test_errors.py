@@ -28,7 +28,10 @@ LINES = [
     (("compress", "model.pt"), 2, "'model.lnx' exists"),
     (("compress", "model.pt", "-o", "model.pt", "-f"), 2, "is the input"),
     (("compress", "model.pt", "-o", "."), 1, "is a folder"),
-    (("compress", "plain.pt", "-o", "x.lnx"), 1, "not supported yet"),
+    (("compress", "list.pt", "-o", "x.lnx"), 1, "holds no state dict: a list"),
+    (("compress", "numbers.pt", "-o", "x.lnx"), 1, "keys epoch, args"),
+    (("compress", "plain.pt", "-o", "x.lnx", "--key", "a.b"), 2, "no entry 'a.b'"),
+    (("compress", "bad.safetensors", "-o", "x.lnx"), 1, "no safetensors file"),
     (("compress", "pickle.pt", "-o", "x.lnx"), 1, "could run code"),
     (("compress", "text", "-o", "x.lnx"), 1, "no PyTorch checkpoint"),
     (("compress", "changed.pt", "-o", "x.lnx"), 1, "'fc.weight' are not what"),
@@ -71,6 +74,9 @@ def broken(trained, tmp_path_factory):
     (folder / "model.pt").write_bytes(checkpoint)
     content = torch.load(folder / "model.pt", weights_only=True)
     torch.save(content["state_dict"], folder / "plain.pt")
+    torch.save([1, 2], folder / "list.pt")
+    torch.save({"epoch": 3, "args": {}}, folder / "numbers.pt")
+    (folder / "bad.safetensors").write_bytes(b"\xff" * 40)
     content["state_dict"]["fc.weight"] += 1
     torch.save(content, folder / "changed.pt")
     torch.save(torch.nn.Linear(2, 2), folder / "pickle.pt")
@@ -96,7 +102,7 @@ def test_one_line_and_the_documented_code(cli, broken, arguments, code, message)
         (("verify", "flipped.lnx"), 3),
         (("inspect", "none.lnx"), 2),
         (("inspect", "--nothing"), 2),
-        (("compress", "plain.pt", "-o", "x.lnx"), 1),
+        (("compress", "list.pt", "-o", "x.lnx"), 1),
     ],
 )
 def test_errors_as_json(cli, broken, arguments, code):

@@ -11,6 +11,7 @@ from lilnetx_cli.codec import (
     capture,
     load_checkpoint,
     pack,
+    read_source,
     save_checkpoint,
     unpack,
 )
@@ -196,6 +197,52 @@ def test_old_checkpoints_without_the_zip_form_load(tmp_path):
     content = torch.load(path, weights_only=True)
     torch.save(content, path, _use_new_zipfile_serialization=False)
     assert_states_equal(checkpoint.state_dict, load_checkpoint(path).state_dict)
+
+
+def test_any_checkpoint_is_a_source(tmp_path):
+    from safetensors.torch import save_file
+
+    state = dict(build("resnet20", FORM).state_dict())
+    wrapped = {f"module._orig_mod.{k}": v for k, v in state.items()}
+    path = tmp_path / "m.pt"
+    cases = [
+        (state, None, 0),
+        (wrapped, None, 2),
+        ({"epoch": 3, "state_dict": state, "optimizer": {}}, None, 1),
+        ({"epoch": 3, "model": wrapped}, None, 3),
+        ({"ema": {"net": state}, "model": {"x": torch.ones(2)}}, "ema.net", 1),
+        ({**state, "epoch": 7}, None, 1),
+    ]
+    for content, key, notes in cases:
+        torch.save(content, path)
+        source = read_source(path, key=key)
+        assert len(source.notes) == notes, source.notes
+        assert_states_equal(state, source.checkpoint.state_dict)
+    path = tmp_path / "m.safetensors"
+    save_file(state, path)
+    again = read_source(path).checkpoint.state_dict
+    assert_states_equal({k: state[k] for k in again}, again)
+    assert set(again) == set(state)
+
+
+def test_whole_modules_load_only_when_trusted(tmp_path):
+    path = tmp_path / "m.pt"
+    model = nn.Linear(3, 2)
+    torch.save(model, path)
+    with pytest.raises(InputError, match="--unsafe-pickle"):
+        read_source(path)
+    source = read_source(path, unsafe_pickle=True)
+    assert_states_equal(model.state_dict(), source.checkpoint.state_dict)
+
+
+def test_real_weights_shrink_without_loss(tmp_path):
+    model = build("resnet20", {**FORM, "width": 2})
+    torch.manual_seed(0)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.copy_(torch.randn_like(parameter) * 0.05)
+    size = lilnetx.save(model, tmp_path / "m.lnx")
+    assert size < 0.9 * sum(p.numel() * 4 for p in model.parameters())
 
 
 def test_summary_and_architecture_travel(tmp_path):
