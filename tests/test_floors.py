@@ -111,5 +111,5 @@ def test_rooms_without_torch_stay_so(module, path):
 
 STANDARD = {
     "collections", "contextlib", "dataclasses", "enum", "functools", "hashlib", "json",
-    "os", "pathlib", "stat", "struct", "tempfile", "typing", "zlib",
+    "math", "os", "pathlib", "stat", "struct", "tempfile", "typing", "zlib",
 }  # fmt: skip

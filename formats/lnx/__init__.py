@@ -16,7 +16,7 @@ from lnx.errors import (
     LnxError,
     VersionError,
 )
-from lnx.files import arrays, load, save, write_atomic
+from lnx.files import arrays, atomic_path, load, save, write_atomic
 from lnx.frame import Sizes
 from lnx.rebuild import rebuild
 from lnx.spec import DType
@@ -38,6 +38,7 @@ __all__ = [
     "TensorSummary",
     "VersionError",
     "arrays",
+    "atomic_path",
     "dumps",
     "estimate",
     "load",

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from lnx import spec
 from lnx.assemble import SymbolLists, assemble
 from lnx.content import Container
-from lnx.errors import CorruptError
+from lnx.errors import ContentError, CorruptError, FormatError, LimitError
 from lnx.frame import (
     Frame,
     Sizes,
@@ -94,7 +94,10 @@ def loads(data: bytes, *, max_size: int = spec.DEFAULT_MAX_SIZE) -> Container:
     frame = read_frame(data)
     check_length(frame, len(data))
     check_budget(frame.header, max_size)
-    container = _decode(data, frame)  # a damaged chunk names its tensors
+    try:
+        container = _decode(data, frame)  # a damaged chunk names its tensors
+    except MemoryError as error:
+        raise LimitError("the file needs more memory than there is") from error
     end = len(data) - spec.FILE_DIGEST_BYTES
     if digest(spec.FILE_DIGEST_BYTES, data[:end]) != data[end:]:
         raise CorruptError("the file's hash differs: it was damaged")
@@ -116,6 +119,10 @@ def _header(
     chunks: Sequence[Sequence[Chunk]],
 ) -> Header:
     masks, latents, exact = (tuple(section) for section in chunks)
+    try:
+        rebuilt = rebuilt_digest(container)
+    except FormatError as error:
+        raise ContentError(str(error)) from error
     return Header(
         records=plan.records,
         tables=tables.entry,
@@ -125,7 +132,7 @@ def _header(
         latents=latents,
         exact=exact,
         integers_digest=integers_digest(container),
-        rebuilt_digest=rebuilt_digest(container),
+        rebuilt_digest=rebuilt,
         architecture=container.architecture,
         summary=container.summary,
     )

@@ -106,8 +106,15 @@ def elements(shape: tuple[int, ...]) -> int:
     return count
 
 
+def extent(shape: tuple[int, ...]) -> int:
+    """Return the product of the dimensions that are not 0: what arrays can address."""
+    return elements(tuple(size for size in shape if size))
+
+
 def check_content(container: Container) -> None:
     """Raise ContentError for values that a file cannot hold."""
+    if len(container.tensors) > spec.MAX_TENSORS:
+        raise ContentError(f"{len(container.tensors)} tensors are too many")
     seen: dict[str, Tensor] = {}
     for tensor in container.tensors:
         _check_name(tensor.name)
@@ -124,11 +131,24 @@ def check_content(container: Container) -> None:
         else:
             _check_latent(tensor, container.decoders)
         seen[tensor.name] = tensor
-    for decoder in container.decoders:
+    _check_decoders(container.decoders)
+
+
+def _check_decoders(decoders: tuple[NDArray[np.float32], ...]) -> None:
+    for decoder in decoders:
+        if decoder.dtype != np.float32:
+            raise ContentError(f"decoder of type {decoder.dtype}, expected float32")
         if decoder.ndim != 2 or decoder.shape[0] != decoder.shape[1]:
             raise ContentError(f"decoder of shape {decoder.shape} is not square")
+        if not 1 <= decoder.shape[0] <= spec.MAX_SLICE:
+            raise ContentError(f"decoder of size {decoder.shape[0]} is out of bounds")
         if not np.isfinite(decoder).all():
             raise ContentError("a decoder holds NaN or Inf")
+    numbers = sum(decoder.size for decoder in decoders)
+    if len(decoders) > spec.MAX_DECODERS or numbers > spec.MAX_DECODER_NUMBERS:
+        raise ContentError(
+            f"{len(decoders)} decoders of {numbers} numbers are too many"
+        )
 
 
 def _check_name(name: str) -> None:
@@ -148,6 +168,8 @@ def _check_shape(tensor: Latent | Exact) -> None:
             f"{tensor.name!r} has {len(tensor.shape)} dimensions,"
             f" at most {spec.MAX_DIMENSIONS} are held"
         )
+    if extent(tensor.shape) > spec.MAX_ELEMENTS:
+        raise ContentError(f"{tensor.name!r} has a shape that is too large")
 
 
 def _check_exact(tensor: Exact) -> None:

@@ -81,7 +81,10 @@ def _encode_one(runs: Sequence[tuple[Table, Symbols]]) -> bytes:
 def _decode_one(data: bytes, runs: Sequence[tuple[Table, int]]) -> list[Symbols]:
     words = np.frombuffer(data, "<u4").astype(np.uint32)
     decoder = constriction.stream.queue.RangeDecoder(words)
-    return [_decode_run(decoder, table, count) for table, count in runs]
+    found = [_decode_run(decoder, table, count) for table, count in runs]
+    if not decoder.maybe_exhausted():
+        raise CorruptError("words are left over at the end of a stream")
+    return found
 
 
 def _decode_run(decoder: Any, table: Table, count: int) -> Symbols:  # noqa: ANN401

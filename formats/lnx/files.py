@@ -3,13 +3,15 @@
 import os
 import stat
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from lnx import spec
 from lnx.container import dumps, loads
 from lnx.content import Container
 from lnx.errors import LnxError, located, printable
+from lnx.frame import PREFIX, check_budget, check_length, read_frame
 from lnx.rebuild import AnyArray, rebuild
 
 PathLike = str | os.PathLike[str]
@@ -27,9 +29,12 @@ def save(container: Container, path: PathLike) -> int:
 
 def load(path: PathLike, *, max_size: int = spec.DEFAULT_MAX_SIZE) -> Container:
     """Read a file and check every hash; raises what `loads` does, and OSError."""
-    data = read_bytes(path)
+    length, head = read_head(path)
     with located(printable(os.fspath(path))):
-        return loads(data, max_size=max_size)
+        frame = read_frame(head)
+        check_length(frame, length)
+        check_budget(frame.header, max_size)
+        return loads(read_bytes(path), max_size=max_size)
 
 
 def arrays(
@@ -50,11 +55,15 @@ def arrays(
         if name not in known:
             raise LnxError(f"{os.fspath(path)!r} has no tensor {name!r}")
     chosen = set(wanted)
-    return {
-        tensor.name: rebuild(container.resolve(tensor.name), container)
-        for tensor in container.tensors
-        if tensor.name in chosen
-    }
+    made: dict[str, AnyArray] = {}  # tied names share one array
+    found = {}
+    for tensor in container.tensors:
+        if tensor.name in chosen:
+            held = container.resolve(tensor.name)
+            if held.name not in made:
+                made[held.name] = rebuild(held, container)
+            found[tensor.name] = made[held.name]
+    return found
 
 
 def read_bytes(path: PathLike) -> bytes:
@@ -66,21 +75,46 @@ def read_bytes(path: PathLike) -> bytes:
     return path.read_bytes()
 
 
+def read_head(path: PathLike) -> tuple[int, bytes]:
+    """Read a file's length, prefix and header; raises OSError as `read_bytes`."""
+    path = Path(path)
+    if not path.is_file():
+        return 0, read_bytes(path)
+    with path.open("rb") as file:
+        head = file.read(spec.PREFIX_BYTES)
+        if len(head) == spec.PREFIX_BYTES and head.startswith(spec.MAGIC):
+            stored = PREFIX.unpack_from(head)[6]
+            head += file.read(min(stored, spec.MAX_HEADER_BYTES))
+        return os.fstat(file.fileno()).st_size, head
+
+
 def write_atomic(data: bytes, path: PathLike) -> None:
     """Write beside the target, flush to the disk, rename; raises OSError."""
-    path = Path(path)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(data)
+
+
+@contextmanager
+def atomic_path(path: PathLike) -> Iterator[Path]:
+    """Give a path beside the target to write to, which then takes its place.
+
+    A link is followed. Raises OSError, also for a target that is no regular file.
+    """
+    path = Path(path).resolve()
+    if path.exists() and not path.is_file():
+        raise OSError(f"{str(path)!r} is not a regular file")
+    handle, name = tempfile.mkstemp(prefix=".lnx-", dir=path.parent)
     temporary = Path(name)
     try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
+        yield temporary
+        os.fsync(handle)
         temporary.chmod(_mode(path))
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+    finally:
+        os.close(handle)
     _sync_folder(path.parent)
 
 

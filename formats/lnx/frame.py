@@ -11,7 +11,6 @@ from lnx.errors import (
     FormatError,
     LimitError,
     VersionError,
-    printable,
 )
 from lnx.header import read_header
 from lnx.records import AliasRecord, ExactRecord, Header, LatentRecord, TensorRecord
@@ -71,6 +70,8 @@ def read_frame(data: bytes) -> Frame:
 
     More may follow or be missing: `check_length` compares with the whole file.
     """
+    if data[:8] != spec.MAGIC[: len(data)]:
+        raise FormatError(_foreign(data[:8]))
     if len(data) < spec.PREFIX_BYTES:
         raise FormatError(f"{len(data)} bytes are too short for a .lnx file")
     major, minor, file_bytes, stored, plain = _read_prefix(data)
@@ -122,10 +123,10 @@ def layouts(header: Header) -> tuple[list[Layout], list[Layout], list[Layout]]:
     latent = [r for r in header.records if isinstance(r, LatentRecord)]
     exact = [r for r in header.records if isinstance(r, ExactRecord)]
     return (
-        [Layout(printable(r.name), r.slices, (r.mask_table,)) for r in latent
+        [Layout(r.name, r.slices, (r.mask_table,)) for r in latent
          if r.mask_table],
-        [Layout(printable(r.name), r.coded_slices, r.tables) for r in latent],
-        [Layout(printable(r.name), elements(r.shape), r.tables) for r in exact],
+        [Layout(r.name, r.coded_slices, r.tables) for r in latent],
+        [Layout(r.name, elements(r.shape), r.tables) for r in exact],
     )  # fmt: skip
 
 
@@ -142,11 +143,7 @@ def write_frame(plain: bytes, body: int) -> bytes:
 
 
 def _read_prefix(data: bytes) -> tuple[int, int, int, int, int]:
-    magic, major, minor, required, _, file_bytes, stored, plain = PREFIX.unpack_from(
-        data
-    )
-    if magic != spec.MAGIC:
-        raise FormatError(_foreign(magic))
+    _, major, minor, required, _, file_bytes, stored, plain = PREFIX.unpack_from(data)
     if major != spec.MAJOR:
         newer = major > spec.MAJOR
         hint = "update lilnetx to read it" if newer else "no such version exists"
@@ -166,7 +163,7 @@ def _foreign(magic: bytes) -> str:
     if magic[1:4] == spec.MAGIC[1:4]:
         return "signature is damaged, as a transfer in text mode does: copy it again"
     known = {
-        b"PK\x03\x04": "a zip archive or PyTorch checkpoint",
+        b"PK\x03\x04": "a zip archive or a PyTorch checkpoint",
         b"\x80\x02": "a pickle",
     }
     for start, name in known.items():

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import TypeVar
 
 from lnx import spec
-from lnx.content import Record, elements
+from lnx.content import Record, elements, extent
 from lnx.errors import FormatError, located, printable
 from lnx.narrow import can_widen
 from lnx.records import (
@@ -79,7 +79,7 @@ def read_header(data: bytes) -> Header:
         decoders=_read_block(reader, "decoders"),
         masks=_read_chunks(reader, "masks", _mask_rows(records)),
         latents=_read_chunks(reader, "latents", _latent_rows(records)),
-        exact=_read_chunks(reader, "exact", _exact_rows(records)),
+        exact=_read_chunks(reader, "exact", _exact_rows(records), _raw_bytes(records)),
         side_digest=reader.raw("side digest", spec.SIDE_DIGEST_BYTES),
         integers_digest=reader.raw("integers digest", spec.CONTENT_DIGEST_BYTES),
         rebuilt_digest=reader.raw("rebuilt digest", spec.CONTENT_DIGEST_BYTES),
@@ -122,8 +122,8 @@ def _read_shapes(reader: Reader, names: Sequence[str]) -> list[tuple[int, ...]]:
                     f"{rank} dimensions, at most {spec.MAX_DIMENSIONS} are allowed"
                 )
             shape = tuple(reader.varints("dimension", rank, spec.MAX_ELEMENTS))
-            if elements(shape) > spec.MAX_ELEMENTS:
-                raise FormatError(f"{elements(shape)} elements are too many")
+            if extent(shape) > spec.MAX_ELEMENTS:
+                raise FormatError(f"{extent(shape)} elements are too many")
             shapes.append(shape)
     return shapes
 
@@ -142,6 +142,8 @@ def _read_latents(reader: Reader, slots: Sequence[Slot]) -> list[LatentRecord]:
     lengths = reader.varints("slice length", count, spec.MAX_SLICE, least=1)
     decoders = reader.varints("decoder", count, spec.MAX_DECODERS)
     masks = reader.varints("mask table", count, spec.MAX_TABLES)
+    if sum(lengths) > spec.MAX_PLANES:
+        raise FormatError(f"{sum(lengths)} planes, at most {spec.MAX_PLANES}")
     tables = [
         tuple(reader.varints("table id", length, spec.MAX_TABLES, least=1))
         for length in lengths
@@ -236,12 +238,16 @@ def _write_chunks(writer: Writer, chunks: Sequence[Chunk]) -> None:
     writer.raw(b"".join(chunk.digest for chunk in chunks))
 
 
-def _read_chunks(reader: Reader, name: str, rows: int) -> tuple[Chunk, ...]:
+def _read_chunks(
+    reader: Reader, name: str, rows: int, raw: int = 0
+) -> tuple[Chunk, ...]:
     count = reader.varint(f"number of chunks of {name}", spec.MAX_CHUNKS)
     sizes = reader.varints(f"rows of a chunk of {name}", count, rows, least=1)
     words = reader.varints(f"words of a chunk of {name}", count, spec.MAX_ELEMENTS)
     if sum(sizes) != rows:
         raise FormatError(f"chunks of {name} hold {sum(sizes)} of {rows} rows")
+    if (count - 1) * spec.MIN_CHUNK_BYTES > sum(words) * spec.WORD_BYTES + raw:
+        raise FormatError(f"{count} chunks of {name} for so few bytes")
     size = spec.CHUNK_DIGEST_BYTES
     digests = reader.raw(f"digests of {name}", count * size)
     return tuple(
@@ -273,6 +279,11 @@ def _latent_rows(records: Sequence[TensorRecord]) -> int:
 
 def _exact_rows(records: Sequence[TensorRecord]) -> int:
     return sum(elements(r.shape) for r in records if isinstance(r, ExactRecord))
+
+
+def _raw_bytes(records: Sequence[TensorRecord]) -> int:
+    exact = [r for r in records if isinstance(r, ExactRecord)]
+    return sum(elements(r.shape) * r.tables.count(spec.RAW_TABLE) for r in exact)
 
 
 def _enum(enum: type[EnumT], name: str, code: int) -> EnumT:

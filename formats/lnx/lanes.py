@@ -39,7 +39,7 @@ class _Models:
     """
 
     index: dict[int, int]
-    slots: NDArray[np.int32]
+    slots: NDArray[np.uint16]
     slot_base: NDArray[np.int64]
     bounds: Words
     bound_base: NDArray[np.int64]
@@ -121,7 +121,8 @@ def _models(tables: Iterable[Table]) -> _Models:
             index[id(table)] = len(kept)
             kept.append(table)
     slots = [
-        np.repeat(np.arange(len(t.values), dtype=np.int32), t.frequencies) for t in kept
+        np.repeat(np.arange(len(t.values), dtype=np.uint16), t.frequencies)
+        for t in kept
     ]
     bounds = [
         np.concatenate(([0], np.cumsum(t.frequencies))) << (spec.CODER_BITS - t.bits)
@@ -130,7 +131,7 @@ def _models(tables: Iterable[Table]) -> _Models:
     shifts = np.array([spec.CODER_BITS - table.bits for table in kept], np.uint64)
     return _Models(
         index,
-        np.concatenate(slots) if slots else np.zeros(0, np.int32),
+        np.concatenate(slots) if slots else np.zeros(0, np.uint16),
         _bases([len(x) for x in slots]),
         np.concatenate(bounds).astype(np.uint64) if bounds else np.zeros(0, np.uint64),
         _bases([len(x) for x in bounds]),
@@ -228,6 +229,8 @@ def _decode(models: _Models, lanes: _Lanes, data: Sequence[bytes]) -> Symbols:
             lower[short] <<= WORD
             span[short] <<= WORD
             point[short] = point[short] << WORD | read(short)
+    if bool((at < ends).any()):
+        raise CorruptError("words are left over at the end of a stream")
     return flat
 
 

@@ -3,6 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from lnx.errors import FormatError
 from lnx.spec import ITEM_BYTES, DType
 
 Bytes = NDArray[np.uint8]
@@ -23,6 +24,9 @@ def repeated(data: Bytes, dtype: DType) -> bytes | None:
 def narrow(data: Bytes, dtype: DType) -> tuple[DType, Bytes]:
     """Return the shortest type that gives every bit back, and data in it."""
     for short in NARROWER.get(dtype, ()):
+        # What a conversion makes of NaN differs between machines; bits are bits.
+        if short is not DType.BF16 and np.isnan(data.view(_FLOATS[dtype])).any():
+            continue
         held = _convert(data, dtype, short)
         if np.array_equal(widen(held, short, dtype), data):
             return short, held
@@ -30,15 +34,19 @@ def narrow(data: Bytes, dtype: DType) -> tuple[DType, Bytes]:
 
 
 def widen(data: Bytes, short: DType, dtype: DType) -> Bytes:
-    """Return data in its own type; every conversion here is exact."""
+    """Return data in its own type; every conversion here is exact.
+
+    Raises FormatError for NaN that is held short, as no writer does.
+    """
     if short is dtype:
         return data
     if short is DType.BF16:
         words = data.view("<u2").astype("<u4") << np.uint32(16)
         return words.astype("<u4").view(np.uint8)
-    with np.errstate(invalid="ignore"):
-        wide = data.view(_FLOATS[short]).astype(_FLOATS[dtype])
-    return wide.view(np.uint8)
+    floats = data.view(_FLOATS[short])
+    if np.isnan(floats).any():
+        raise FormatError(f"NaN held as {short.name}")
+    return floats.astype(_FLOATS[dtype]).view(np.uint8)
 
 
 def can_widen(short: DType, dtype: DType) -> bool:

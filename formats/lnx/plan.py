@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from lnx import spec
 from lnx.clusters import Histogram, histogram, share_tables
 from lnx.content import Alias, Container, Exact, Latent, check_content
-from lnx.errors import ContentError, printable
+from lnx.errors import ContentError
 from lnx.narrow import narrow, repeated
 from lnx.records import (
     AliasRecord,
@@ -69,6 +69,8 @@ def make_plan(container: Container) -> Plan:
     exacts, exact_ids = _section(exact, tables, raw_price=8)
     if len(tables) > spec.MAX_TABLES:
         raise ContentError(f"{len(tables)} tables are too many")
+    if sum(map(_planes, latent)) > spec.MAX_PLANES:
+        raise ContentError(f"more than {spec.MAX_PLANES} planes of latents")
     ids = {**latent_ids, **exact_ids}
     shares = _shares(masks, latents)
     records = [
@@ -77,15 +79,19 @@ def make_plan(container: Container) -> Plan:
     return Plan(tuple(records), tuple(tables), masks, latents, exacts)
 
 
+def _planes(draft: _Draft) -> int:
+    return draft.record.slice_length if isinstance(draft.record, LatentRecord) else 0
+
+
 def _draft(tensor: Latent | Exact | Alias, index: dict[str, int]) -> _Draft:
     if isinstance(tensor, Alias):
         return _Draft(AliasRecord(tensor.name, index[tensor.target]))
     if isinstance(tensor, Latent):
         return _draft_latent(tensor)
-    element = repeated(tensor.data, tensor.dtype)
+    element = repeated(np.ascontiguousarray(tensor.data), tensor.dtype)
     if element is not None:
         return _Draft(FillRecord(tensor.name, tensor.shape, tensor.dtype, element))
-    held, data = narrow(tensor.data, tensor.dtype)
+    held, data = narrow(np.ascontiguousarray(tensor.data), tensor.dtype)
     record = ExactRecord(tensor.name, tensor.shape, tensor.dtype, held, ())
     return _Draft(record, symbols=data.reshape(-1, ITEM_BYTES[held]))
 
@@ -163,7 +169,7 @@ def _section(
         columns = range(block.shape[1])
         ids[name] = tuple(next(rest) if len(block) else spare for _ in columns)
     matrices = [
-        Matrix(Layout(printable(name), len(block), ids[name]), block)
+        Matrix(Layout(name, len(block), ids[name]), block)
         for name, block in symbols.items()
     ]
     prices = [price(matrix, tables) for matrix in matrices]
@@ -198,6 +204,6 @@ def _finish(
         return replace(record, tables=ids)
     if isinstance(record, LatentRecord):
         mask_table = mask_ids.get(record.name, (0,))[0]
-        coded = shares[printable(record.name)]
+        coded = shares[record.name]
         return replace(record, tables=ids, mask_table=mask_table, coded_bytes=coded)
     return record

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from lnx import spec
 from lnx.content import Alias, Container, Exact, Latent, Tensor
+from lnx.errors import FormatError, printable
 from lnx.spec import NUMPY_NAMES
 from lnx.wire import Writer
 
@@ -19,12 +20,17 @@ def rebuild(tensor: Latent | Exact, container: Container) -> AnyArray:
     A latent tensor becomes float32: with slices q and decoder S, weight j of a slice
     is q[0] S[0, j] + q[1] S[1, j] + ..., added from left to right, every product and
     every sum rounded to float32 (`formats/SPEC.md`, Reconstruction). bfloat16 and
-    float8 come as integer views.
+    float8 come as integer views. Raises FormatError for weights that overflow.
     """
     if isinstance(tensor, Exact):
-        return tensor.data.view(NUMPY_NAMES[tensor.dtype]).reshape(tensor.shape)
+        data = np.ascontiguousarray(tensor.data)
+        return data.view(NUMPY_NAMES[tensor.dtype]).reshape(tensor.shape)
     decoder = container.decoders[tensor.decoder]
-    return decode_rows(tensor.symbols, decoder).reshape(tensor.shape)
+    with np.errstate(all="ignore"):
+        weights = decode_rows(tensor.symbols, decoder)
+    if not np.isfinite(weights).all():
+        raise FormatError(f"weights of {printable(tensor.name)} overflow float32")
+    return weights.reshape(tensor.shape)
 
 
 def decode_rows(

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from lnx import spec
 from lnx.entropy import decode, encode
-from lnx.errors import CorruptError, FormatError
+from lnx.errors import CorruptError, FormatError, printable
 from lnx.records import Chunk
 from lnx.tables import PRICE_BITS, Table
 from lnx.wire import digest
@@ -22,6 +22,7 @@ Symbols = NDArray[np.int32] | NDArray[np.uint8]
 
 # What the end of a stream costs on average: the coder's last bits, then whole words.
 STREAM_END_BITS = 32
+MOST_CHUNKS = 1 << 15
 
 
 @dataclass(frozen=True)
@@ -85,22 +86,25 @@ def cut(layouts: Sequence[Layout], prices: Sequence[int]) -> list[int]:
     """Return the number of rows of each chunk; prices are per matrix, 2**-16 bits.
 
     Small tensors share a chunk, large ones are cut, so that the end of a stream stays
-    a small part of it.
+    a small part of it, and a chunk can be decoded in bounded time.
     """
-    target = spec.CHUNK_TARGET_BYTES * 8 << PRICE_BITS
+    whole = max(spec.CHUNK_TARGET_BYTES, (sum(prices) >> PRICE_BITS + 3) // MOST_CHUNKS)
+    target = whole * 8 << PRICE_BITS
     sizes: list[int] = []
-    rows = filled = 0
+    rows = filled = cells = 0
     for layout, price in zip(layouts, prices, strict=True):
         left = layout.rows
         while left:
             fits = -(-(target - filled) * layout.rows // max(price, 1))
-            take = min(left, max(fits, 1))
+            room = (spec.MAX_CHUNK_CELLS - cells) // len(layout.tables)
+            take = min(left, max(fits, 1), room)
             rows += take
             left -= take
+            cells += take * len(layout.tables)
             filled += price * take // layout.rows
-            if filled >= target:
+            if filled >= target or left:
                 sizes.append(rows)
-                rows = filled = 0
+                rows = filled = cells = 0
     return [*sizes, rows] if rows else sizes
 
 
@@ -229,11 +233,11 @@ def check_tables(layouts: Sequence[Layout], tables: Tables, kind: SectionKind) -
             if table_id == spec.RAW_TABLE and kind.raw:
                 continue
             if not 1 <= table_id <= len(tables):
-                raise FormatError(f"{layout.name} has no table {table_id}")
+                raise FormatError(f"{printable(layout.name)} has no table {table_id}")
             if not suits[table_id - 1]:
                 raise FormatError(
-                    f"{layout.name} has table {table_id} with symbols outside of"
-                    f" {low} to {high}"
+                    f"{printable(layout.name)} has table {table_id}"
+                    f" with symbols outside of {low} to {high}"
                 )
 
 
@@ -288,4 +292,6 @@ def _count(cells: Sequence[Cell]) -> int:
 
 def _names(layouts: Sequence[Layout], parts: Sequence[Piece]) -> str:
     first, last = layouts[parts[0].matrix].name, layouts[parts[-1].matrix].name
-    return f"tensor {first}" if first == last else f"tensors {first} to {last}"
+    if first == last:
+        return f"tensor {printable(first)}"
+    return f"tensors {printable(first)} to {printable(last)}"

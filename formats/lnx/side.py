@@ -41,7 +41,8 @@ def pack_decoders(decoders: Sequence[NDArray[np.float32]]) -> Block:
     writer.varint(len(decoders))
     numbers = []
     for decoder in decoders:
-        short = decoder.astype("<f2")
+        with np.errstate(all="ignore"):
+            short = decoder.astype("<f2")
         fits = bool((short.astype(np.float32) == decoder).all())
         writer.varints([decoder.shape[0], 2 if fits else 4])
         numbers.append((short if fits else decoder.astype("<f4")).tobytes())
@@ -61,6 +62,9 @@ def unpack_decoders(block: SideBlock, stored: bytes) -> tuple[NDArray[np.float32
         )
         for _ in range(count)
     ]
+    numbers = sum(size * size for size, _ in forms)
+    if numbers > spec.MAX_DECODER_NUMBERS:
+        raise FormatError(f"decoders hold {numbers} numbers")
     decoders = []
     for size, width in forms:
         if width == 3:

@@ -2,14 +2,11 @@
 
 import os
 from dataclasses import dataclass
-from pathlib import Path
 
-from lnx import spec
 from lnx.content import Record, elements
 from lnx.errors import located, printable
-from lnx.files import PathLike, read_bytes
+from lnx.files import PathLike, read_head
 from lnx.frame import (
-    PREFIX,
     Frame,
     Sizes,
     check_length,
@@ -86,23 +83,11 @@ def summary(path: PathLike) -> Summary:
     The hash of prefix and header is checked, those of the other parts are not:
     `lnx.load` does that.
     """
-    length, head = _read_head(path)
+    length, head = read_head(path)
     with located(printable(os.fspath(path))):
         frame = read_frame(head)
         check_length(frame, length)
     return _summarize(frame)
-
-
-def _read_head(path: PathLike) -> tuple[int, bytes]:
-    path = Path(path)
-    if not path.is_file():
-        return 0, read_bytes(path)
-    with path.open("rb") as file:
-        head = file.read(spec.PREFIX_BYTES)
-        if len(head) == spec.PREFIX_BYTES:
-            stored = PREFIX.unpack_from(head)[6]
-            head += file.read(min(stored, spec.MAX_HEADER_BYTES))
-        return os.fstat(file.fileno()).st_size, head
 
 
 def _summarize(frame: Frame) -> Summary:

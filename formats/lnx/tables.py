@@ -151,4 +151,12 @@ def write_tables(writer: Writer, tables: Sequence[Table]) -> None:
 def read_tables(reader: Reader) -> tuple[Table, ...]:
     """Read a count and that many tables."""
     count = reader.varint("number of tables", spec.MAX_TABLES)
-    return tuple(read_table(reader) for _ in range(count))
+    tables = []
+    left = spec.MAX_TABLE_SYMBOLS
+    for _ in range(count):
+        table = read_table(reader)
+        left -= len(table.values)
+        if left < 0:
+            raise FormatError(f"tables hold over {spec.MAX_TABLE_SYMBOLS} symbols")
+        tables.append(table)
+    return tuple(tables)

@@ -2,11 +2,12 @@
 
 import hashlib
 import json
+import math
 import zlib
 from typing import Any
 
 from lnx import spec
-from lnx.errors import ContentError, FormatError, LimitError
+from lnx.errors import ContentError, FormatError
 from lnx.spec import Packing
 
 VARINT_BYTES = 9  # 63 bits
@@ -160,26 +161,31 @@ def unpack(name: str, packing: Packing, data: bytes, size: int) -> bytes:
 def dump_record(record: Any) -> str:  # noqa: ANN401
     """Return plain values as JSON text, the same for equal values."""
     try:
-        return json.dumps(
+        text = json.dumps(
             record, sort_keys=True, allow_nan=False, separators=(",", ":")
         )
-    except (TypeError, ValueError, RecursionError) as error:
+        same = load_record("record", text) == record and isinstance(record, dict)
+    except (TypeError, ValueError, RecursionError, FormatError) as error:
         raise ContentError(f"record is not plain JSON values: {error}") from error
+    if not same:
+        raise ContentError("record does not come back from JSON as it is")
+    return text
 
 
 def load_record(name: str, text: str) -> Any:  # noqa: ANN401
     """Return the values of JSON text; duplicate keys and NaN are refused."""
-    depth = 0
-    for char in text:  # brackets inside strings count too: the bound is generous
-        depth += (char in "[{") - (char in "]}")
-        if depth > spec.MAX_RECORD_DEPTH:
-            raise LimitError(f"{name} nests deeper than {spec.MAX_RECORD_DEPTH}")
     try:
-        return json.loads(
-            text, object_pairs_hook=_unique, parse_constant=_refuse_constant
+        record = json.loads(
+            text,
+            object_pairs_hook=_unique,
+            parse_constant=_refuse_constant,
+            parse_float=_finite,
         )
     except (ValueError, RecursionError) as error:
         raise FormatError(f"{name} is not JSON: {error}") from error
+    if _depth(record) > spec.MAX_RECORD_DEPTH:
+        raise FormatError(f"{name} nests deeper than {spec.MAX_RECORD_DEPTH}")
+    return record
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -187,6 +193,23 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(values) != len(pairs):
         raise ValueError("a key appears twice")
     return values
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text} is out of bounds")
+    return value
+
+
+def _depth(record: Any) -> int:  # noqa: ANN401
+    """Return how deep lists and objects nest, without recursion."""
+    depth, level = 0, [record]
+    while level := [x for x in level if isinstance(x, (dict, list))]:
+        depth += 1
+        inner = (x.values() if isinstance(x, dict) else x for x in level)
+        level = [value for values in inner for value in values]
+    return depth
 
 
 def _refuse_constant(text: str) -> None:

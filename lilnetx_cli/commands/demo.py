@@ -16,8 +16,11 @@ from lilnetx_cli.errors import LilnetxError
 SETTINGS = {
     "model.name": "resnet20",
     "data.name": "digits",
-    "train.epochs": 30,
+    "loss.rate_weight": 1.0,
+    "loss.slice_weight": 2.0,
+    "train.epochs": 24,
     "train.batch_size": 64,
+    "train.label_smoothing": 0.1,
     "train.device": "cpu",
 }
 

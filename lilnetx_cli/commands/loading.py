@@ -32,8 +32,7 @@ def load_network(file: Path, name: str | None, arguments: Mapping[str, int]) -> 
     container = lnx.load(file) if is_lnx(file) else pack(read_source(file).checkpoint)
     record = container.architecture
     if name is not None:
-        own = record.get("args", {}) if record and record.get("name") == name else {}
-        record = describe(name, {**own, **arguments})
+        record = describe(name, {**_form(record, name), **arguments})
         network = build(name, record["args"])
     elif record is not None:
         network = build_record(record)
@@ -42,6 +41,16 @@ def load_network(file: Path, name: str | None, arguments: Mapping[str, int]) -> 
     _fill(network, unpack(container), file)
     sparsity = _slice_sparsity(container)
     return Loaded(network.eval(), container.summary or {}, sparsity)
+
+
+def _form(record: Mapping[str, Any] | None, name: str) -> dict[str, Any]:
+    """Return what a file says of its network that suits the named one."""
+    own = record.get("args") if record is not None else None
+    if record is None or not isinstance(own, dict):
+        return {}
+    if record.get("name") == name:
+        return own
+    return {key: own[key] for key in ("channels", "classes") if key in own}
 
 
 def _fill(network: nn.Module, state: dict[str, Tensor], file: Path) -> None:

@@ -132,7 +132,6 @@ def _train(
     from lilnetx_cli.training import RESUME, Stopped, run_training
 
     splits = load_splits(config.data.name, config.data.dir, augment=config.data.augment)
-    folder.mkdir(parents=True, exist_ok=True)
     total = planned_steps(config, len(splits.train))
     with polite_interrupt() as interrupt, out.progress("training", total) as ticker:
         try:

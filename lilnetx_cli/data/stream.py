@@ -3,7 +3,7 @@
 Legend: B images in a batch, C channels, H x W pixels.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -119,7 +119,7 @@ def batches(
     dataset: EpochDataset,
     batch_size: int,
     *,
-    sampler: Sampler[int] | None = None,
+    sampler: Iterable[int] | None = None,
     workers: int = 0,
     drop_last: bool = False,
 ) -> DataLoader[Batch]:
@@ -128,6 +128,8 @@ def batches(
         dataset,  # type: ignore[arg-type]
         batch_size=batch_size,
         sampler=sampler,
+        # Its own numbers, so that reading data draws none from the run's.
+        generator=torch.Generator().manual_seed(0),
         num_workers=workers,
         drop_last=drop_last,
         collate_fn=_same,

@@ -1,7 +1,6 @@
 """Container -> .safetensors, without torch."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import safetensors
@@ -32,17 +31,21 @@ NAMES = {
 
 def write_safetensors(container: lnx.Container, path: Path) -> None:
     """Write every tensor, tied ones once for each name; raises LilnetxError."""
-    tensors: dict[str, Any] = {}
+    arrays = {}  # alive until they are written: the library takes their addresses
+    tensors = {}
     for tensor in container.tensors:
         held = container.resolve(tensor.name)
-        array = np.ascontiguousarray(lnx.rebuild(held, container))
-        tensors[tensor.name] = {
-            "dtype": NAMES[held.dtype],
-            "shape": list(held.shape),
-            "data": array.tobytes(),
-        }
-    try:
-        data = safetensors.serialize(tensors, {"format": "pt"})
-    except safetensors.SafetensorError as error:
-        raise LilnetxError(f"{str(path)!r} cannot be written: {error}") from error
-    lnx.write_atomic(data, path)
+        if held.name not in arrays:
+            arrays[held.name] = np.ascontiguousarray(lnx.rebuild(held, container))
+        array = arrays[held.name]
+        tensors[tensor.name] = safetensors.TensorSpec(
+            dtype=NAMES[held.dtype],
+            shape=list(held.shape),
+            data_ptr=array.ctypes.data,
+            data_len=array.nbytes,
+        )
+    with lnx.atomic_path(path) as temporary:
+        try:
+            safetensors.serialize_file(tensors, str(temporary), {"format": "pt"})
+        except safetensors.SafetensorError as error:
+            raise LilnetxError(f"{str(path)!r} cannot be written: {error}") from error

@@ -1,6 +1,5 @@
 """Container -> a state dict that loads with `weights_only=True`."""
 
-import io
 from pathlib import Path
 
 import torch
@@ -11,6 +10,5 @@ from lilnetx_cli.codec import unpack
 
 def write_state_dict(container: lnx.Container, path: Path) -> None:
     """Write what `torch.save(model.state_dict())` would; tied tensors stay tied."""
-    buffer = io.BytesIO()
-    torch.save(unpack(container), buffer)
-    lnx.write_atomic(buffer.getvalue(), path)
+    with lnx.atomic_path(path) as temporary:
+        torch.save(unpack(container), temporary)

@@ -13,7 +13,7 @@ from lilnetx_cli.nn.latents import latent_groups
 ModuleT = TypeVar("ModuleT", bound=nn.Module)
 
 MANTISSA_BITS = (3, 4, 5, 6, 7, 8, 9, 10)  # the last is that of float16
-FLOAT16_LIMIT = 65504.0
+SHORT_TOLERANCE = 2.0**-10  # of float16 in its normal range
 
 
 @torch.no_grad()
@@ -41,12 +41,13 @@ def calibrate_batch_norms(model: nn.Module, images: Iterable[Tensor]) -> None:
 
 
 def with_short_decoders(model: ModuleT) -> ModuleT:
-    """Return a copy whose decoders are float16 values, as a file holds them."""
+    """Return a copy whose decoders are float16 values where that loses little."""
     model = copy.deepcopy(model)
     for group in latent_groups(model).values():
         decoder = group.decoder.data
-        if float(decoder.abs().max()) < FLOAT16_LIMIT:
-            group.decoder.data = decoder.half().to(decoder.dtype)
+        short = decoder.half().to(decoder.dtype)
+        if float((short - decoder).norm()) <= SHORT_TOLERANCE * float(decoder.norm()):
+            group.decoder.data = short
     return model
 
 
@@ -55,7 +56,7 @@ def fold_batch_norms(model: nn.Module) -> None:
     """Put running statistics and eps of batch norms into scale and shift, in place.
 
     Afterwards mean is 0 and variance 1, and the outputs in evaluation mode are those
-    of before, up to float32 rounding. A channel that never varied gets scale 0.
+    of before, up to float32 rounding. A channel that was always zero gets scale 0.
     """
     for norm in model.modules():
         if isinstance(norm, _BatchNorm) and norm.affine and norm.track_running_stats:
@@ -67,8 +68,8 @@ def _fold(norm: _BatchNorm) -> None:
         return
     mean, variance = norm.running_mean.double(), norm.running_var.double()
     scale = norm.weight.double() / torch.sqrt(variance + norm.eps)
+    scale = torch.where((variance == 0) & (mean == 0), 0.0, scale)
     shift = norm.bias.double() - mean * scale
-    scale = torch.where(variance == 0, 0.0, scale)
     norm.weight.copy_(scale * (1 + norm.eps) ** 0.5)
     norm.bias.copy_(shift)
     norm.reset_running_stats()

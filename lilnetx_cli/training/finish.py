@@ -24,6 +24,7 @@ from lilnetx_cli.nn.latents import decode_in_place
 from lilnetx_cli.training.session import Session
 
 CALIBRATION_BATCH = 256
+CALIBRATION_SEED = 0
 PROBE_IMAGES = 256
 SIDE_TOLERANCE = 0.01
 UNPROBED_MANTISSA_BITS = 5
@@ -39,7 +40,9 @@ class Finished:
 
 def finish(session: Session) -> Finished:
     """Finalize the network of a run, measure it on validation and test images."""
-    count = session.config.train.calibration_images
+    settings = session.config.train
+    session.splits.train.begin_epoch(settings.seed, settings.epochs)
+    count = settings.calibration_images
     images = _images(session.splits.train, count, session.accelerator.device)
     calibrate_batch_norms(session.model, images)
     network, checkpoint = finalize(session.model, probe_images(session))
@@ -104,10 +107,8 @@ def _summary(session: Session, accuracy: float, validation: float) -> dict[str, 
 def _images(
     dataset: EpochDataset, count: int, device: torch.device | str
 ) -> Iterator[Tensor]:
-    """Yield the first images of a data set in batches."""
-    done = 0
-    for images, _ in batches(dataset, CALIBRATION_BATCH):
-        yield images[: count - done].to(device)
-        done += len(images)
-        if done >= count:
-            return
+    """Yield some images of a data set in batches, the same ones at every call."""
+    generator = torch.Generator().manual_seed(CALIBRATION_SEED)
+    order = torch.randperm(len(dataset), generator=generator)[:count].tolist()
+    for images, _ in batches(dataset, CALIBRATION_BATCH, sampler=order):
+        yield images.to(device)

@@ -15,6 +15,7 @@ from lilnetx_cli.nn import penalty
 from lilnetx_cli.training.reports import EpochReport, Observer, StepReport
 from lilnetx_cli.training.schedule import cosine
 from lilnetx_cli.training.session import Session, Totals, save_session
+from lnx import LnxError
 
 ESTIMATE_SHARE = 0.03  # of the time, for the numbers beside the progress bar
 
@@ -45,10 +46,13 @@ def train(
         for loss, task in _steps(session):
             _check(loss, task, session)
             observer.on_step(_step_report(session, gauge.read()))
-            if should_stop():
+            within = session.step % session.steps_per_epoch
+            if within and session.step < session.steps and should_stop():
                 save_session(session, resume_path, time.monotonic() - started)
                 raise Stopped
         _end_epoch(session, started, estimate, observer, record, resume_path)
+        if session.step < session.steps and should_stop():
+            raise Stopped
     return time.monotonic() - started
 
 
@@ -59,13 +63,16 @@ class _Gauge:
         self._model = model
         self._estimate = estimate
         self._next = 0.0
-        self._last: tuple[int, float | None] = (0, None)
+        self._last: tuple[int | None, float | None] = (None, None)
 
-    def read(self) -> tuple[int, float | None]:
+    def read(self) -> tuple[int | None, float | None]:
         """Return bytes and sparsity of now or of a moment ago."""
         start = time.monotonic()
         if start >= self._next:
-            self._last = (self._estimate(self._model), slice_sparsity(self._model))
+            try:
+                self._last = (self._estimate(self._model), slice_sparsity(self._model))
+            except (InputError, LnxError):  # latents run away: the steps go on
+                self._last = (None, None)
             cost = time.monotonic() - start
             self._next = start + cost + cost / ESTIMATE_SHARE
         return self._last
@@ -97,9 +104,7 @@ def _steps(session: Session) -> Iterator[tuple[float, float]]:
             _set_rates(session)
             loss, task = _backward(session, images, labels)
             session.optimizer.step()
-            session.density_optimizer.step()
             session.optimizer.zero_grad()
-            session.density_optimizer.zero_grad()
         if accelerator.sync_gradients:
             session.step += 1
             session.totals.steps += 1
@@ -135,7 +140,7 @@ def _set_rates(session: Session) -> None:
     settings = session.config.train
     factor = cosine(session.step, session.steps, settings.warmup)
     for group in session.optimizer.param_groups:
-        group["lr"] = group["base_lr"] * factor
+        group["lr"] = group["base_lr"] * (factor if group["scheduled"] else 1)
 
 
 def _check(loss: float, task: float, session: Session) -> None:
@@ -146,7 +151,9 @@ def _check(loss: float, task: float, session: Session) -> None:
         )
 
 
-def _step_report(session: Session, sizes: tuple[int, float | None]) -> StepReport:
+def _step_report(
+    session: Session, sizes: tuple[int | None, float | None]
+) -> StepReport:
     totals = session.totals
     return StepReport(
         epoch=(session.step - 1) // session.steps_per_epoch + 1,

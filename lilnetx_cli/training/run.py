@@ -52,7 +52,7 @@ def run_training(
     should_stop: Callable[[], bool],
     resume: dict[str, Any] | None = None,
 ) -> RunResult:
-    """Train, finalize and write the files of a run into an existing folder.
+    """Train, finalize and write the files of a run into a folder, made if missing.
 
     `resume` is what `read_resume` gave. Raises Stopped when asked to stop, and what
     the steps of a run raise.
@@ -64,6 +64,7 @@ def run_training(
         restore_session(session, resume)
         lines = _earlier_lines(metrics, session.step)
     main = session.accelerator.is_main_process
+    folder.mkdir(parents=True, exist_ok=True)
     if main:
         _write_text(to_toml(config), folder / CONFIG)
         _write_lines(lines, metrics)

@@ -56,7 +56,6 @@ class Session:
     model: nn.Module
     forward: Any
     optimizer: Any
-    density_optimizer: Any
     sampler: EpochSampler
     loader: Any
     architecture: dict[str, Any]
@@ -90,20 +89,27 @@ def open_session(config: RunConfig, splits: Splits) -> Session:
     Raises UsageError for a device, a precision or a batch that cannot be had.
     """
     settings = config.train
-    if len(splits.train) < settings.batch_size * settings.accumulate:
-        raise UsageError(
-            f"a step takes {settings.batch_size * settings.accumulate} images,"
-            f" only {len(splits.train)} are there to train on: lower --batch-size"
-        )
     accelerator = _accelerator(config)
+    step = settings.batch_size * settings.accumulate * accelerator.num_processes
+    if len(splits.train) < step:
+        raise UsageError(
+            f"a step takes {step} images, only {len(splits.train)} are there to train"
+            " on: lower --batch-size"
+        )
     _seed(settings.seed)
     form = {"channels": splits.channels, "classes": splits.classes}
+    for key in form.keys() & config.model.args.keys():
+        if config.model.args[key] != form[key]:
+            raise UsageError(
+                f"--model-arg {key}={config.model.args[key]}, but the images of"
+                f" {config.data.name!r} make it {form[key]}: leave it out"
+            )
     architecture = describe(config.model.name, {**form, **config.model.args})
     model = build(architecture["name"], architecture["args"])
     if settings.channels_last:
         model = model.to(memory_format=torch.channels_last)
     model = reparameterize(model, spread=settings.spread).to(accelerator.device)
-    optimizer, density_optimizer = _optimizers(config, model)
+    optimizer = _optimizer(config, model)
     sampler = EpochSampler(len(splits.train), settings.seed)
     loader: DataLoader[Batch] = batches(
         splits.train,
@@ -113,33 +119,34 @@ def open_session(config: RunConfig, splits: Splits) -> Session:
         drop_last=True,
     )
     forward = torch.compile(model) if settings.compile else model
-    forward, optimizer, density_optimizer, loader = accelerator.prepare(
-        forward, optimizer, density_optimizer, loader
-    )
+    forward, optimizer, loader = accelerator.prepare(forward, optimizer, loader)
     # accelerate patches autocast into the network itself; the steps ask for it on their
     # own, and whatever is measured or shipped computes in float32.
     accelerator.unwrap_model(forward, keep_fp32_wrapper=False)
     vars(model).pop("forward", None)
     return Session(
-        config, splits, accelerator, model, forward, optimizer, density_optimizer,
-        sampler, loader, architecture,
+        config, splits, accelerator, model, forward, optimizer, sampler, loader,
+        architecture,
     )  # fmt: skip
 
 
-def _optimizers(
-    config: RunConfig, model: nn.Module
-) -> tuple[torch.optim.Optimizer, torch.optim.Optimizer]:
+def _optimizer(config: RunConfig, model: nn.Module) -> torch.optim.Optimizer:
+    """Return Adam with three groups, which are as separate as three optimizers.
+
+    Adam treats every parameter on its own; the density only has another learning rate
+    and no schedule. One optimizer keeps the loss scaling of fp16 in step.
+    """
     settings = config.train
     densities = density_parameters(model)
     decoders = [group.decoder for group in latent_groups(model).values()]
     apart = {id(p) for p in [*densities, *decoders]}
     rest = [p for p in model.parameters() if id(p) not in apart]
     groups = [
-        {"params": rest, "base_lr": settings.lr},
-        {"params": decoders, "base_lr": settings.decoder_lr},
+        {"params": rest, "base_lr": settings.lr, "scheduled": True},
+        {"params": decoders, "base_lr": settings.decoder_lr, "scheduled": True},
+        {"params": densities, "base_lr": settings.density_lr, "scheduled": False},
     ]
-    optimizer = torch.optim.Adam(groups, lr=settings.lr)
-    return optimizer, torch.optim.Adam(densities, lr=settings.density_lr)
+    return torch.optim.Adam(groups, lr=settings.lr)
 
 
 def _accelerator(config: RunConfig) -> Any:  # noqa: ANN401
@@ -174,14 +181,16 @@ def save_session(session: Session, path: Path, seconds: float) -> None:
     """Write the unfolded state, from which the run goes on to the bit."""
     if not session.accelerator.is_main_process:
         return
+    scaler = session.accelerator.scaler
+    on_cuda = session.accelerator.device.type == "cuda"
     content = {
         "lilnetx_resume": RESUME_VERSION,
         "config": session.config.model_dump(mode="json"),
         "model": session.model.state_dict(),
         "optimizer": session.optimizer.state_dict(),
-        "density_optimizer": session.density_optimizer.state_dict(),
+        "scaler": scaler.state_dict() if scaler is not None else None,
         "random": torch.get_rng_state(),
-        "cuda_random": torch.cuda.get_rng_state_all(),
+        "cuda_random": torch.cuda.get_rng_state() if on_cuda else None,
         "step": session.step,
         "totals": vars(session.totals),
         "seconds": seconds,
@@ -194,9 +203,10 @@ def save_session(session: Session, path: Path, seconds: float) -> None:
 def read_resume(path: Path) -> dict[str, Any]:
     """Read `resume.pt`; raises InputError for anything else."""
     content = load_torch(path)
-    if not isinstance(content, dict) or content.get("lilnetx_resume") != RESUME_VERSION:
+    known = isinstance(content, dict) and "config" in content
+    if not known or content.get("lilnetx_resume") != RESUME_VERSION:
         raise InputError(f"{str(path)!r} is no resume.pt of this version of lilnetx")
-    return content
+    return dict(content)
 
 
 def restore_session(session: Session, content: dict[str, Any]) -> None:
@@ -204,12 +214,13 @@ def restore_session(session: Session, content: dict[str, Any]) -> None:
     try:
         session.model.load_state_dict(content["model"])
         session.optimizer.load_state_dict(content["optimizer"])
-        session.density_optimizer.load_state_dict(content["density_optimizer"])
+        if content["scaler"] is not None and session.accelerator.scaler is not None:
+            session.accelerator.scaler.load_state_dict(content["scaler"])
         torch.set_rng_state(content["random"])
-        if content["cuda_random"] and torch.cuda.is_available():
-            torch.cuda.set_rng_state_all(content["cuda_random"])
+        if content["cuda_random"] is not None and torch.cuda.is_available():
+            torch.cuda.set_rng_state(content["cuda_random"])
         session.step = int(content["step"])
         session.totals = Totals(**content["totals"])
         session.seconds = float(content["seconds"])
-    except (KeyError, RuntimeError, TypeError, ValueError) as error:
+    except (KeyError, RuntimeError, TypeError, ValueError, IndexError) as error:
         raise InputError(f"the run cannot be resumed: {error}") from error

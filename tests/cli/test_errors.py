@@ -53,7 +53,7 @@ LINES = [
     (("train", "--resume", "model.pt", "-o", "r"), 1, "no resume.pt"),
     (("train", "--data-dir", "none", "-o", "r"), 2, "is no folder"),
     (("train", "--dataset", "mnist", "--data-dir", ".", "-o", "r"), 1, "--data-dir"),
-    (("train", "--dataset", "digits", "-b", "9999", "-o", "r"), 2, "only 1293"),
+    (("train", "--dataset", "digits", "-b", "9999", "-o", "r"), 2, "only 1294"),
     (("demo", "-o", "."), 1, "not an empty folder"),
     (("nothing",), 2, "nothing"),
     (("inspect",), 2, "missing"),

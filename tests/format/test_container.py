@@ -170,6 +170,24 @@ def test_weights_are_sums_in_a_fixed_order():
         ([lnx.Latent("x", (3, 9), latents(3, 9), 0)], [decoder(4)], "other slices"),
         ([], [np.full((2, 2), np.nan, np.float32)], "NaN"),
         ([], [np.zeros((2, 3), np.float32)], "not square"),
+        ([], [np.zeros((2, 2))], "float64, expected float32"),
+        ([], [np.zeros((0, 0), np.float32)], "size 0"),
+        ([], [np.zeros((2000, 2000), np.float32)], "size 2000"),
+        ([], [np.zeros((1024, 1024), np.float32)] * 5, "too many"),
+        (
+            [
+                exact("x", np.zeros(0), DType.F64).__class__(
+                    "x", DType.U8, (1 << 40, 1 << 40, 0), np.zeros(0, np.uint8)
+                )
+            ],
+            [],
+            "too large",
+        ),
+        (
+            [lnx.Latent("x", (2,), np.array([[5, 7]], np.int32), 0)],
+            [np.array([[3e38, 3e38], [-3e38, -3e38]], np.float32)],
+            "overflow",
+        ),
         ([exact("\ud800", np.zeros(1), DType.F64)], [], "not Unicode"),
         ([exact("n" * 2000, np.zeros(1), DType.F64)], [], "at most 1024"),
         (
@@ -227,3 +245,41 @@ def test_kinds_are_as_told():
     found = records_of(lnx.dumps(small_container()))
     assert isinstance(found["conv.weight"], LatentRecord)
     assert isinstance(found["norm.weight"], ExactRecord)
+
+
+def test_data_that_is_not_contiguous():
+    data = np.arange(32, dtype=np.uint8)
+    whole = lnx.Exact("x", DType.F32, (4,), np.ascontiguousarray(data[::2]))
+    parts = lnx.Exact("x", DType.F32, (4,), data[::2])
+    assert lnx.dumps(lnx.Container((whole,))) == lnx.dumps(lnx.Container((parts,)))
+
+
+def test_long_names_do_not_run_together():
+    tensors = tuple(
+        lnx.Latent("a" * 130 + str(i), (200 * (i + 1), 9), latents(200 * (i + 1), 9), 0)
+        for i in range(3)
+    )
+    found = records_of(lnx.dumps(lnx.Container(tensors, (decoder(9),))))
+    shares = [record.coded_bytes for record in found.values()]
+    assert shares[0] < shares[1] < shares[2]
+
+
+@pytest.mark.parametrize(
+    "record", [[1], {1: 2}, {"a": (1, 2)}, {"a": float("inf")}, {"a": b""}]
+)
+def test_records_that_do_not_come_back_are_refused(record):
+    with pytest.raises(lnx.ContentError, match="record"):
+        lnx.dumps(lnx.Container((), (), record))
+
+
+def test_brackets_in_strings_do_not_nest():
+    container = lnx.Container((), (), {"a": "[" * 500})
+    assert_equal(container, lnx.loads(lnx.dumps(container)))
+
+
+def test_chunks_of_nearly_free_symbols_are_cut():
+    symbols = np.zeros((700_000, 1), np.int32)
+    symbols[::5000] = 1
+    container = lnx.Container((lnx.Latent("x", (700_000,), symbols, 0),), (decoder(1),))
+    assert len(read_frame(lnx.dumps(container)).header.latents) == 3
+    assert_equal(container, lnx.loads(lnx.dumps(container)))

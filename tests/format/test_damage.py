@@ -1,4 +1,5 @@
 import struct
+import time
 
 import numpy as np
 import pytest
@@ -162,3 +163,88 @@ def test_any_header_is_read_or_refused(noise):
 def test_prefix_has_the_size_that_the_text_says():
     assert PREFIX.size + spec.PREFIX_DIGEST_BYTES == spec.PREFIX_BYTES
     assert struct.calcsize("<8sBBHHQII") == PREFIX.size
+
+
+def hostile(records, tables=(), decoders=(), chunks=((), (), ()), body=b""):
+    """Make a file of any header, with the prefix, side and file digests right."""
+    from lnx.frame import write_frame
+    from lnx.header import write_header
+    from lnx.records import Header
+    from lnx.side import pack_decoders, pack_tables, side_digest
+
+    packed, matrices = pack_tables(tables), pack_decoders(decoders)
+    header = Header(
+        tuple(records), packed.entry, matrices.entry,
+        side_digest(packed.stored, matrices.stored), *map(tuple, chunks),
+        bytes(8), bytes(8), None, None,
+    )  # fmt: skip
+    rest = packed.stored + matrices.stored + body
+    data = write_frame(write_header(header), len(rest)) + rest
+    return data + digest(spec.FILE_DIGEST_BYTES, data)
+
+
+def chunk(rows, body=b"", words=0):
+    from lnx.records import Chunk
+
+    return Chunk(rows, words, digest(spec.CHUNK_DIGEST_BYTES, body))
+
+
+ONE = [np.ones((1, 1), np.float32)]
+
+
+def _hostile_cases():
+    from lnx.records import ExactRecord, FillRecord, LatentRecord
+    from lnx.tables import Table
+
+    single = Table(np.array([0]), np.array([1 << 10]), 10)
+    pair = Table(np.array([0, 1]), np.array([512, 512]), 10)
+    wide = Table(np.arange(16384), np.full(16384, 4), 16)
+    byte = lnx.DType.U8
+    many = [
+        LatentRecord(str(i), (0,), 1024, 0, 0, (1,) * 1024, 0, 0, 0) for i in range(400)
+    ]
+    yield "planes", hostile(many, [single], ONE), "planes, at most"
+    free = [ExactRecord("x", (50_000,), byte, byte, (1,))]
+    cut = ((), (), [chunk(1)] * 50_000)
+    yield "chunks", hostile(free, [single], ONE, cut), "for so few bytes"
+    yield "tables", hostile([], [wide] * 60), "tables hold over"
+    large = [np.zeros((1024, 1024), np.float32)] * 5
+    yield "decoders", hostile([], [], large), "decoders hold"
+    shape = (1 << 40, 1 << 40, 0)
+    yield "shape", hostile([FillRecord("x", shape, byte, b"0")]), "are too many"
+    two = [ExactRecord("x", (2,), byte, byte, (1,))]
+    secret = b"24 bytes that say things"
+    extra = ((), (), [chunk(2, secret, 6)])
+    yield "extra words", hostile(two, [pair], [], extra, secret), "left over"
+    yield "no words needed", hostile(two, [single], [], extra, secret), "left over"
+    yield "no table", hostile(two, [], [], ((), (), [chunk(2)])), "has no table 1"
+    odd = Table(np.array([0, 300]), np.array([512, 512]), 10)
+    yield (
+        "symbols",
+        hostile(two, [odd], [], ((), (), [chunk(2)])),
+        "outside of 0 to 255",
+    )
+    zero = LatentRecord("w", (4,), 1, 3, 0, (1,), 0, 4, 0)
+    rows = ((), [chunk(4)], ())
+    yield "decoder", hostile([zero], [single], ONE, rows), "no decoder 3"
+    count = LatentRecord("w", (4,), 1, 0, 0, (1,), 2, 2, 0)
+    yield "counts", hostile([count], [single], ONE, rows), "not as announced"
+    mask = LatentRecord("w", (4,), 1, 0, 1, (1,), 0, 4, 0)
+    yield "mask", hostile([mask], [single], ONE), "slices of length 1"
+
+
+@pytest.mark.parametrize(("name", "data", "message"), list(_hostile_cases()))
+def test_hostile_files_with_right_digests(name, data, message):
+    del name
+    start = time.monotonic()
+    with pytest.raises(lnx.LnxError, match=message):
+        lnx.loads(data)
+    assert time.monotonic() - start < 5
+
+
+@pytest.mark.parametrize("text", ['{"a":1e999}', '{"a":' * 900 + "1" + "}" * 900])
+def test_hostile_records_in_a_right_header(text):
+    from lnx.wire import load_record
+
+    with pytest.raises(lnx.FormatError):
+        load_record("record", text)

@@ -120,3 +120,26 @@ def test_mode_of_a_replaced_file_stays(tmp_path):
     path.chmod(0o640)
     lnx.save(small_container(), path)
     assert path.stat().st_mode & 0o777 == 0o640
+
+
+def test_tied_names_share_one_array(tmp_path):
+    path = tmp_path / "m.lnx"
+    lnx.save(small_container(), path)
+    arrays = lnx.arrays(path)
+    assert arrays["head.weight"] is arrays["fc.weight"]
+
+
+def test_what_is_no_regular_file_is_not_replaced(tmp_path):
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    with pytest.raises(OSError, match="not a regular file"):
+        lnx.save(small_container(), fifo)
+    assert fifo.is_fifo()
+
+
+def test_links_are_followed_and_long_names_fit(tmp_path):
+    target = tmp_path / ("n" * 250 + ".lnx")
+    (tmp_path / "link").symlink_to(target)
+    lnx.save(small_container(), tmp_path / "link")
+    assert (tmp_path / "link").is_symlink()
+    assert_equal(lnx.load(target), small_container())

@@ -55,6 +55,30 @@ def test_a_channel_that_never_varied_costs_no_scale():
     assert torch.allclose(model(x), before, atol=1e-5)
 
 
+def test_a_constant_that_is_not_zero_is_kept():
+    model = nn.Sequential(nn.Conv1d(1, 2, 1), nn.BatchNorm1d(2)).eval()
+    with torch.no_grad():
+        model[0].weight.zero_()
+        model[1].running_mean.copy_(model[0].bias)
+        model[1].running_var.zero_()
+        model[1].bias.fill_(0.2)
+    x = torch.randn(3, 1, 4)
+    before = model(x)
+    fold_batch_norms(model)
+    assert torch.allclose(model(x), before, atol=1e-4)
+
+
+def test_tiny_decoders_keep_their_precision():
+    model = reparameterize(network())
+    with torch.no_grad():
+        for group in latent_groups(model).values():
+            group.decoder.mul_(1e-7)
+    before = [group.decoder.clone() for group in latent_groups(model).values()]
+    after = latent_groups(with_short_decoders(model)).values()
+    for one, other in zip(before, after, strict=True):
+        assert torch.allclose(one, other.decoder, rtol=1e-3, atol=0)
+
+
 def test_norms_without_statistics_or_scale_are_left():
     model = nn.Sequential(
         nn.BatchNorm1d(4, affine=False), nn.BatchNorm1d(4, track_running_stats=False)
@@ -101,7 +125,9 @@ def test_side_is_rounded_as_far_as_outputs_allow():
         before = model(x)
         found[tolerance] = round_side(model, lambda net: net(x), tolerance)
         change = (model(x) - before).square().mean().sqrt()
-        assert float(change) <= tolerance * float(before.square().mean().sqrt())
+        assert float(change.detach()) <= tolerance * float(
+            before.detach().square().mean().sqrt()
+        )
     assert found[0.3] < found[0.01] <= found[0.001]
     assert round_side(network(), lambda _: None, 0.1) == 10
 

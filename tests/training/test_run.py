@@ -90,7 +90,7 @@ def test_equal_seeds_give_equal_models(tmp_path, tiny):
         assert_same_model(tmp_path / "a", tmp_path / "c")
 
 
-@pytest.mark.parametrize("after", [2, 5])
+@pytest.mark.parametrize("after", [2, 3, 5])
 def test_a_stopped_run_goes_on_to_the_bit(tmp_path, tiny, after):
     """Stopped within the first epoch, or in the second one, of three short epochs."""
     config = tiny(train__batch_size=400, train__epochs=3, train__max_steps=8)
@@ -108,11 +108,24 @@ def test_a_stopped_run_goes_on_to_the_bit(tmp_path, tiny, after):
     assert content["step"] == after
     run(config, tmp_path / "parts", resume=content)
     assert_same_model(tmp_path / "whole", tmp_path / "parts")
+    states = [read_resume(tmp_path / x / "resume.pt") for x in ("whole", "parts")]
+    for name, tensor in states[0]["model"].items():
+        assert torch.equal(tensor, states[1]["model"][name]), name
+    assert torch.equal(states[0]["random"], states[1]["random"])
     whole, parts = metrics(tmp_path / "whole"), metrics(tmp_path / "parts")
     for one, other in zip(whole, parts, strict=True):
         assert list(one) == list(other)
         for key in set(one) - {"seconds", "event"}:
-            assert one[key] == pytest.approx(other[key], rel=1e-4), key
+            same = one[key] is None and other[key] is None
+            assert same or one[key] == pytest.approx(other[key], rel=1e-4), key
+
+
+def test_a_finished_run_resumed_ships_the_same(tmp_path, tiny):
+    result, _ = run(tiny(), tmp_path)
+    before = lnx.dumps(pack(load_checkpoint(result.checkpoint)))
+    content = read_resume(tmp_path / "resume.pt")
+    result, _ = run(tiny(), tmp_path, resume=content)
+    assert lnx.dumps(pack(load_checkpoint(result.checkpoint))) == before
 
 
 def test_accumulated_batches_count_as_one_step(tmp_path, tiny):
@@ -155,7 +168,7 @@ def test_a_loss_that_is_no_number_is_told(tmp_path, tiny):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"train__batch_size": 5000}, "only 1293 are there"),
+        ({"train__batch_size": 5000}, "only 1294 are there"),
         ({"model__name": "resnet21"}, "no network is named 'resnet21'"),
         ({"model__args": {"depth": 3}}, "takes no argument 'depth'"),
         ({"model__args": {"width": 0}}, "expected a count"),
