@@ -62,6 +62,7 @@ def load_model(
     if pruned:
         raise UsageError("rebuilding a pruned network is not supported yet")
     container = lnx.load(path)
+    fresh = model is None
     if model is None:
         if container.architecture is None:
             raise UsageError(
@@ -70,7 +71,7 @@ def load_model(
             )
         model = build_record(container.architecture)
     try:
-        model.load_state_dict(unpack(container))
+        model.load_state_dict(unpack(container), assign=fresh)
     except RuntimeError as error:
         reason = " ".join(str(error).split())
         raise UsageError(f"the file does not fit the network: {reason}") from error

@@ -93,15 +93,15 @@ class Ticker:
 
 def write_json(record: Mapping[str, Any]) -> None:
     """Write one object on a line of stdout; undefined numbers become null."""
-    text = json.dumps(_defined(record), allow_nan=False, ensure_ascii=False)
-    sys.stdout.write(text.encode("utf-8", "replace").decode() + "\n")
+    text = json.dumps(_defined(record), allow_nan=False)
+    sys.stdout.write(text + "\n")
 
 
 def write_error(message: str, code: int, *, as_json: bool) -> None:
     """Write one line on stderr, or the error object on stdout."""
     if as_json:
         write_json({"error": {"code": code, "message": message}})
-    line = message.replace("\n", " ")
+    line = " ".join(message.splitlines())
     sys.stderr.write(f"lilnetx: {line}\n")
 
 

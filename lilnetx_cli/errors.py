@@ -3,7 +3,8 @@
 LilnetxError         1  the work could not be done
 ├── UsageError       2  options, paths or names that make no sense
 ├── InputError       1  data or a checkpoint that cannot be used
-└── FileError        3  a corrupt or unsupported file
+├── FileError        3  a corrupt or unsupported file
+└── Interrupted    130  stopped by Ctrl-C, with what to do next
 """
 
 
@@ -27,3 +28,9 @@ class FileError(LilnetxError):
     """A corrupt or unsupported file."""
 
     code = 3
+
+
+class Interrupted(LilnetxError):  # noqa: N818
+    """Stopped by Ctrl-C, with what to do next."""
+
+    code = 130

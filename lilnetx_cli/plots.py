@@ -1,5 +1,6 @@
 """Pictures of a run, drawn without a display."""
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import matplotlib as mpl
 mpl.use("Agg")
 
 from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
 
 import lnx
 from lnx.errors import printable
@@ -45,8 +47,7 @@ def draw_curves(lines: Sequence[dict[str, Any]], path: Path) -> None:
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.spines[["top", "right"]].set_visible(False)
         axes.legend(frameon=False)
-    figure.savefig(path, dpi=120, format="png")
-    plt.close(figure)
+    _save(figure, path)
 
 
 def draw_contents(about: lnx.Summary, path: Path) -> None:
@@ -77,5 +78,11 @@ def draw_contents(about: lnx.Summary, path: Path) -> None:
         f"{about.sizes.file:,} bytes whole file, payload {about.sizes.payload:,}"
     )
     figure.suptitle(sizes_text, fontsize=10)
-    figure.savefig(path, dpi=120, format="png")
+    _save(figure, path)
+
+
+def _save(figure: Figure, path: Path) -> None:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, dpi=120, format="png")
     plt.close(figure)
+    lnx.write_atomic(buffer.getvalue(), path)

@@ -14,12 +14,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lilnetx_cli.errors import InputError
+from lilnetx_cli.errors import FileError, InputError
 from lilnetx_cli.nn.latents import latent_groups, latent_weights, materialize
 from lnx import write_atomic
+from lnx.errors import printable
 
 MARK = "lilnetx"
 VERSION = 1
+LARGEST_LATENT = 2**31
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,7 @@ def capture(
     summary: Mapping[str, Any] | None = None,
 ) -> Checkpoint:
     """Take a network, reparameterized or plain, as it is now."""
+    model = getattr(model, "_orig_mod", model)  # torch.compile wraps a network
     plain = materialize(model)
     latents, decoders = take_latents(model)
     return Checkpoint(plain.state_dict(), latents, decoders, architecture, summary)
@@ -64,12 +67,18 @@ def capture(
 def take_latents(
     model: nn.Module,
 ) -> tuple[dict[str, LatentEntry], tuple[Tensor, ...]]:
-    """Return the rounded latents and the decoders of a reparameterized network."""
+    """Return the rounded latents and the decoders of a reparameterized network.
+
+    Raises InputError for latents that are no numbers any more.
+    """
     groups = list(latent_groups(model).values())
     numbers = {id(group): number for number, group in enumerate(groups)}
     latents = {}
     for name, weight, latent in latent_weights(model):
-        rows = torch.round(weight.rows(latent.detach())).to("cpu", torch.int32)
+        values = torch.round(weight.rows(latent.detach())).cpu()
+        if not bool((values.abs() < LARGEST_LATENT).all()):
+            raise InputError(f"latents of {name!r} are NaN or too large to be held")
+        rows = values.to(torch.int32)
         latents[name] = LatentEntry(rows, numbers[id(weight.group)])
     decoders = tuple(g.decoder.detach().cpu().float().clone() for g in groups)
     return latents, decoders
@@ -101,9 +110,9 @@ def load_checkpoint(path: Path) -> Checkpoint:
 
 
 def read_checkpoint(content: Mapping[str, Any], path: Path) -> Checkpoint:
-    """Return the checkpoint in a mapping that has the mark; raises InputError."""
+    """Return the checkpoint in a mapping that has the mark; raises FileError."""
     if content[MARK] != VERSION:
-        raise InputError(
+        raise FileError(
             f"{str(path)!r} is a checkpoint of version {content[MARK]!r},"
             f" expected {VERSION}: use the lilnetx that wrote it"
         )
@@ -121,13 +130,13 @@ def read_checkpoint(content: Mapping[str, Any], path: Path) -> Checkpoint:
             content["summary"],
         )
     except (KeyError, AttributeError, TypeError, ValueError) as error:
-        raise InputError(
+        raise FileError(
             f"{str(path)!r} is an incomplete lilnetx checkpoint: {error!r}"
         ) from error
 
 
 def load_torch(path: Path, *, unsafe_pickle: bool = False) -> Any:  # noqa: ANN401
-    """Read a file of torch.save; raises InputError for anything else.
+    """Read a file of torch.save; raises FileError for anything else.
 
     No code of the file runs, unless unsafe_pickle allows it.
     """
@@ -138,12 +147,12 @@ def load_torch(path: Path, *, unsafe_pickle: bool = False) -> Any:  # noqa: ANN4
         except RuntimeError:  # files older than the zip format cannot be mapped
             return torch.load(path, "cpu", weights_only=safe)
     except pickle.UnpicklingError as error:
-        raise InputError(f"{str(path)!r} {_refusal(str(error))}") from error
+        raise FileError(f"{str(path)!r} {_refusal(str(error))}") from error
     except OSError:
         raise
     except Exception as error:
-        reason = " ".join(str(error).split())[:120]
-        raise InputError(
+        reason = printable(" ".join(str(error).split()))[1:-1]
+        raise FileError(
             f"{str(path)!r} is no PyTorch checkpoint, or a damaged one: {reason}"
         ) from error
 
@@ -152,7 +161,7 @@ def _refusal(reason: str) -> str:
     """Say what a pickle wanted to run."""
     marker = "GLOBAL "
     if marker in reason:
-        name = reason.split(marker, 1)[1].split(" ", 1)[0]
+        name = printable(reason.split(marker, 1)[1].split(" ", 1)[0])[1:-1]
         return (
             f"needs {name} to load, which could run code: save its state dict"
             " instead, torch.save(model.state_dict(), ...), or trust the file with"

@@ -23,7 +23,8 @@ def pack(checkpoint: Checkpoint) -> lnx.Container:
     seen: dict[tuple[Any, ...], str] = {}
     tensors: list[lnx.Latent | lnx.Exact | lnx.Alias] = []
     for name, tensor in checkpoint.state_dict.items():
-        if not isinstance(tensor, Tensor) or tensor.layout is not torch.strided:
+        dense = isinstance(tensor, Tensor) and tensor.layout is torch.strided
+        if not dense or tensor.is_meta or tensor.is_quantized or tensor.is_nested:
             raise InputError(f"{name!r} in the state dict is no dense tensor")
         place = _place(tensor)
         if tensor.numel() and place in seen:
@@ -43,7 +44,7 @@ def pack(checkpoint: Checkpoint) -> lnx.Container:
 
 def to_bytes(tensor: Tensor) -> NDArray[np.uint8]:
     """Return the elements of a tensor in C order as bytes."""
-    flat = tensor.detach().cpu().contiguous().reshape(-1)
+    flat = tensor.detach().cpu().resolve_conj().resolve_neg().contiguous().reshape(-1)
     if not flat.numel():
         return np.zeros(0, np.uint8)
     array: NDArray[np.uint8] = flat.view(torch.uint8).numpy()

@@ -8,7 +8,8 @@ from typing import Any
 from torch import Tensor
 
 from lilnetx_cli.codec.checkpoint import MARK, Checkpoint, load_torch, read_checkpoint
-from lilnetx_cli.errors import InputError, UsageError
+from lilnetx_cli.errors import FileError, InputError, UsageError
+from lnx.errors import printable
 
 # Where trainers put the weights in a larger checkpoint, the likeliest first.
 KEYS = ("state_dict", "model_state_dict", "model", "module", "net", "params")
@@ -55,7 +56,7 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
         return load_file(path)
     except safetensors.SafetensorError as error:
         reason = " ".join(str(error).split())
-        raise InputError(
+        raise FileError(
             f"{str(path)!r} is no safetensors file, or a damaged one: {reason}"
         ) from error
 
@@ -70,7 +71,7 @@ def _select(content: Any, key: str | None, path: Path) -> tuple[Any, list[str]]:
                 )
             content = content[part]
         return _state_of(content), [f"used entry {key!r}"]
-    if _holds_tensors(content) or not isinstance(content, Mapping):
+    if not isinstance(content, Mapping):
         return _state_of(content), []
     for name in KEYS:
         inner = _state_of(content.get(name))
@@ -99,8 +100,17 @@ def _tensors(content: Any, path: Path) -> tuple[dict[str, Tensor], list[str]]:  
             f"{str(path)!r} holds no state dict: {_keys(content)};"
             " name the entry that does with --key"
         )
+    nested = [k for k, v in content.items() if _holds_tensors(_state_of(v))]
+    if nested:
+        raise InputError(
+            f"{str(path)!r} holds tensors beside an entry {printable(str(nested[0]))}"
+            " that holds more: name the entry to use with --key"
+        )
     state = {str(k): v for k, v in content.items() if isinstance(v, Tensor)}
-    other = [str(k) for k, v in content.items() if not isinstance(v, Tensor)]
+    tensors = sum(isinstance(v, Tensor) for v in content.values())
+    if len(state) != tensors:
+        raise InputError(f"{str(path)!r} has two entries of one name")
+    other = [printable(str(k)) for k, v in content.items() if not isinstance(v, Tensor)]
     if not other:
         return state, []
     return state, [f"left out entries that are no tensors: {', '.join(other[:8])}"]
@@ -123,6 +133,6 @@ def _strip(state: dict[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:
 def _keys(content: Any) -> str:  # noqa: ANN401
     if not isinstance(content, Mapping):
         return f"a {type(content).__name__}"
-    names = [str(key) for key in content]
+    names = [printable(str(key))[1:-1] for key in content]
     more = f" and {len(names) - 8} more" if len(names) > 8 else ""
     return f"keys {', '.join(names[:8])}{more}" if names else "an empty dict"

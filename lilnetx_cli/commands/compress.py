@@ -101,5 +101,5 @@ def _read(
 
     source = read_source(file, key=key, unsafe_pickle=unsafe_pickle)
     for note in source.notes:
-        out.note(f"{file}: {note}")
+        out.warn(f"{file}: {note}")
     return pack(source.checkpoint)

@@ -11,7 +11,7 @@ from lilnetx_cli.commands.compress import sizes_text
 from lilnetx_cli.commands.options import Json, Quiet, Stopwatch
 from lilnetx_cli.config import RunConfig, resolve
 from lilnetx_cli.console import Output, percent_text, size_text
-from lilnetx_cli.errors import LilnetxError
+from lilnetx_cli.errors import Interrupted, LilnetxError
 
 SETTINGS = {
     "model.name": "resnet20",
@@ -110,5 +110,5 @@ def _train(config: RunConfig, folder: Path, out: Output) -> Path:
                 should_stop=interrupt,
             )
         except Stopped:
-            raise KeyboardInterrupt from None
+            raise Interrupted("stopped") from None
     return result.checkpoint

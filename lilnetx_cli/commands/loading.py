@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 import lnx
@@ -33,7 +34,8 @@ def load_network(file: Path, name: str | None, arguments: Mapping[str, int]) -> 
     record = container.architecture
     if name is not None:
         record = describe(name, {**_form(record, name), **arguments})
-        network = build(name, record["args"])
+        with torch.device("meta"):
+            network = build(name, record["args"])
     elif record is not None:
         network = build_record(record)
     else:
@@ -55,7 +57,7 @@ def _form(record: Mapping[str, Any] | None, name: str) -> dict[str, Any]:
 
 def _fill(network: nn.Module, state: dict[str, Tensor], file: Path) -> None:
     try:
-        network.load_state_dict(state)
+        network.load_state_dict(state, assign=True)
     except RuntimeError as error:
         reason = " ".join(str(error).split())[:200]
         raise UsageError(f"{str(file)!r} does not fit the network: {reason}") from error

@@ -48,9 +48,12 @@ def parse_model_args(texts: list[str] | None) -> dict[str, int]:
     arguments = {}
     for text in texts or []:
         key, _, value = text.partition("=")
-        if not key or not value.lstrip("-").isdecimal():
-            raise UsageError(f"--model-arg {text!r} is not of the form key=count")
-        arguments[key] = int(value)
+        try:
+            arguments[key.strip()] = int(value)
+        except ValueError:
+            raise UsageError(
+                f"--model-arg {text!r} is not of the form key=count"
+            ) from None
     return arguments
 
 
@@ -72,6 +75,8 @@ def check_output(path: Path, *, force: bool, source: Path | None = None) -> None
     """Raise UsageError where writing would overwrite or has no folder."""
     if path.is_dir():
         raise LilnetxError(f"output {str(path)!r} is a folder, expected a file")
+    if path.exists() and not path.is_file():
+        raise LilnetxError(f"output {str(path)!r} is not a regular file")
     if source is not None and path.exists() and path.samefile(source):
         raise UsageError(f"output {str(path)!r} is the input")
     if path.exists() and not force:

@@ -1,5 +1,6 @@
 """`lilnetx train`."""
 
+import os
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -16,11 +17,12 @@ from lilnetx_cli.commands.options import (
 )
 from lilnetx_cli.config import RunConfig, parse_setting, resolve
 from lilnetx_cli.console import Output, percent_text, size_text
-from lilnetx_cli.errors import LilnetxError, UsageError
+from lilnetx_cli.errors import FileError, Interrupted, LilnetxError, UsageError
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
 Precision = Literal["fp32", "bf16", "fp16"]
 DEFAULT_FOLDER = Path("run")
+RUN_FILES = ("model.pt", "resume.pt", "metrics.jsonl", "config.toml", "curves.png")
 
 
 def train(
@@ -126,10 +128,10 @@ def _train(
     if resume is None:
         _check_folder(folder, force=force)
     else:
-        content, config = _read_resume(folder, resume, config, configured)
+        content, config = _read_resume(folder, resume, config, configured, force)
     from lilnetx_cli.commands.watching import Watcher, polite_interrupt
     from lilnetx_cli.data import load_splits
-    from lilnetx_cli.training import RESUME, Stopped, run_training
+    from lilnetx_cli.training import Stopped, run_training
 
     splits = load_splits(config.data.name, config.data.dir, augment=config.data.augment)
     total = planned_steps(config, len(splits.train))
@@ -144,11 +146,11 @@ def _train(
                 resume=content,
             )
         except Stopped:
-            out.note(
+            raise Interrupted(
                 f"stopped; go on with: lilnetx train -o {folder} --resume auto"
-                f" ({folder / RESUME})"
-            )
-            raise KeyboardInterrupt from None
+            ) from None
+    if os.environ.get("RANK", "0") != "0":
+        return  # one process of several speaks
     record = {
         "checkpoint": str(result.checkpoint),
         "epochs": result.epochs,
@@ -180,8 +182,7 @@ def _check_folder(folder: Path, *, force: bool) -> None:
     """Refuse a folder that holds a run, or that cannot be made."""
     if folder.exists() and not folder.is_dir():
         raise LilnetxError(f"output {str(folder)!r} is a file, expected a folder")
-    names = ("model.pt", "resume.pt", "metrics.jsonl")
-    found = next((name for name in names if (folder / name).exists()), None)
+    found = next((name for name in RUN_FILES if (folder / name).exists()), None)
     if found is not None and not force:
         raise UsageError(
             f"{str(folder)!r} holds a run ({found}): go on with --resume auto,"
@@ -190,15 +191,20 @@ def _check_folder(folder: Path, *, force: bool) -> None:
 
 
 def _read_resume(
-    folder: Path, resume: str, config: RunConfig, configured: bool
+    folder: Path, resume: str, config: RunConfig, configured: bool, force: bool
 ) -> tuple[dict[str, Any], RunConfig]:
     """Return the state of a run and its own configuration."""
     from lilnetx_cli.training import RESUME, read_resume
 
     path = folder / RESUME if resume == "auto" else Path(resume)
     check_input(path)
+    if path.resolve().parent != folder.resolve():
+        _check_folder(folder, force=force)
     content = read_resume(path)
-    stored = RunConfig.model_validate(content["config"])
+    try:
+        stored = RunConfig.model_validate(content["config"])
+    except ValueError as error:
+        raise FileError(f"{str(path)!r} holds no settings of this version") from error
     if configured and config != stored:
         raise UsageError(
             "a resumed run keeps its own settings: leave out all options but"

@@ -38,7 +38,7 @@ class FolderImages(Dataset[Batch]):
 
     def begin_epoch(self, seed: int, epoch: int) -> None:
         """Choose where the random numbers of this epoch start."""
-        self._base = (seed * 1_000_003 + epoch) * 100_000_007
+        self._base = (seed * 1_000_003 + epoch) * 100_000_007 % (1 << 62)
 
     def __getitems__(self, indices: list[int]) -> Batch:
         """Return normalized images and labels of some samples."""

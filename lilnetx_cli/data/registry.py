@@ -139,7 +139,7 @@ def _array_splits(
         validation=images(train, held, None),
         test=images(test, everything, None),
         channels=int(train[0].shape[1]),
-        classes=int(train[1].max()) + 1,
+        classes=int(max(train[1].max(), test[1].max())) + 1,
         size=int(train[0].shape[-1]),
     )
 
@@ -238,6 +238,11 @@ def _folder_splits(folder: Path, info: DataInfo, *, augment: bool) -> Splits:
         rest, chosen = torch.arange(count), list(range(len(test)))
         if test.classes != train.classes:
             raise InputError(f"{str(folder)!r} has other classes to test than to train")
+    if min(len(chosen), round(len(rest) * info.validation)) < 1:
+        raise InputError(
+            f"{str(folder)!r} has {count} images, too few to hold some out for"
+            " validation and test"
+        )
     kept, held = (rest[part].tolist() for part in _split(len(rest), info.validation))
     return Splits(
         train=FolderImages(train, kept, FOLDER_SIZE, augment=augment),

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import torch
 from torch import nn
 
 from lilnetx_cli.errors import FileError, UsageError
@@ -75,11 +76,16 @@ def build(name: str, arguments: Mapping[str, Any]) -> nn.Module:
 
 
 def build_record(record: Mapping[str, Any]) -> nn.Module:
-    """Build the network of an architecture record; raises FileError for a bad one."""
+    """Build the network of an architecture record, without memory for its tensors.
+
+    Fill it with `load_state_dict(..., assign=True)`: a record of a small file cannot
+    make it large. Raises FileError for a bad record.
+    """
     name, arguments = record.get("name"), record.get("args")
     if not isinstance(name, str) or not isinstance(arguments, dict):
         raise FileError("the architecture record has no name or no arguments")
     try:
-        return build(name, arguments)
+        with torch.device("meta"):
+            return build(name, arguments)
     except UsageError as error:
         raise FileError(f"the architecture record is of no use: {error}") from error

@@ -93,9 +93,12 @@ class FactorizedDensity(nn.Module):
         off by a few thousandths of a bit a latent and far cheaper: its cost on a large
         network is that of a look-up.
         """
-        reach = int(x.detach().abs().max()) + 2
+        largest = float(x.detach().abs().max()) if x.numel() else 0.0
+        if not largest < GRID_REACH - 2:  # NaN too
+            return self.bits(x).sum()
+        reach = int(largest) + 2
         points = 2 * reach * POINTS_PER_STEP + 1
-        if reach > GRID_REACH or 2 * points > x.shape[0]:
+        if 2 * points > x.shape[0]:
             return self.bits(x).sum()
         marks = torch.linspace(-reach, reach, points, device=x.device)
         grid = self.bits(marks[:, None].expand(-1, self.dimensions))  # (G, D)

@@ -87,15 +87,19 @@ def reparameterize(
     initialization stays sound, with batch norm or without (LilNetX starts 5 to 6 times
     too wide, which batch norm hides). `spread` is the standard
     deviation, in quantization steps, that the latents of the tightest weight of each
-    group start with. `exclude` holds module names to leave as they are; weights shared
-    between modules and weights with a parametrization of their own are left, too.
+    group start with. `exclude` holds names of modules to leave as they are, with all
+    that is in them; weights shared between modules and weights with a parametrization
+    of their own are left, too.
 
-    Raises ValueError for a model that is reparameterized already, or for an excluded
-    name that no module has.
+    Raises ValueError for a model that is reparameterized already, for an excluded name
+    that no module has, and for weights that are not float32, or of one group on several
+    devices.
     """
     if latent_groups(model):
         raise ValueError("the model is reparameterized already")
     chosen = _candidates(model, frozenset(exclude))
+    for key, members in _by_kernel(chosen).items():
+        _check_alike(key, members)
     for key, members in _by_kernel(chosen).items():
         group = LatentGroup(key, _kernel(members[0]), _scale(members, spread))
         group.to(_weight(members[0]).device)
@@ -127,8 +131,12 @@ def latent_weights(model: nn.Module) -> Iterator[tuple[str, LatentWeight, Tensor
 
 def latent_groups(model: nn.Module) -> dict[str, LatentGroup]:
     """Return the groups of a reparameterized model by name; empty for a plain one."""
-    weights = [weight for _, weight, _ in latent_weights(model)]
-    return {weight.group.key: weight.group for weight in weights}
+    groups: dict[str, LatentGroup] = {}
+    for _, weight, _ in latent_weights(model):
+        group, key, number = weight.group, weight.group.key, 2
+        while groups.setdefault(key, group) is not group:  # parts made on their own
+            key, number = f"{group.key}.{number}", number + 1
+    return groups
 
 
 def density_parameters(model: nn.Module) -> list[nn.Parameter]:
@@ -156,8 +164,10 @@ def decode_in_place(model: ModuleT) -> ModuleT:
         weight = decode_exact(rows, parametrization.group.decoder)
         module.__class__ = type(module).__bases__[0]
         del module.parametrizations
-        weight = weight.reshape(latent.shape).to(latent.device)
-        module.register_parameter("weight", nn.Parameter(weight))
+        weight = weight.reshape(latent.shape).to(latent.device, latent.dtype)
+        trains = cast("Tensor", entry.original).requires_grad
+        parameter = nn.Parameter(weight, requires_grad=trains)
+        module.register_parameter("weight", parameter)
         _weight_first(module)
     return model
 
@@ -181,10 +191,22 @@ def _candidates(model: nn.Module, exclude: frozenset[str]) -> list[nn.Module]:
         module
         for name, module in names.items()
         if isinstance(module, (_ConvNd, nn.Linear))
-        and name not in exclude
+        and not any(name == x or name.startswith(f"{x}.") for x in exclude)
         and not parametrize.is_parametrized(module)
         and owners[id(module.weight)] == 1
     ]
+
+
+def _check_alike(key: str, members: list[nn.Module]) -> None:
+    weights = [_weight(module) for module in members]
+    for weight in weights:
+        if weight.dtype != torch.float32:
+            raise ValueError(
+                f"a weight of group {key} is {weight.dtype}, expected torch.float32:"
+                " reparameterize first, and train under autocast"
+            )
+    if len({weight.device for weight in weights}) > 1:
+        raise ValueError(f"weights of group {key} are on several devices")
 
 
 def _by_kernel(modules: list[nn.Module]) -> dict[str, list[nn.Module]]:

@@ -12,6 +12,7 @@ import lnx
 from lilnetx_cli.codec import Checkpoint, pack, save_checkpoint
 from lilnetx_cli.config import RunConfig, to_toml
 from lilnetx_cli.data import Splits
+from lilnetx_cli.errors import FileError
 from lilnetx_cli.plots import draw_curves
 from lilnetx_cli.training.finish import estimate_file, finish
 from lilnetx_cli.training.loop import slice_sparsity, train
@@ -60,10 +61,13 @@ def run_training(
     session = open_session(config, splits)
     metrics = folder / METRICS
     lines: list[dict[str, Any]] = []
+    main = session.accelerator.is_main_process
     if resume is not None:
         restore_session(session, resume)
         lines = _earlier_lines(metrics, session.step)
-    main = session.accelerator.is_main_process
+    elif main:
+        for name in FILES:  # of a run that is to be overwritten
+            (folder / name).unlink(missing_ok=True)
     folder.mkdir(parents=True, exist_ok=True)
     if main:
         _write_text(to_toml(config), folder / CONFIG)
@@ -88,15 +92,16 @@ def run_training(
     final = finish(session)
     sparsity = slice_sparsity(session.model)
     size = lnx.estimate(pack(final.checkpoint)).file
+    if main:
+        save_checkpoint(final.checkpoint, folder / MODEL)
     record(_final_report(final.checkpoint, session.epoch, session.step, size,
                          sparsity, seconds))  # fmt: skip
     if main:
         draw_curves(lines, folder / CURVES)
-        save_checkpoint(final.checkpoint, folder / MODEL)
     observer.on_epoch(EpochReport(**lines[-1]))
     return RunResult(
         checkpoint=folder / MODEL,
-        epochs=config.train.epochs,
+        epochs=(session.step - 1) // session.steps_per_epoch + 1,
         steps=session.step,
         accuracy=lines[-1]["accuracy"],
         validation_accuracy=lines[-1]["validation_accuracy"],
@@ -136,7 +141,11 @@ def _earlier_lines(path: Path, step: int) -> list[dict[str, Any]]:
     """Return the lines of a run up to the step from which it goes on."""
     if not path.exists():
         return []
-    lines = [json.loads(line) for line in path.read_text("utf-8").splitlines() if line]
+    try:
+        text = path.read_text("utf-8")
+        lines = [json.loads(line) for line in text.splitlines() if line]
+    except ValueError as error:
+        raise FileError(f"{str(path)!r} is damaged: {error}") from error
     return [x for x in lines if x["event"] == "epoch" and x["step"] <= step]
 
 

@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader
 from lilnetx_cli.codec.checkpoint import load_torch
 from lilnetx_cli.config import RunConfig
 from lilnetx_cli.data import Batch, EpochSampler, Splits, batches
-from lilnetx_cli.errors import InputError, UsageError
+from lilnetx_cli.errors import FileError, InputError, UsageError
 from lilnetx_cli.models import build, describe
 from lilnetx_cli.nn import density_parameters, reparameterize
 from lilnetx_cli.nn.latents import latent_groups
@@ -201,11 +201,11 @@ def save_session(session: Session, path: Path, seconds: float) -> None:
 
 
 def read_resume(path: Path) -> dict[str, Any]:
-    """Read `resume.pt`; raises InputError for anything else."""
+    """Read `resume.pt`; raises FileError for anything else."""
     content = load_torch(path)
     known = isinstance(content, dict) and "config" in content
     if not known or content.get("lilnetx_resume") != RESUME_VERSION:
-        raise InputError(f"{str(path)!r} is no resume.pt of this version of lilnetx")
+        raise FileError(f"{str(path)!r} is no resume.pt of this version of lilnetx")
     return dict(content)
 
 

@@ -31,9 +31,9 @@ LINES = [
     (("compress", "list.pt", "-o", "x.lnx"), 1, "holds no state dict: a list"),
     (("compress", "numbers.pt", "-o", "x.lnx"), 1, "keys epoch, args"),
     (("compress", "plain.pt", "-o", "x.lnx", "--key", "a.b"), 2, "no entry 'a.b'"),
-    (("compress", "bad.safetensors", "-o", "x.lnx"), 1, "no safetensors file"),
-    (("compress", "pickle.pt", "-o", "x.lnx"), 1, "could run code"),
-    (("compress", "text", "-o", "x.lnx"), 1, "no PyTorch checkpoint"),
+    (("compress", "bad.safetensors", "-o", "x.lnx"), 3, "no safetensors file"),
+    (("compress", "pickle.pt", "-o", "x.lnx"), 3, "could run code"),
+    (("compress", "text", "-o", "x.lnx"), 3, "no PyTorch checkpoint"),
     (("compress", "changed.pt", "-o", "x.lnx"), 1, "'fc.weight' are not what"),
     (("evaluate", "model.lnx", "--dataset", "nothing"), 2, "there are: digits"),
     (("evaluate", "model.lnx", "--model", "resnet32"), 2, "does not fit"),
@@ -50,7 +50,13 @@ LINES = [
     (("train", "-c", "text", "-o", "r"), 1, "no TOML file"),
     (("train", "-o", "text"), 1, "is a file"),
     (("train", "--resume", "auto", "-o", "r"), 2, "does not exist"),
-    (("train", "--resume", "model.pt", "-o", "r"), 1, "no resume.pt"),
+    (("train", "--resume", "model.pt", "-o", "r"), 3, "no resume.pt"),
+    (("train", "--model-arg", "channels=3", "-o", "r"), 2, "leave it out"),
+    (("train", "--model-arg", "width=--5", "-o", "r"), 2, "key=count"),
+    (("train", "-c", "config.toml", "-o", "."), 2, "holds a run (model.pt)"),
+    (("compress", "stray.pt", "-o", "x.lnx"), 1, "--key"),
+    (("compress", "model.pt", "-o", "fifo", "-f"), 1, "not a regular file"),
+    (("evaluate", "huge.lnx"), 2, "does not fit"),
     (("train", "--data-dir", "none", "-o", "r"), 2, "is no folder"),
     (("train", "--dataset", "mnist", "--data-dir", ".", "-o", "r"), 1, "--data-dir"),
     (("train", "--dataset", "digits", "-b", "9999", "-o", "r"), 2, "only 1294"),
@@ -75,6 +81,12 @@ def broken(trained, tmp_path_factory):
     content = torch.load(folder / "model.pt", weights_only=True)
     torch.save(content["state_dict"], folder / "plain.pt")
     torch.save([1, 2], folder / "list.pt")
+    stray = {"best": torch.tensor(71.3), "weights": content["state_dict"]}
+    torch.save(stray, folder / "stray.pt")
+    (folder / "config.toml").write_text("")
+    form = {"channels": 1, "classes": 10, "width": 60_000}
+    huge = lnx.Container((), (), {"name": "resnet20", "args": form}, {})
+    lnx.save(huge, folder / "huge.lnx")
     torch.save({"epoch": 3, "args": {}}, folder / "numbers.pt")
     (folder / "bad.safetensors").write_bytes(b"\xff" * 40)
     content["state_dict"]["fc.weight"] += 1

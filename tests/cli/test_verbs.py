@@ -8,7 +8,7 @@ import time
 import numpy as np
 import pytest
 import torch
-from conftest import TRAIN
+from running import TRAIN
 from safetensors.numpy import load_file
 
 import lnx

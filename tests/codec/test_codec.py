@@ -15,7 +15,7 @@ from lilnetx_cli.codec import (
     save_checkpoint,
     unpack,
 )
-from lilnetx_cli.errors import InputError, UsageError
+from lilnetx_cli.errors import FileError, InputError, LilnetxError, UsageError
 from lilnetx_cli.models import build, describe
 
 FORM = {"channels": 1, "classes": 10}
@@ -161,14 +161,8 @@ def test_plain_networks_are_held_byte_for_byte(tmp_path):
 def test_architecture_records_cannot_run_code(tmp_path, record):
     path = tmp_path / "m.lnx"
     lilnetx.save(trained(), path, architecture=record)
-    with pytest.raises(lilnetx_error()):
+    with pytest.raises((FileError, UsageError)):
         lilnetx.load_model(path)
-
-
-def lilnetx_error():
-    from lilnetx_cli.errors import FileError
-
-    return FileError
 
 
 def test_incomplete_checkpoints_are_refused(tmp_path):
@@ -180,13 +174,13 @@ def test_incomplete_checkpoints_are_refused(tmp_path):
         ([1, 2], "no checkpoint of lilnetx"),
     ):
         torch.save(content, path)
-        with pytest.raises(InputError, match=message):
+        with pytest.raises(LilnetxError, match=message):
             load_checkpoint(path)
     torch.save(nn.Linear(2, 2), path)
-    with pytest.raises(InputError, match=r"needs torch\.nn\.modules\.linear\.Linear"):
+    with pytest.raises(FileError, match=r"needs torch\.nn\.modules\.linear\.Linear"):
         load_checkpoint(path)
     path.write_bytes(b"not a checkpoint")
-    with pytest.raises(InputError, match="no PyTorch checkpoint"):
+    with pytest.raises(FileError, match="no PyTorch checkpoint"):
         load_checkpoint(path)
 
 
@@ -209,7 +203,7 @@ def test_any_checkpoint_is_a_source(tmp_path):
         (state, None, 0),
         (wrapped, None, 2),
         ({"epoch": 3, "state_dict": state, "optimizer": {}}, None, 1),
-        ({"epoch": 3, "model": wrapped}, None, 3),
+        ({"epoch": 3, "model": wrapped, "best": torch.ones(())}, None, 3),
         ({"ema": {"net": state}, "model": {"x": torch.ones(2)}}, "ema.net", 1),
         ({**state, "epoch": 7}, None, 1),
     ]
@@ -229,7 +223,7 @@ def test_whole_modules_load_only_when_trusted(tmp_path):
     path = tmp_path / "m.pt"
     model = nn.Linear(3, 2)
     torch.save(model, path)
-    with pytest.raises(InputError, match="--unsafe-pickle"):
+    with pytest.raises(FileError, match="--unsafe-pickle"):
         read_source(path)
     source = read_source(path, unsafe_pickle=True)
     assert_states_equal(model.state_dict(), source.checkpoint.state_dict)

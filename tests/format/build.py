@@ -1,8 +1,13 @@
 """Containers for the tests, made from integers."""
 
+from pathlib import Path
+
 import numpy as np
 
 import lnx
+
+# Where another interpreter finds this module and lnx.
+PATHS = [str(Path(__file__).parent), str(Path(lnx.__file__).parents[1])]
 
 
 def decoder(size, seed=0):

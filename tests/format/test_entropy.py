@@ -3,7 +3,7 @@ import sys
 
 import numpy as np
 import pytest
-from build import assert_equal, small_container
+from build import PATHS, assert_equal, small_container
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -156,7 +156,7 @@ sys.stdout.buffer.write(lnx.dumps(small_container()))
 
 
 def test_files_are_the_same_without_constriction():
-    code = WITHOUT.format(paths=sys.path[:3])
+    code = WITHOUT.format(paths=PATHS)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
     assert done.stdout == lnx.dumps(small_container())
     assert_equal(lnx.loads(done.stdout), small_container())

@@ -6,7 +6,7 @@ import time
 
 import numpy as np
 import pytest
-from build import assert_equal, small_container
+from build import PATHS, assert_equal, small_container
 
 import lnx
 
@@ -103,7 +103,7 @@ while True:
 
 def test_killed_writer_leaves_a_whole_file(tmp_path):
     target = str(tmp_path / "m.lnx")
-    code = KILLED.format(paths=sys.path[:3], target=target)
+    code = KILLED.format(paths=PATHS, target=target)
     for pause in (0.01, 0.017, 0.031):
         process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
         process.stdout.readline()

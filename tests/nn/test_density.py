@@ -71,6 +71,12 @@ def test_gradients_of_the_grid():
     )
 
 
+def test_no_latents_and_no_numbers():
+    made = density(1)
+    assert float(made.total_bits(torch.zeros(0, 1)).detach()) == 0
+    assert bool(made.total_bits(torch.full((5, 1), torch.nan)).isnan())
+
+
 def test_far_latents_take_the_function_itself():
     made = density(1)
     x = torch.cat([torch.randn(20_000, 1), torch.tensor([[5000.0]])])

@@ -102,6 +102,39 @@ def test_excluded_tied_and_parametrized_weights_are_left():
     assert model["b"].weight is model["a"].weight
 
 
+def test_parts_made_on_their_own_keep_their_groups():
+    model = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 3))
+    reparameterize(model[0])
+    reparameterize(model[1])
+    assert sorted(latent_groups(model)) == ["dense", "dense.2"]
+    assert len(density_parameters(model)) == 6
+    penalty(model).total.backward()
+    materialize(model)
+
+
+def test_excluding_a_container_excludes_what_is_in_it():
+    model = nn.ModuleDict(
+        {"head": nn.Sequential(nn.Linear(2, 2)), "a": nn.Linear(2, 2)}
+    )
+    reparameterize(model, exclude=["head"])
+    assert [name for name, _, _ in latent_weights(model)] == ["a.weight"]
+
+
+def test_half_precision_is_refused_before_anything_is_touched():
+    model = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2).half())
+    with pytest.raises(ValueError, match=r"expected torch\.float32"):
+        reparameterize(model)
+    assert type(model[0]) is nn.Linear
+
+
+def test_frozen_and_cast_weights_stay_so():
+    model = reparameterize(nn.Sequential(nn.Linear(4, 4)))
+    model.requires_grad_(False)
+    assert not materialize(model)[0].weight.requires_grad
+    double = materialize(model.double())
+    assert double(torch.randn(1, 4).double()).dtype == torch.float64
+
+
 def test_misuse_is_refused():
     with pytest.raises(ValueError, match="no module named 'nothing'"):
         reparameterize(nn.Linear(2, 2), exclude=["nothing"])

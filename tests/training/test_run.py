@@ -2,7 +2,7 @@ import json
 
 import pytest
 import torch
-from conftest import Silent
+from silent import Silent
 
 import lnx
 from lilnetx_cli.codec import load_checkpoint, pack
@@ -48,7 +48,7 @@ def test_a_run_writes_its_files(tmp_path, tiny, digits):
     # Every reported accuracy is of the network in model.pt.
     checkpoint = load_checkpoint(result.checkpoint)
     network = build_record(checkpoint.architecture)
-    network.load_state_dict(checkpoint.state_dict)
+    network.load_state_dict(checkpoint.state_dict, assign=True)
     measured = measure_accuracy(network, digits.test)
     assert measured.accuracy == pytest.approx(result.accuracy, abs=1e-6)
     assert measured.predictions == result.predictions
@@ -142,7 +142,7 @@ def test_bfloat16_and_channels_last_train(tmp_path, tiny, digits):
     assert checkpoint.state_dict["conv1.weight"].dtype == torch.float32
     # What is reported was measured in float32, whatever the steps computed in.
     network = build_record(checkpoint.architecture)
-    network.load_state_dict(checkpoint.state_dict)
+    network.load_state_dict(checkpoint.state_dict, assign=True)
     measured = measure_accuracy(network, digits.test)
     assert measured.predictions == result.predictions
 

@@ -1,0 +1,14 @@
+"""An observer for the tests."""
+
+
+class Silent:
+    """An observer that keeps what it is told."""
+
+    def __init__(self):
+        self.steps, self.epochs = [], []
+
+    def on_step(self, report):
+        self.steps.append(report)
+
+    def on_epoch(self, report):
+        self.epochs.append(report)
