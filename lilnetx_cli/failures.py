@@ -33,6 +33,9 @@ def explain(error: Exception) -> tuple[int, str]:
         return 1, _system(error)
     if isinstance(error, MemoryError) or _out_of_memory(error):
         return 1, "not enough memory"
+    if type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
+        reason = " ".join(str(error).split())[:160]
+        return 1, f"torch cannot compile the network, leave out --compile: {reason}"
     if type(error).__name__ == "Abort":  # typer's, where a prompt is left
         return 130, "interrupted"
     if hasattr(error, "format_message"):  # typer's own usage errors

@@ -10,5 +10,5 @@ from lilnetx_cli.codec import unpack
 
 def write_state_dict(container: lnx.Container, path: Path) -> None:
     """Write what `torch.save(model.state_dict())` would; tied tensors stay tied."""
-    with lnx.atomic_path(path) as temporary:
-        torch.save(unpack(container), temporary)
+    with lnx.atomic_path(path) as temporary, temporary.open("wb") as file:
+        torch.save(unpack(container), file)
