@@ -9,12 +9,14 @@ ROOT = Path(__file__).parents[1]
 
 # The first prefix that fits a module gives its floor.
 FLOORS = [
-    ("lnx.errors", 0), ("lnx.spec", 0), ("lnx.wire", 1), ("lnx.tables", 2),
+    ("lnx.errors", 0), ("lnx.spec", 0), ("lnx.atomic", 0), ("lnx.source", 0.1),
+    ("lnx.wire", 1), ("lnx.tables", 2),
     ("lnx.clusters", 2.5), ("lnx.lanes", 3), ("lnx.entropy", 3.05), ("lnx.content", 3),
-    ("lnx.narrow", 3), ("lnx.records", 3.1), ("lnx.header", 3.2),
-    ("lnx.sections", 3.3), ("lnx.side", 3.3), ("lnx.plan", 3.4), ("lnx.frame", 3.4),
-    ("lnx.rebuild", 3.4), ("lnx.assemble", 3.4), ("lnx.container", 4),
-    ("lnx.files", 5), ("lnx.summary", 5.1), ("lnx", 5.2),
+    ("lnx.workers", 3.1), ("lnx.narrow", 3), ("lnx.records", 3.1), ("lnx.layout", 3.2),
+    ("lnx.chunks", 3.3), ("lnx.header", 3.3), ("lnx.side", 3.3), ("lnx.plan", 3.4),
+    ("lnx.frame", 3.4), ("lnx.rebuild", 3.4), ("lnx.assemble", 3.4),
+    ("lnx.opening", 3.5), ("lnx.reading", 3.6), ("lnx.writing", 3.6),
+    ("lnx.container", 4), ("lnx.files", 5), ("lnx.summary", 5.1), ("lnx", 5.2),
     ("lilnetx_cli.errors", 6),
     ("lilnetx_cli.failures", 7), ("lilnetx_cli.config", 6.1), ("lilnetx_cli.nn", 6),
     ("lilnetx_cli.models", 7), ("lilnetx_cli.data", 7), ("lilnetx_cli.plots", 7),
@@ -111,6 +113,7 @@ def test_rooms_without_torch_stay_so(module, path):
 
 
 STANDARD = {
-    "collections", "contextlib", "dataclasses", "enum", "functools", "hashlib", "json",
-    "math", "os", "pathlib", "stat", "struct", "tempfile", "typing", "zlib",
+    "collections", "concurrent", "contextlib", "dataclasses", "enum", "functools",
+    "hashlib", "io", "itertools", "json", "math", "multiprocessing", "os", "pathlib",
+    "shutil", "signal", "stat", "struct", "tempfile", "types", "typing", "zlib",
 }  # fmt: skip

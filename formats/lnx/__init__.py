@@ -6,6 +6,7 @@ about = lnx.summary("model.lnx")      what is inside, nothing decoded
 lnx.save(container, "copy.lnx")       atomic
 """
 
+from lnx.atomic import atomic_path, write_atomic
 from lnx.container import dumps, estimate, loads
 from lnx.content import Alias, Container, Exact, Latent
 from lnx.errors import (
@@ -16,7 +17,7 @@ from lnx.errors import (
     LnxError,
     VersionError,
 )
-from lnx.files import arrays, atomic_path, load, save, write_atomic
+from lnx.files import arrays, each_tensor, load, save
 from lnx.frame import Sizes
 from lnx.rebuild import rebuild
 from lnx.spec import DType
@@ -40,6 +41,7 @@ __all__ = [
     "arrays",
     "atomic_path",
     "dumps",
+    "each_tensor",
     "estimate",
     "load",
     "loads",

@@ -1,62 +1,67 @@
-"""Decoded symbols -> tensors, each checked against what the header announced."""
+"""Decoded symbols -> a tensor, checked against what the header announced."""
+
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lnx.content import Alias, Exact, Latent, Tensor, elements
-from lnx.errors import FormatError, located, printable
+from lnx.content import Alias, Exact, Latent, Tensor, elements, legal_bools
+from lnx.errors import FormatError
 from lnx.narrow import widen
-from lnx.records import ExactRecord, FillRecord, Header, LatentRecord
-from lnx.sections import Symbols
-
-SymbolLists = list[Symbols]
+from lnx.records import ExactRecord, FillRecord, LatentRecord, TensorRecord
+from lnx.tables import Symbols
 
 
 def assemble(
-    header: Header,
+    record: TensorRecord,
+    records: Sequence[TensorRecord],
     decoders: tuple[NDArray[np.float32], ...],
-    masks: SymbolLists,
-    latents: SymbolLists,
-    exact: SymbolLists,
-) -> tuple[Tensor, ...]:
-    """Return the tensors of a file; raises FormatError where they do not fit."""
-    mask, latent, plane = iter(masks), iter(latents), iter(exact)
-    tensors: list[Tensor] = []
-    for record in header.records:
-        with located(f"tensor {printable(record.name)}"):
-            if isinstance(record, LatentRecord):
-                alive = next(mask) if record.mask_table else None
-                rows = _scatter(record, alive, next(latent))
-                _check_decoder(record, decoders)
-                tensors.append(Latent(record.name, record.shape, rows, record.decoder))
-            elif isinstance(record, ExactRecord):
-                tensors.append(_exact(record, next(plane)))
-            elif isinstance(record, FillRecord):
-                tensors.append(_fill(record))
-            else:
-                tensors.append(Alias(record.name, header.records[record.target].name))
-    return tuple(tensors)
+    mask: Symbols | None,
+    cells: Symbols | None,
+) -> Tensor:
+    """Return the tensor of a record from its decoded mask and symbols.
+
+    Raises FormatError where they do not fit.
+    """
+    if isinstance(record, LatentRecord):
+        _check_decoder(record, decoders)
+        rows = _scatter(record, mask, cells)
+        return Latent(record.name, record.shape, rows, record.decoder)
+    if isinstance(record, ExactRecord):
+        return _exact(record, cells)
+    if isinstance(record, FillRecord):
+        return _fill(record)
+    return Alias(record.name, records[record.target].name)
 
 
 def _scatter(
-    record: LatentRecord,
-    mask: Symbols | None,
-    values: Symbols,
-) -> NDArray[np.int32]:
+    record: LatentRecord, mask: Symbols | None, cells: Symbols | None
+) -> Symbols:
     """Put the coded slices in their places between the zero ones; (N, L)."""
+    if cells is None or cells.dtype == np.uint8:
+        raise FormatError("latents are missing")
+    values = cells
+    nonzero = int(np.count_nonzero(values))
+    zero_slices = record.slices - _alive(values)
     if mask is not None:
         alive = mask[:, 0] != 0
         if np.count_nonzero(alive) != len(values):
             raise FormatError("the slice mask does not fit the number of slices")
-        rows = np.zeros((record.slices, record.slice_length), np.int32)
+        rows = np.zeros((record.slices, record.slice_length), values.dtype)
         rows[alive] = values
         values = rows
-    values = values.astype(np.int32, copy=False)
-    if np.count_nonzero(values) != record.nonzero:
+    if nonzero != record.nonzero:
         raise FormatError("the number of non-zero weights is not as announced")
-    if np.count_nonzero(~values.any(axis=1)) != record.zero_slices:
+    if zero_slices != record.zero_slices:
         raise FormatError("the number of zero slices is not as announced")
     return values
+
+
+def _alive(values: Symbols) -> int:
+    """Count the rows with a non-zero value."""
+    if values.shape[1] == 1:
+        return int(np.count_nonzero(values))
+    return int(np.count_nonzero(values.any(axis=1)))
 
 
 def _check_decoder(
@@ -69,13 +74,21 @@ def _check_decoder(
         raise FormatError(f"decoder of size {size} for slices of {record.slice_length}")
 
 
-def _exact(record: ExactRecord, planes: Symbols) -> Exact:
-    held = planes.astype(np.uint8, copy=False).reshape(-1)
+def _exact(record: ExactRecord, cells: Symbols | None) -> Exact:
+    if cells is None:
+        raise FormatError("bytes are missing")
+    held = cells.astype(np.uint8, copy=False).reshape(-1)
     data = widen(held, record.held, record.dtype)
-    return Exact(record.name, record.dtype, record.shape, data)
+    return _checked(Exact(record.name, record.dtype, record.shape, data))
 
 
 def _fill(record: FillRecord) -> Exact:
     element = np.frombuffer(record.element, np.uint8)
     data = np.tile(element, elements(record.shape))
-    return Exact(record.name, record.dtype, record.shape, data)
+    return _checked(Exact(record.name, record.dtype, record.shape, data))
+
+
+def _checked(tensor: Exact) -> Exact:
+    if not legal_bools(tensor.dtype, tensor.data):
+        raise FormatError("a bool is neither 0 nor 1")
+    return tensor

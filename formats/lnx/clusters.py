@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lnx import spec
 from lnx.tables import (
     PRICE_BITS,
     IntArray,
+    Symbols,
     Table,
     log2_fixed,
     make_table,
@@ -35,7 +35,7 @@ class Histogram:
     counts: IntArray
 
 
-def histogram(symbols: NDArray[np.int32]) -> Histogram:
+def histogram(symbols: Symbols) -> Histogram:
     """Count the symbols of a plane, (N,) with N >= 1."""
     low, high = int(symbols.min()), int(symbols.max())
     if high - low > 1 << 16:
@@ -110,7 +110,7 @@ def _model(members: IntArray) -> IntArray:
     smooth = members.sum(0) * SMOOTHING + 1
     bits = spec.MAX_TABLE_BITS
     table = Table(np.arange(len(smooth)), quantize_counts(smooth, bits), bits)
-    return table.prices()
+    return table.prices
 
 
 def _settle(
@@ -132,7 +132,7 @@ def _settle(
             price += raw
             continue
         table = make_table(symbols, total)
-        coded = int((total[total > 0] * table.prices()).sum())
+        coded = int((total[total > 0] * table.prices).sum())
         if raw_price is not None and coded + table_price(table) >= raw:
             price += raw
             continue

@@ -14,8 +14,11 @@ from numpy.typing import NDArray
 from lnx import spec
 from lnx.errors import ContentError
 from lnx.spec import ITEM_BYTES, DType
+from lnx.tables import Symbols
 
 Record = Mapping[str, Any]
+
+SYMBOL_TYPES = (np.dtype("<i1"), np.dtype("<i2"), np.dtype("<i4"))
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,13 +28,14 @@ class Latent:
     Attributes:
         name: key in the state dict.
         shape: shape of the tensor.
-        symbols: (N, L) int32, C order; N * L is the number of elements.
+        symbols: (N, L) signed integers of 8, 16 or 32 bits, C order; N * L is the
+            number of elements.
         decoder: index into the container's decoders; (L, L), or (1, 1) for a scalar.
     """
 
     name: str
     shape: tuple[int, ...]
-    symbols: NDArray[np.int32]
+    symbols: Symbols
     decoder: int
 
     @property
@@ -180,13 +184,23 @@ def _check_exact(tensor: Exact) -> None:
             f"{tensor.name!r} has data {tensor.data.dtype} {tensor.data.shape},"
             f" expected {expected} bytes"
         )
+    if not legal_bools(tensor.dtype, tensor.data):
+        raise ContentError(f"{tensor.name!r} has a bool that is neither 0 nor 1")
+
+
+def legal_bools(dtype: DType, data: NDArray[np.uint8]) -> bool:
+    """Tell whether bytes of a type are none but 0 and 1 where it is BOOL."""
+    return dtype is not DType.BOOL or not len(data) or int(data.max()) <= 1
 
 
 def _check_latent(tensor: Latent, decoders: tuple[NDArray[np.float32], ...]) -> None:
     _check_shape(tensor)
     symbols = tensor.symbols
-    if symbols.dtype != np.int32 or symbols.ndim != 2:
-        raise ContentError(f"{tensor.name!r} has latents that are not int32 rows")
+    if symbols.dtype not in SYMBOL_TYPES or symbols.ndim != 2:
+        raise ContentError(
+            f"{tensor.name!r} has latents {symbols.dtype} {symbols.shape}, expected"
+            " rows of int8, int16 or int32"
+        )
     if not 1 <= symbols.shape[1] <= spec.MAX_SLICE:
         raise ContentError(f"{tensor.name!r} has slices of {symbols.shape[1]}")
     if symbols.size != elements(tensor.shape):

@@ -6,7 +6,7 @@ constriction is missing, or does not code as the file needs, `lanes` does the wo
 """
 
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 import numpy as np
@@ -31,6 +31,11 @@ GOLDEN = (
     ((1, 16382, 1), (0, 1, 0, 0, 2, 2, 0), "10000000fff73f00004000fc"),
     ((5, 7, 16362, 2, 8), (3, 3, 0, 3, 3), "c0fedffffd9bff0200000000"),
 )
+
+
+def batch_cells() -> int:
+    """Return how many symbols are best given to `encode` or `decode` at once."""
+    return 1 << 20 if constriction_is_exact() else 1 << 22
 
 
 def encode(messages: Sequence[Sequence[tuple[Table, Symbols]]]) -> list[bytes]:
@@ -88,15 +93,15 @@ def _decode_one(data: bytes, runs: Sequence[tuple[Table, int]]) -> list[Symbols]
 
 
 def _decode_run(decoder: Any, table: Table, count: int) -> Symbols:  # noqa: ANN401
-    values = table.values.astype(np.int32)
-    if len(values) == 1:
-        return np.full(count, values[0], np.int32)
+    if len(table.values) == 1 or not count:
+        return np.full(count, table.values[0], np.int32)
     model = _model(table)
     pieces = []
     for start in range(0, count, spec.MAX_CODER_CALL):
         size = min(spec.MAX_CODER_CALL, count - start)
-        pieces.append(values[_guarded(decoder, model, size)])
-    return np.concatenate(pieces) if pieces else np.empty(0, np.int32)
+        pieces.append(_guarded(decoder, model, size))
+    indices = np.concatenate(pieces) if len(pieces) != 1 else pieces[0]
+    return table.symbols(indices)
 
 
 def _guarded(decoder: Any, model: Any, size: int) -> Symbols:  # noqa: ANN401
@@ -112,6 +117,7 @@ def _guarded(decoder: Any, model: Any, size: int) -> Symbols:  # noqa: ANN401
     return decoded
 
 
+@lru_cache(4 * spec.MAX_TABLES)
 def _model(table: Table) -> Any:  # noqa: ANN401
     """Return the model whose cumulative function is the table's, to the integer.
 

@@ -10,6 +10,7 @@ LnxError
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Self
 
 
 class LnxError(Exception):
@@ -21,7 +22,22 @@ class FormatError(LnxError):
 
 
 class CorruptError(FormatError):
-    """The bytes were legal once: a hash differs, or a stream does not decode."""
+    """The bytes were legal once: a hash differs, or a stream does not decode.
+
+    Attributes:
+        tensors: names of those that the damaged bytes hold, where that is known.
+        offset: where the damaged bytes start in the file, where that is known.
+    """
+
+    tensors: tuple[str, ...] = ()
+    offset: int | None = None
+
+    @classmethod
+    def at(cls, message: str, offset: int, tensors: tuple[str, ...] = ()) -> Self:
+        """Make an error that knows its place."""
+        error = cls(message)
+        error.tensors, error.offset = tensors, offset
+        return error
 
 
 class VersionError(FormatError):
@@ -42,7 +58,8 @@ def located(where: str) -> Iterator[None]:
     try:
         yield
     except LnxError as error:
-        raise type(error)(f"{where}: {error}") from error
+        error.args = (f"{where}: {error}",)
+        raise
 
 
 def printable(text: str) -> str:

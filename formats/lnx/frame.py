@@ -13,8 +13,8 @@ from lnx.errors import (
     VersionError,
 )
 from lnx.header import read_header
-from lnx.records import AliasRecord, ExactRecord, Header, LatentRecord, TensorRecord
-from lnx.sections import Layout, section_bytes
+from lnx.layout import SECTIONS, layouts_of, section_bytes
+from lnx.records import AliasRecord, Header, TensorRecord
 from lnx.spec import ITEM_BYTES, Packing
 from lnx.wire import digest, pack, unpack
 
@@ -118,18 +118,6 @@ def record_bytes(record: TensorRecord) -> int:
     return elements(record.shape) * ITEM_BYTES[record.dtype]
 
 
-def layouts(header: Header) -> tuple[list[Layout], list[Layout], list[Layout]]:
-    """Return what the sections masks, latents and exact hold."""
-    latent = [r for r in header.records if isinstance(r, LatentRecord)]
-    exact = [r for r in header.records if isinstance(r, ExactRecord)]
-    return (
-        [Layout(r.name, r.slices, (r.mask_table,)) for r in latent
-         if r.mask_table],
-        [Layout(r.name, r.coded_slices, r.tables) for r in latent],
-        [Layout(r.name, elements(r.shape), r.tables) for r in exact],
-    )  # fmt: skip
-
-
 def write_frame(plain: bytes, body: int) -> bytes:
     """Return prefix and packed header of a file with a body of so many bytes."""
     _, packed = pack(plain)
@@ -173,14 +161,17 @@ def _foreign(magic: bytes) -> str:
 
 
 def _sizes(header: Header, stored: int) -> Sizes:
-    masks, latents, exact = layouts(header)
+    lengths = {
+        kind.name: section_bytes(
+            layouts_of(kind, header.records), header.chunks(kind.name)
+        )
+        for kind in SECTIONS
+    }
     return Sizes(
         prefix=spec.PREFIX_BYTES,
         header=stored,
         tables=header.tables.stored,
         decoders=header.decoders.stored,
-        masks=section_bytes(masks, header.masks),
-        latents=section_bytes(latents, header.latents),
-        exact=section_bytes(exact, header.exact),
         digest=spec.FILE_DIGEST_BYTES,
+        **lengths,
     )

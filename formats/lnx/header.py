@@ -10,6 +10,14 @@ from typing import TypeVar
 from lnx import spec
 from lnx.content import Record, elements, extent
 from lnx.errors import FormatError, located, printable
+from lnx.layout import (
+    EXACT,
+    LATENTS,
+    MASKS,
+    SectionKind,
+    check_chunks,
+    layouts_of,
+)
 from lnx.narrow import can_widen
 from lnx.records import (
     AliasRecord,
@@ -77,9 +85,9 @@ def read_header(data: bytes) -> Header:
         records=records,
         tables=_read_block(reader, "tables"),
         decoders=_read_block(reader, "decoders"),
-        masks=_read_chunks(reader, "masks", _mask_rows(records)),
-        latents=_read_chunks(reader, "latents", _latent_rows(records)),
-        exact=_read_chunks(reader, "exact", _exact_rows(records), _raw_bytes(records)),
+        masks=_read_chunks(reader, MASKS, records),
+        latents=_read_chunks(reader, LATENTS, records),
+        exact=_read_chunks(reader, EXACT, records),
         side_digest=reader.raw("side digest", spec.SIDE_DIGEST_BYTES),
         integers_digest=reader.raw("integers digest", spec.CONTENT_DIGEST_BYTES),
         rebuilt_digest=reader.raw("rebuilt digest", spec.CONTENT_DIGEST_BYTES),
@@ -239,21 +247,21 @@ def _write_chunks(writer: Writer, chunks: Sequence[Chunk]) -> None:
 
 
 def _read_chunks(
-    reader: Reader, name: str, rows: int, raw: int = 0
+    reader: Reader, kind: SectionKind, records: Sequence[TensorRecord]
 ) -> tuple[Chunk, ...]:
+    layouts, name = layouts_of(kind, records), kind.name
+    rows = sum(layout.rows for layout in layouts)
     count = reader.varint(f"number of chunks of {name}", spec.MAX_CHUNKS)
     sizes = reader.varints(f"rows of a chunk of {name}", count, rows, least=1)
     words = reader.varints(f"words of a chunk of {name}", count, spec.MAX_ELEMENTS)
-    if sum(sizes) != rows:
-        raise FormatError(f"chunks of {name} hold {sum(sizes)} of {rows} rows")
-    if (count - 1) * spec.MIN_CHUNK_BYTES > sum(words) * spec.WORD_BYTES + raw:
-        raise FormatError(f"{count} chunks of {name} for so few bytes")
     size = spec.CHUNK_DIGEST_BYTES
     digests = reader.raw(f"digests of {name}", count * size)
-    return tuple(
+    chunks = tuple(
         Chunk(sizes[i], words[i], digests[i * size : (i + 1) * size])
         for i in range(count)
     )
+    check_chunks(kind, layouts, chunks)
+    return chunks
 
 
 def _read_record(reader: Reader, name: str, *, last: bool = False) -> Record | None:
@@ -266,24 +274,6 @@ def _read_record(reader: Reader, name: str, *, last: bool = False) -> Record | N
     if not isinstance(record, dict):
         raise FormatError(f"{name} is no JSON object")
     return record
-
-
-def _mask_rows(records: Sequence[TensorRecord]) -> int:
-    latents = [r for r in records if isinstance(r, LatentRecord)]
-    return sum(r.slices for r in latents if r.mask_table)
-
-
-def _latent_rows(records: Sequence[TensorRecord]) -> int:
-    return sum(r.coded_slices for r in records if isinstance(r, LatentRecord))
-
-
-def _exact_rows(records: Sequence[TensorRecord]) -> int:
-    return sum(elements(r.shape) for r in records if isinstance(r, ExactRecord))
-
-
-def _raw_bytes(records: Sequence[TensorRecord]) -> int:
-    exact = [r for r in records if isinstance(r, ExactRecord)]
-    return sum(elements(r.shape) * r.tables.count(spec.RAW_TABLE) for r in exact)
 
 
 def _enum(enum: type[EnumT], name: str, code: int) -> EnumT:

@@ -1,18 +1,20 @@
 """What a writer decides before a single symbol is coded: types, masks, tables, cuts.
 
-Integer arithmetic throughout, so equal containers give equal files on every machine.
+Only counts of symbols are held, no symbols: they are taken from the tensors again when
+they are coded. Integer arithmetic throughout, so equal containers give equal files on
+every machine.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lnx import spec
 from lnx.clusters import Histogram, histogram, share_tables
 from lnx.content import Alias, Container, Exact, Latent, check_content
 from lnx.errors import ContentError
+from lnx.layout import EXACT, LATENTS, MASKS, Layout, SectionKind, cut, layouts_of
 from lnx.narrow import narrow, repeated
 from lnx.records import (
     AliasRecord,
@@ -21,16 +23,16 @@ from lnx.records import (
     LatentRecord,
     TensorRecord,
 )
-from lnx.sections import Layout, Matrix, cut, price
 from lnx.spec import ITEM_BYTES
 from lnx.tables import PRICE_BITS, Table, quantize_counts
 
 
 @dataclass(frozen=True, eq=False)
 class Section:
-    """Matrices to code, what each costs in 2**-16 bits, and rows of each chunk."""
+    """What to code: matrices, their costs in 2**-16 bits, and rows of each chunk."""
 
-    matrices: tuple[Matrix, ...]
+    kind: SectionKind
+    layouts: tuple[Layout, ...]
     prices: tuple[int, ...]
     sizes: tuple[int, ...]
 
@@ -41,18 +43,21 @@ class Plan:
 
     records: tuple[TensorRecord, ...]
     tables: tuple[Table, ...]
-    masks: Section
-    latents: Section
-    exact: Section
+    sections: tuple[Section, Section, Section]
 
 
 @dataclass(frozen=True, eq=False)
 class _Draft:
-    """The symbols of one tensor, before tables are known; mask is (N,) bool."""
+    """One tensor before tables are known: how often each symbol appears.
+
+    Attributes:
+        mask: slices without and with a non-zero latent, or None without a mask.
+        planes: one for each column; empty for a tensor without rows.
+    """
 
     record: TensorRecord
-    mask: NDArray[np.bool_] | None = None
-    symbols: NDArray[np.int32] | NDArray[np.uint8] | None = None
+    mask: Histogram | None = None
+    planes: tuple[Histogram, ...] = ()
 
 
 def make_plan(container: Container) -> Plan:
@@ -60,27 +65,22 @@ def make_plan(container: Container) -> Plan:
     check_content(container)
     index = {tensor.name: i for i, tensor in enumerate(container.tensors)}
     drafts = [_draft(tensor, index) for tensor in container.tensors]
-    masked = [d for d in drafts if d.mask is not None]
-    latent = [d for d in drafts if isinstance(d.record, LatentRecord)]
-    exact = [d for d in drafts if isinstance(d.record, ExactRecord)]
+    _check_planes([d.record for d in drafts])
     tables: list[Table] = []
-    masks, mask_ids = _section(masked, tables, raw_price=None, masks=True)
-    latents, latent_ids = _section(latent, tables, raw_price=None)
-    exacts, exact_ids = _section(exact, tables, raw_price=8)
+    records = _choose(drafts, tables)
     if len(tables) > spec.MAX_TABLES:
         raise ContentError(f"{len(tables)} tables are too many")
-    if sum(map(_planes, latent)) > spec.MAX_PLANES:
+    masks, latents, exact = (
+        _section(kind, records, drafts, tables) for kind in (MASKS, LATENTS, EXACT)
+    )
+    priced = _with_shares(records, masks, latents)
+    return Plan(tuple(priced), tuple(tables), (masks, latents, exact))
+
+
+def _check_planes(records: Sequence[TensorRecord]) -> None:
+    planes = sum(r.slice_length for r in records if isinstance(r, LatentRecord))
+    if planes > spec.MAX_PLANES:
         raise ContentError(f"more than {spec.MAX_PLANES} planes of latents")
-    ids = {**latent_ids, **exact_ids}
-    shares = _shares(masks, latents)
-    records = [
-        _finish(d.record, ids.get(d.record.name, ()), mask_ids, shares) for d in drafts
-    ]
-    return Plan(tuple(records), tuple(tables), masks, latents, exacts)
-
-
-def _planes(draft: _Draft) -> int:
-    return draft.record.slice_length if isinstance(draft.record, LatentRecord) else 0
 
 
 def _draft(tensor: Latent | Exact | Alias, index: dict[str, int]) -> _Draft:
@@ -88,122 +88,143 @@ def _draft(tensor: Latent | Exact | Alias, index: dict[str, int]) -> _Draft:
         return _Draft(AliasRecord(tensor.name, index[tensor.target]))
     if isinstance(tensor, Latent):
         return _draft_latent(tensor)
-    element = repeated(np.ascontiguousarray(tensor.data), tensor.dtype)
+    data = np.ascontiguousarray(tensor.data)
+    element = repeated(data, tensor.dtype)
     if element is not None:
         return _Draft(FillRecord(tensor.name, tensor.shape, tensor.dtype, element))
-    held, data = narrow(np.ascontiguousarray(tensor.data), tensor.dtype)
-    record = ExactRecord(tensor.name, tensor.shape, tensor.dtype, held, ())
-    return _Draft(record, symbols=data.reshape(-1, ITEM_BYTES[held]))
+    held, short = narrow(data, tensor.dtype)
+    blank = (spec.RAW_TABLE,) * ITEM_BYTES[held]
+    record = ExactRecord(tensor.name, tensor.shape, tensor.dtype, held, blank)
+    planes = short.reshape(-1, ITEM_BYTES[held]).T if len(short) else ()
+    return _Draft(record, planes=tuple(map(histogram, planes)))
 
 
 def _draft_latent(tensor: Latent) -> _Draft:
     symbols = tensor.symbols
-    alive = np.asarray(symbols.any(axis=1))
-    mask = alive if _mask_pays(symbols, alive) else None
+    planes = tuple(histogram(plane) for plane in symbols.T) if len(symbols) else ()
+    used = int(np.count_nonzero(symbols.any(axis=1)))
+    mask, masked = None, False
+    if symbols.shape[1] > 1 and used < len(symbols):
+        mask = histogram(np.asarray(symbols.any(axis=1)).view(np.uint8))
+        left = tuple(_without(plane, len(symbols) - used) for plane in planes)
+        coded = [_entropy(plane) for plane in (mask, *left)]
+        masked = sum(coded) < sum(_entropy(plane) for plane in planes)
     record = LatentRecord(
         name=tensor.name,
         shape=tensor.shape,
         slice_length=symbols.shape[1],
         decoder=tensor.decoder,
-        mask_table=0,
-        tables=(),
+        mask_table=int(masked),
+        tables=(1,) * symbols.shape[1],
         nonzero=int(np.count_nonzero(symbols)),
-        zero_slices=int(len(alive) - np.count_nonzero(alive)),
+        zero_slices=len(symbols) - used,
         coded_bytes=0,
     )
-    return _Draft(record, mask, symbols if mask is None else symbols[alive])
+    if mask is None or not masked:
+        return _Draft(record, None, planes)
+    return _Draft(record, mask, left if used else ())
 
 
-def _mask_pays(symbols: NDArray[np.int32], alive: NDArray[np.bool_]) -> bool:
-    """Tell whether a mask and the values of non-zero slices cost less than all."""
-    if symbols.shape[1] == 1 or not len(alive) or alive.all():
-        return False
-    masked = _entropy(histogram(alive.astype(np.int32)))
-    if alive.any():
-        masked += sum(_entropy(h) for h in _histograms(symbols[alive]))
-    return masked < sum(_entropy(h) for h in _histograms(symbols))
+def _without(plane: Histogram, zeros: int) -> Histogram:
+    """Return a plane less some of its zeros."""
+    counts = plane.counts - zeros * (plane.values == 0)
+    return Histogram(plane.values[counts > 0], counts[counts > 0])
 
 
 def _entropy(plane: Histogram) -> int:
     """Return the cost of a plane under a table of its own, in 2**-16 bits."""
+    if not len(plane.counts):
+        return 0
     if len(plane.counts) > spec.MAX_SYMBOLS:
         raise ContentError(f"{len(plane.counts)} different latents are too many")
     bits = spec.MAX_TABLE_BITS
-    frequencies = quantize_counts(plane.counts, bits)
-    table = Table(plane.values, frequencies, bits)
-    return int((plane.counts * table.prices()).sum())
+    table = Table(plane.values, quantize_counts(plane.counts, bits), bits)
+    return int((plane.counts * table.prices).sum())
 
 
-def _histograms(
-    symbols: NDArray[np.int32] | NDArray[np.uint8],
-) -> list[Histogram]:
-    return [histogram(column.astype(np.int32)) for column in symbols.T]
+def _choose(drafts: Sequence[_Draft], tables: list[Table]) -> list[TensorRecord]:
+    """Make the tables of all sections; return the records with their ids."""
+    mask_ids = _share([d.mask for d in drafts if d.mask is not None], tables, None)
+    latent = [d for d in drafts if isinstance(d.record, LatentRecord)]
+    exact = [d for d in drafts if isinstance(d.record, ExactRecord)]
+    latent_ids = _share([h for d in latent for h in d.planes], tables, None)
+    if latent and not tables:
+        # Tensors without rows still name tables; any will do.
+        tables.append(Table(np.zeros(1, np.int64), np.array([1 << 10]), 10))
+    exact_ids = _share([h for d in exact for h in d.planes], tables, 8)
+    masks, latents, exacts = iter(mask_ids), iter(latent_ids), iter(exact_ids)
+    records: list[TensorRecord] = []
+    for draft in drafts:
+        record = draft.record
+        if isinstance(record, LatentRecord):
+            ids = tuple(next(latents) for _ in draft.planes) or record.tables
+            table = 0 if draft.mask is None else next(masks)
+            records.append(replace(record, mask_table=table, tables=ids))
+        elif isinstance(record, ExactRecord):
+            ids = tuple(next(exacts) for _ in draft.planes) or record.tables
+            records.append(replace(record, tables=ids))
+        else:
+            records.append(record)
+    return records
 
 
-def _section(
-    drafts: Sequence[_Draft],
-    tables: list[Table],
-    *,
-    raw_price: int | None,
-    masks: bool = False,
-) -> tuple[Section, dict[str, tuple[int, ...]]]:
-    """Choose tables for one section, append them, and cut it into chunks."""
-    symbols = {d.record.name: _symbols(d, masks=masks) for d in drafts}
-    full = [name for name, block in symbols.items() if len(block)]
-    planes = [h for name in full for h in _histograms(symbols[name])]
-    values = [plane.values for plane in planes]
-    union = np.unique(np.concatenate(values)) if values else np.zeros(0, np.int64)
+def _share(
+    planes: Sequence[Histogram], tables: list[Table], raw_price: int | None
+) -> list[int]:
+    """Append the tables of a section; return the id of each plane."""
+    union = np.unique(np.concatenate([p.values for p in planes])) if planes else ()
     if len(union) > spec.MAX_SYMBOLS:
         raise ContentError(
             f"{len(union)} different latents, at most {spec.MAX_SYMBOLS} are held"
         )
-    new, flat = share_tables(planes, first_id=len(tables) + 1, raw_price=raw_price)
-    # A tensor without rows still names tables; any will do, there is nothing to code.
-    spare = spec.RAW_TABLE if raw_price is not None else 1
-    if raw_price is None and drafts and not new and not tables:
-        new = [Table(np.zeros(1, np.int64), np.array([1 << 10]), 10)]
+    new, ids = share_tables(planes, first_id=len(tables) + 1, raw_price=raw_price)
     tables.extend(new)
-    ids: dict[str, tuple[int, ...]] = {}
-    rest = iter(flat)
-    for name, block in symbols.items():
-        columns = range(block.shape[1])
-        ids[name] = tuple(next(rest) if len(block) else spare for _ in columns)
-    matrices = [
-        Matrix(Layout(name, len(block), ids[name]), block)
-        for name, block in symbols.items()
-    ]
-    prices = [price(matrix, tables) for matrix in matrices]
-    sizes = cut([matrix.layout for matrix in matrices], prices)
-    return Section(tuple(matrices), tuple(prices), tuple(sizes)), ids
+    return ids
 
 
-def _symbols(draft: _Draft, *, masks: bool) -> NDArray[np.int32] | NDArray[np.uint8]:
-    block = draft.mask[:, None].astype(np.int32) if masks else draft.symbols  # type: ignore[index]
-    if block is None:
-        raise ValueError(f"{draft.record.name!r} has no symbols")
-    return block
+def _section(
+    kind: SectionKind,
+    records: Sequence[TensorRecord],
+    drafts: Sequence[_Draft],
+    tables: Sequence[Table],
+) -> Section:
+    """Price the matrices of a section and cut it into chunks."""
+    layouts = layouts_of(kind, records)
+    planes = {d.record.name: _planes(d, kind) for d in drafts}
+    prices = [_price(layout, planes[layout.name], tables) for layout in layouts]
+    return Section(kind, tuple(layouts), tuple(prices), tuple(cut(layouts, prices)))
 
 
-def _shares(masks: Section, latents: Section) -> dict[str, int]:
-    """Return the part of the payload that each tensor takes, in bytes."""
+def _planes(draft: _Draft, kind: SectionKind) -> Sequence[Histogram]:
+    if kind is MASKS:
+        return () if draft.mask is None else (draft.mask,)
+    return draft.planes
+
+
+def _price(layout: Layout, planes: Sequence[Histogram], tables: Sequence[Table]) -> int:
+    """Return the ideal cost of a matrix under its tables, in 2**-16 bits."""
+    total = 0
+    for plane, table_id in zip(planes, layout.tables, strict=False):
+        if table_id == spec.RAW_TABLE:
+            total += int(plane.counts.sum()) * 8 << PRICE_BITS
+            continue
+        table = tables[table_id - 1]
+        prices = table.prices[np.searchsorted(table.values, plane.values)]
+        total += int((plane.counts * prices).sum())
+    return total
+
+
+def _with_shares(
+    records: Sequence[TensorRecord], masks: Section, latents: Section
+) -> list[TensorRecord]:
+    """Note the part of the payload that each tensor takes, in bytes."""
     shares: dict[str, int] = {}
     for section in (masks, latents):
-        for matrix, bits in zip(section.matrices, section.prices, strict=True):
-            name = matrix.layout.name
-            shares[name] = shares.get(name, 0) + bits
-    return {name: -(-bits // (8 << PRICE_BITS)) for name, bits in shares.items()}
-
-
-def _finish(
-    record: TensorRecord,
-    ids: tuple[int, ...],
-    mask_ids: dict[str, tuple[int, ...]],
-    shares: dict[str, int],
-) -> TensorRecord:
-    if isinstance(record, ExactRecord):
-        return replace(record, tables=ids)
-    if isinstance(record, LatentRecord):
-        mask_table = mask_ids.get(record.name, (0,))[0]
-        coded = shares[record.name]
-        return replace(record, tables=ids, mask_table=mask_table, coded_bytes=coded)
-    return record
+        for layout, bits in zip(section.layouts, section.prices, strict=True):
+            shares[layout.name] = shares.get(layout.name, 0) + bits
+    return [
+        replace(r, coded_bytes=-(-shares[r.name] // (8 << PRICE_BITS)))
+        if isinstance(r, LatentRecord)
+        else r
+        for r in records
+    ]

@@ -1,6 +1,10 @@
-"""From integers to tensors: the fixed order that makes weights equal everywhere."""
+"""From integers to tensors: the fixed order that makes weights equal everywhere.
+
+Legend: N slices, L weights in a slice.
+"""
 
 import hashlib
+from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,13 +13,18 @@ from lnx import spec
 from lnx.content import Alias, Container, Exact, Latent, Tensor
 from lnx.errors import FormatError, printable
 from lnx.spec import NUMPY_NAMES
+from lnx.tables import Symbols
 from lnx.wire import Writer
 
 AnyArray = NDArray[np.generic]
 
+BLOCK_CELLS = 1 << 15  # what a processor's cache holds with its temporaries
 
-def rebuild(tensor: Latent | Exact, container: Container) -> AnyArray:
-    """Return a tensor as a numpy array of its own shape.
+
+def rebuild(
+    tensor: Latent | Exact, held: Container | tuple[NDArray[np.float32], ...]
+) -> AnyArray:
+    """Return a tensor as a numpy array of its own shape, given the decoders.
 
     A latent tensor becomes float32: with slices q and decoder S, weight j of a slice
     is q[0] S[0, j] + q[1] S[1, j] + ..., added from left to right, every product and
@@ -25,48 +34,96 @@ def rebuild(tensor: Latent | Exact, container: Container) -> AnyArray:
     if isinstance(tensor, Exact):
         data = np.ascontiguousarray(tensor.data)
         return data.view(NUMPY_NAMES[tensor.dtype]).reshape(tensor.shape)
-    decoder = container.decoders[tensor.decoder]
+    decoders = held.decoders if isinstance(held, Container) else held
     with np.errstate(all="ignore"):
-        weights = decode_rows(tensor.symbols, decoder)
-    if not np.isfinite(weights).all():
-        raise FormatError(f"weights of {printable(tensor.name)} overflow float32")
+        weights = decode_rows(tensor.symbols, decoders[tensor.decoder])
+    flat = weights.reshape(-1)
+    for start in range(0, len(flat), BLOCK_CELLS):
+        if not np.isfinite(flat[start : start + BLOCK_CELLS]).all():
+            raise FormatError(f"weights of {printable(tensor.name)} overflow float32")
     return weights.reshape(tensor.shape)
 
 
-def decode_rows(
-    symbols: NDArray[np.int32], decoder: NDArray[np.float32]
-) -> NDArray[np.float32]:
+def decode_rows(symbols: Symbols, decoder: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return the weights of slices, (N, L) in and out."""
-    rows = symbols.astype(np.float32)
-    if decoder.size == 1:
-        return rows * decoder.reshape(())
-    total: NDArray[np.float32] = rows[:, :1] * decoder[0]
+    weights = np.empty(symbols.shape, np.float32)
+    step = max(1, BLOCK_CELLS // symbols.shape[1])
+    scalar = decoder.size == 1
+    for start in range(0, len(symbols), step):
+        rows = symbols[start : start + step]
+        place = weights[start : start + step]
+        if scalar:
+            np.multiply(rows.astype(np.float32), decoder.reshape(()), out=place)
+        else:
+            _decode_block(rows, decoder, place)
+    return weights
+
+
+def _decode_block(
+    rows: Symbols, decoder: NDArray[np.float32], place: NDArray[np.float32]
+) -> None:
+    """Decode a few slices. All zero slices decode to the same weights: once."""
+    alive = rows.any(axis=1)
+    if alive.all():
+        place[:] = _products(rows, decoder)
+        return
+    place[:] = _products(np.zeros((1, rows.shape[1]), np.int8), decoder)
+    place[alive] = _products(rows[alive], decoder)
+
+
+def _products(rows: Symbols, decoder: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the weights of slices, turned so that long lines are added; (N, L)."""
+    columns = np.ascontiguousarray(rows.T).astype(np.float32)  # (L, N)
+    total: NDArray[np.float32] = decoder[0][:, None] * columns[0]
+    product = np.empty_like(total)
     for k in range(1, len(decoder)):
-        total += rows[:, k : k + 1] * decoder[k]
-    return total
+        np.multiply(decoder[k][:, None], columns[k], out=product)
+        np.add(total, product, out=total)
+    return total.T
 
 
-def integers_digest(container: Container) -> bytes:
-    """Return the hash of all decoded integers, bound to their names and shapes."""
-    state = hashlib.blake2b(digest_size=spec.CONTENT_DIGEST_BYTES)
-    for tensor in container.tensors:
-        state.update(_identity(tensor))
+class Digests:
+    """The two hashes of a file's contents, tensor by tensor in order."""
+
+    def __init__(self) -> None:
+        self._integers = hashlib.blake2b(digest_size=spec.CONTENT_DIGEST_BYTES)
+        self._rebuilt = hashlib.blake2b(digest_size=spec.CONTENT_DIGEST_BYTES)
+
+    def add(self, tensor: Tensor, array: AnyArray | None) -> None:
+        """Take a tensor, and what it was rebuilt to unless it is an alias."""
+        self._integers.update(_identity(tensor))
         if isinstance(tensor, Latent):
-            state.update(np.ascontiguousarray(tensor.symbols, "<i4").data)
+            symbols = np.ascontiguousarray(tensor.symbols).reshape(-1)
+            for start in range(0, len(symbols), BLOCK_CELLS):
+                block = symbols[start : start + BLOCK_CELLS]
+                self._integers.update(block.astype("<i4").data)
         elif isinstance(tensor, Exact):
-            state.update(np.ascontiguousarray(tensor.data).data)
-    for decoder in container.decoders:
-        state.update(np.ascontiguousarray(decoder, "<f4").data)
-    return state.digest()
+            self._integers.update(np.ascontiguousarray(tensor.data).data)
+        if array is not None:
+            self._rebuilt.update(np.ascontiguousarray(array).data)
+
+    def add_decoders(self, decoders: Iterable[NDArray[np.float32]]) -> None:
+        """Take the decoders, after all tensors."""
+        for decoder in decoders:
+            self._integers.update(np.ascontiguousarray(decoder, "<f4").data)
+
+    def integers(self) -> bytes:
+        """Return the hash of all integers, bound to their names and shapes."""
+        return self._integers.digest()
+
+    def rebuilt(self) -> bytes:
+        """Return the hash of all rebuilt tensors; aliases repeat nothing."""
+        return self._rebuilt.digest()
 
 
-def rebuilt_digest(container: Container) -> bytes:
-    """Return the hash of all rebuilt tensors; aliases repeat nothing."""
-    state = hashlib.blake2b(digest_size=spec.CONTENT_DIGEST_BYTES)
+def digests_of(container: Container) -> Digests:
+    """Return both hashes of a container, one tensor rebuilt at a time."""
+    digests = Digests()
     for tensor in container.tensors:
-        if not isinstance(tensor, Alias):
-            state.update(np.ascontiguousarray(rebuild(tensor, container)).data)
-    return state.digest()
+        array = None if isinstance(tensor, Alias) else rebuild(tensor, container)
+        digests.add(tensor, array)
+    digests.add_decoders(container.decoders)
+    return digests
 
 
 def _identity(tensor: Tensor) -> bytes:

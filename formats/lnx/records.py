@@ -41,6 +41,11 @@ class LatentRecord:
         return DType.F32
 
     @property
+    def masked(self) -> bool:
+        """Whether zero slices are told by a mask and left out."""
+        return self.mask_table != 0
+
+    @property
     def slices(self) -> int:
         """N, the number of slices."""
         return elements(self.shape) // self.slice_length
@@ -48,7 +53,7 @@ class LatentRecord:
     @property
     def coded_slices(self) -> int:
         """The number of slices whose values are coded."""
-        return self.slices - self.zero_slices if self.mask_table else self.slices
+        return self.slices - self.zero_slices if self.masked else self.slices
 
 
 @dataclass(frozen=True)
@@ -137,3 +142,9 @@ class Header:
     rebuilt_digest: bytes
     architecture: Record | None
     summary: Record | None
+
+    def chunks(self, section: str) -> tuple[Chunk, ...]:
+        """Return the chunks of the section of a name."""
+        return {"masks": self.masks, "latents": self.latents, "exact": self.exact}[
+            section
+        ]

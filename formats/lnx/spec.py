@@ -32,7 +32,8 @@ MAX_DECODERS: Final = 1 << 16
 MAX_DECODER_NUMBERS: Final = 1 << 22  # of all decoders together
 MAX_CHUNKS: Final = 1 << 18
 MAX_CHUNK_CELLS: Final = 1 << 18
-MIN_CHUNK_BYTES: Final = 64  # on average, the last chunk of a section left out
+MIN_CHUNK_BYTES: Final = 64  # chunks of a section are at most one more than its
+MIN_CHUNK_CELLS: Final = 1 << 17  # bytes by the one and its symbols by the other
 MAX_RECORD_BYTES: Final = 1 << 20
 MAX_RECORD_DEPTH: Final = 16
 DEFAULT_MAX_SIZE: Final = 16 << 30
@@ -96,6 +97,10 @@ class DType(IntEnum):
     F8_E4M3 = 14
     F8_E5M2 = 15
     C64 = 16
+    F8_E4M3FNUZ = 17
+    F8_E5M2FNUZ = 18
+    F8_E8M0 = 19
+    F4_X2 = 20  # two values in a byte, counted as one element
 
 
 ITEM_BYTES: Final[dict[DType, int]] = {
@@ -115,9 +120,13 @@ ITEM_BYTES: Final[dict[DType, int]] = {
     DType.F8_E4M3: 1,
     DType.F8_E5M2: 1,
     DType.C64: 8,
+    DType.F8_E4M3FNUZ: 1,
+    DType.F8_E5M2FNUZ: 1,
+    DType.F8_E8M0: 1,
+    DType.F4_X2: 1,
 }
 
-# numpy's name of each element type; bfloat16 and float8 appear as integer views.
+# numpy's name of each element type; bfloat16 and below 16 bits appear as integer views.
 NUMPY_NAMES: Final[dict[DType, str]] = {
     DType.BOOL: "bool",
     DType.U8: "<u1",
@@ -135,4 +144,8 @@ NUMPY_NAMES: Final[dict[DType, str]] = {
     DType.F8_E4M3: "<u1",
     DType.F8_E5M2: "<u1",
     DType.C64: "<c8",
+    DType.F8_E4M3FNUZ: "<u1",
+    DType.F8_E5M2FNUZ: "<u1",
+    DType.F8_E8M0: "<u1",
+    DType.F4_X2: "<u1",
 }

@@ -1,18 +1,11 @@
 """What is in a file, from its header alone: nothing is decoded, nothing else read."""
 
-import os
 from dataclasses import dataclass
 
+from lnx.atomic import PathLike
 from lnx.content import Record, elements
-from lnx.errors import located, printable
-from lnx.files import PathLike, read_head
-from lnx.frame import (
-    Frame,
-    Sizes,
-    check_length,
-    read_frame,
-    record_bytes,
-)
+from lnx.files import frame_of
+from lnx.frame import Frame, Sizes, record_bytes
 from lnx.records import AliasRecord, ExactRecord, FillRecord, LatentRecord, TensorRecord
 
 
@@ -83,11 +76,7 @@ def summary(path: PathLike) -> Summary:
     The hash of prefix and header is checked, those of the other parts are not:
     `lnx.load` does that.
     """
-    length, head = read_head(path)
-    with located(printable(os.fspath(path))):
-        frame = read_frame(head)
-        check_length(frame, length)
-    return _summarize(frame)
+    return _summarize(frame_of(path))
 
 
 def _summarize(frame: Frame) -> Summary:

@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +13,10 @@ from lnx.errors import FormatError
 from lnx.wire import Reader, Writer, unzigzag, zigzag
 
 IntArray = NDArray[np.int64]
+Symbols = NDArray[np.integer[Any]]  # of at most 32 bits
+
 PRICE_BITS = 16  # prices are in 2**-16 bits
+MOST_PLACES = 1 << 17
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,16 +33,40 @@ class Table:
     frequencies: IntArray
     bits: int
 
-    def indices(self, symbols: NDArray[np.int32]) -> NDArray[np.int32]:
+    def indices(self, symbols: Symbols) -> NDArray[np.int32]:
         """Return the position of each symbol, which must be in the table."""
-        values = self.values
-        if int(values[-1] - values[0]) == len(values) - 1:
-            return (symbols - np.int32(values[0])).astype(np.int32, copy=False)
-        return np.searchsorted(values, symbols).astype(np.int32)
+        first = np.int32(self.values[0])
+        if self._dense:
+            return symbols.astype(np.int32) - first
+        if self._places is None:
+            return np.searchsorted(self.values, symbols).astype(np.int32)
+        places: NDArray[np.int32] = self._places[symbols.astype(np.int32) - first]
+        return places
 
+    def symbols(self, indices: NDArray[np.int32]) -> NDArray[np.int32]:
+        """Return the symbols at some positions."""
+        if self._dense:
+            return indices + np.int32(self.values[0])
+        return self.values.astype(np.int32)[indices]
+
+    @cached_property
     def prices(self) -> IntArray:
-        """Return the ideal cost of each symbol, in 2**-16 bits; (n,)."""
+        """The ideal cost of each symbol, in 2**-16 bits; (n,)."""
         return (self.bits << PRICE_BITS) - log2_fixed(self.frequencies)
+
+    @property
+    def _dense(self) -> bool:
+        return int(self.values[-1] - self.values[0]) == len(self.values) - 1
+
+    @cached_property
+    def _places(self) -> NDArray[np.int32] | None:
+        """Positions by symbol, the first one subtracted; None where that is long."""
+        span = int(self.values[-1] - self.values[0]) + 1
+        if span > MOST_PLACES:
+            return None
+        places = np.zeros(span, np.int32)
+        places[self.values - self.values[0]] = np.arange(len(self.values))
+        return places
 
 
 def log2_fixed(numbers: IntArray) -> IntArray:
@@ -99,7 +127,7 @@ def make_table(values: IntArray, counts: IntArray) -> Table:
         if len(values) > 1 << bits:
             continue
         table = Table(values, quantize_counts(counts, bits), bits)
-        price = int((counts * table.prices()).sum()) + table_price(table)
+        price = int((counts * table.prices).sum()) + table_price(table)
         if best is None or price < best[0]:
             best = (price, table)
     if best is None:

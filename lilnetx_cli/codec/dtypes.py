@@ -23,4 +23,14 @@ TO_FILE: dict[torch.dtype, DType] = {
     torch.complex64: DType.C64,
 }
 
+# Types that older releases of torch do not have.
+for _name, _code in (
+    ("float8_e4m3fnuz", DType.F8_E4M3FNUZ),
+    ("float8_e5m2fnuz", DType.F8_E5M2FNUZ),
+    ("float8_e8m0fnu", DType.F8_E8M0),
+    ("float4_e2m1fn_x2", DType.F4_X2),
+):
+    if hasattr(torch, _name):
+        TO_FILE[getattr(torch, _name)] = _code
+
 TO_TORCH: dict[DType, torch.dtype] = {file: own for own, file in TO_FILE.items()}

@@ -26,6 +26,10 @@ NAMES = {
     DType.F8_E4M3: "float8_e4m3fn",
     DType.F8_E5M2: "float8_e5m2",
     DType.C64: "complex64",
+    DType.F8_E4M3FNUZ: "float8_e4m3fnuz",
+    DType.F8_E5M2FNUZ: "float8_e5m2fnuz",
+    DType.F8_E8M0: "float8_e8m0fnu",
+    DType.F4_X2: "float4_e2m1fn_x2",
 }
 
 

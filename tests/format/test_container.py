@@ -228,6 +228,7 @@ def containers(draw):
             size = rows * ITEM_BYTES[dtype]
             data = draw(st.binary(min_size=size, max_size=size))
             held = np.frombuffer(data, np.uint8)
+            held = held & 1 if dtype is DType.BOOL else held
             tensors.append(lnx.Exact(name, dtype, (rows,), held))
     record = draw(st.none() | st.dictionaries(st.text(max_size=5), st.integers()))
     decoders = (decoder(4, seed), decoder(1, seed))

@@ -206,7 +206,11 @@ def _hostile_cases():
     yield "planes", hostile(many, [single], ONE), "planes, at most"
     free = [ExactRecord("x", (50_000,), byte, byte, (1,))]
     cut = ((), (), [chunk(1)] * 50_000)
-    yield "chunks", hostile(free, [single], ONE, cut), "for so few bytes"
+    yield (
+        "chunks",
+        hostile(free, [single], ONE, cut),
+        "chunks of exact for 0 bytes",
+    )
     yield "tables", hostile([], [wide] * 60), "tables hold over"
     large = [np.zeros((1024, 1024), np.float32)] * 5
     yield "decoders", hostile([], [], large), "decoders hold"

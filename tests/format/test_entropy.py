@@ -120,7 +120,7 @@ def test_coder_loses_a_thousandth_and_32_bits_at_most(coder, spread):
     symbols = np.rint(rng.laplace(size=20_000) * spread).astype(np.int32)
     values, counts = np.unique(symbols, return_counts=True)
     table = make_table(values.astype(np.int64), counts.astype(np.int64))
-    ideal = int((counts * table.prices()).sum()) / (1 << PRICE_BITS)
+    ideal = int((counts * table.prices).sum()) / (1 << PRICE_BITS)
     assert len(encode([[(table, symbols)]])[0]) * 8 <= 1.001 * ideal + 32
 
 

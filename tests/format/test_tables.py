@@ -51,7 +51,7 @@ def test_quantized_table_loses_less_than_a_thousandth():
     symbols = np.rint(rng.laplace(size=200_000) * 20).astype(np.int32)
     plane = histogram(symbols)
     table = make_table(plane.values, plane.counts)
-    bits = int((plane.counts * table.prices()).sum()) / (1 << PRICE_BITS)
+    bits = int((plane.counts * table.prices).sum()) / (1 << PRICE_BITS)
     shares = plane.counts / plane.counts.sum()
     ideal = -float((plane.counts * np.log2(shares)).sum())
     assert bits <= 1.001 * ideal
@@ -110,5 +110,5 @@ def test_sparse_symbols_are_found_by_search():
 
 def test_information_content_is_that_of_the_table():
     table = make_table(np.array([0, 1]), np.array([3, 1]))
-    price = int((np.array([3, 1]) * table.prices()).sum()) / (1 << PRICE_BITS)
+    price = int((np.array([3, 1]) * table.prices).sum()) / (1 << PRICE_BITS)
     assert math.isclose(price, 3 * math.log2(4 / 3) + 2, rel_tol=1e-3)

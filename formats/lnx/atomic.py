@@ -1,0 +1,59 @@
+"""Files written beside their target first, which they replace when they are whole."""
+
+import os
+import stat
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+PathLike = str | os.PathLike[str]
+
+
+def write_atomic(data: bytes, path: PathLike) -> None:
+    """Write beside the target, flush to the disk, rename; raises OSError."""
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(data)
+
+
+@contextmanager
+def atomic_path(path: PathLike) -> Iterator[Path]:
+    """Give a path beside the target to write to, which then takes its place.
+
+    A link is followed. Raises OSError, also for a target that is no regular file.
+    """
+    path = Path(path).resolve()
+    if path.exists() and not path.is_file():
+        raise OSError(f"{str(path)!r} is not a regular file")
+    handle, name = tempfile.mkstemp(prefix=".lnx-", dir=path.parent)
+    temporary = Path(name)
+    try:
+        yield temporary
+        os.fsync(handle)
+        temporary.chmod(_mode(path))
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    finally:
+        os.close(handle)
+    _sync_folder(path.parent)
+
+
+def _mode(path: Path) -> int:
+    """Keep the mode of a file that is replaced; a new one gets the usual mode."""
+    if path.exists():
+        return stat.S_IMODE(path.stat().st_mode)
+    mask = os.umask(0)
+    os.umask(mask)
+    return 0o666 & ~mask
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the rename itself durable where the system knows how."""
+    if os.name == "posix":
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)

@@ -1,0 +1,161 @@
+"""Bytes -> tensors, one at a time: only what is asked for is read and decoded."""
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lnx import entropy, spec
+from lnx.assemble import assemble
+from lnx.chunks import Order, blank, order_of, scatter
+from lnx.content import Alias, Tensor
+from lnx.errors import CorruptError, located, printable
+from lnx.layout import (
+    EXACT,
+    LATENTS,
+    MASKS,
+    SECTIONS,
+    Layout,
+    Piece,
+    SectionKind,
+    layouts_of,
+)
+from lnx.opening import Opened, StoredChunk, read_chunk, stored_chunks
+from lnx.rebuild import AnyArray, Digests, rebuild
+from lnx.records import ExactRecord, Header, LatentRecord, TensorRecord
+from lnx.tables import Symbols
+from lnx.workers import Coder, ToDecode
+
+
+def read_tensors(
+    opened: Opened, coder: Coder, wanted: Collection[str] | None = None
+) -> Iterator[tuple[Tensor, AnyArray | None]]:
+    """Yield tensors in order, each beside its rebuilt array; aliases have none.
+
+    With wanted, those names only, and nothing else is decoded; without, the digests of
+    all integers and of all rebuilt tensors are checked at the end. Raises FormatError.
+    """
+    records = opened.header.records
+    chosen = [r for r in records if wanted is None or r.name in wanted]
+    symbols = {
+        kind: _read_matrices(opened, coder, kind, {r.name for r in chosen})
+        for kind in SECTIONS
+    }
+    digests = Digests()
+    for record in chosen:
+        with located(f"tensor {printable(record.name)}"):
+            needed = {kind: next(symbols[kind]) for kind in _sections(record)}
+            tensor = assemble(
+                record,
+                records,
+                opened.decoders,
+                needed.get(MASKS),
+                needed.get(LATENTS, needed.get(EXACT)),
+            )
+            array = None
+            if not isinstance(tensor, Alias):
+                array = rebuild(tensor, opened.decoders)
+        if wanted is None:
+            digests.add(tensor, array)
+        yield tensor, array
+    if wanted is None:
+        digests.add_decoders(opened.decoders)
+        _check_digests(digests, opened.header)
+
+
+def _sections(record: TensorRecord) -> list[SectionKind]:
+    """Return the sections that hold a part of a tensor."""
+    if isinstance(record, LatentRecord):
+        return [MASKS, LATENTS] if record.masked else [LATENTS]
+    return [EXACT] if isinstance(record, ExactRecord) else []
+
+
+def _check_digests(digests: Digests, header: Header) -> None:
+    if digests.integers() != header.integers_digest:
+        raise CorruptError("decoded integers do not match their hash")
+    if digests.rebuilt() != header.rebuilt_digest:
+        raise CorruptError(
+            "weights rebuilt on this machine do not match their hash, though the"
+            " integers do: its float32 arithmetic is at fault"
+        )
+
+
+def _read_matrices(
+    opened: Opened, coder: Coder, kind: SectionKind, names: Collection[str]
+) -> Iterator[Symbols]:
+    """Yield the symbols of some tensors of a section, in order."""
+    layouts = layouts_of(kind, opened.header.records)
+    wanted = [i for i, layout in enumerate(layouts) if layout.name in names]
+    chosen = set(wanted)
+    stored = [
+        chunk
+        for chunk in stored_chunks(
+            kind, opened.header, layouts, opened.starts[kind.name]
+        )
+        if any(part.matrix in chosen for part in chunk.parts)
+    ]
+    matrices: dict[int, Symbols] = {}
+    filled = dict.fromkeys(wanted, 0)
+    rest = iter(wanted)
+    waiting = next(rest, None)
+    found = _decode_chunks(opened, coder, kind, layouts, stored)
+    while waiting is not None:
+        while filled[waiting] < layouts[waiting].rows:
+            order, raw, runs, parts = next(found)
+            for part in parts:
+                if part.matrix in chosen:
+                    filled[part.matrix] += part.rows
+                    if part.matrix not in matrices:
+                        room = blank(layouts[part.matrix], kind, opened.tables)
+                        matrices[part.matrix] = room
+            scatter(order, raw, runs, matrices)
+        done = matrices.pop(waiting, None)
+        yield blank(layouts[waiting], kind, opened.tables) if done is None else done
+        waiting = next(rest, None)
+
+
+Held = tuple[Order, bytes, StoredChunk]
+Decoded = tuple[Order, NDArray[np.uint8], list[NDArray[np.int32]], tuple[Piece, ...]]
+
+
+def _decode_chunks(
+    opened: Opened,
+    coder: Coder,
+    kind: SectionKind,
+    layouts: Sequence[Layout],
+    stored: Sequence[StoredChunk],
+) -> Iterator[Decoded]:
+    """Yield what each chunk holds, decoded in batches."""
+
+    def read() -> Iterator[
+        tuple[list[tuple[Order, bytes, StoredChunk]], list[ToDecode]]
+    ]:
+        for batch in _batches(stored, layouts):
+            tags, messages = [], []
+            for chunk in batch:
+                data = read_chunk(opened.source, kind, layouts, chunk)
+                order = order_of(layouts, chunk.parts, opened.tables)
+                words = chunk.chunk.words * spec.WORD_BYTES
+                tags.append((order, data[words:], chunk))
+                messages.append((data[:words], order.lengths()))
+            yield tags, messages
+
+    for tags, found in coder.decode(read()):
+        for (order, raw, chunk), runs in zip(tags, found, strict=True):
+            yield order, np.frombuffer(raw, np.uint8), runs, chunk.parts
+
+
+def _batches(
+    stored: Iterable[StoredChunk], layouts: Sequence[Layout]
+) -> Iterator[list[StoredChunk]]:
+    """Group chunks so that a batch is worth a process, or fills the lanes."""
+    batch: list[StoredChunk] = []
+    cells, most = 0, entropy.batch_cells()
+    for chunk in stored:
+        batch.append(chunk)
+        cells += sum(part.rows * layouts[part.matrix].columns for part in chunk.parts)
+        if cells >= most:
+            yield batch
+            batch, cells = [], 0
+    if batch:
+        yield batch

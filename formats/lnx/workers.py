@@ -1,0 +1,104 @@
+"""The range coder over batches of messages, in this process or in several."""
+
+import multiprocessing
+import signal
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from itertools import chain, islice
+from types import TracebackType
+from typing import Self, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lnx import entropy
+from lnx.errors import LnxError
+from lnx.tables import Table
+
+Indices = NDArray[np.int32]
+ToEncode = list[tuple[Table, Indices]]
+ToDecode = tuple[bytes, list[tuple[Table, int]]]
+
+Tag = TypeVar("Tag")
+Given = TypeVar("Given")
+Found = TypeVar("Found")
+
+
+class Coder:
+    """Codes batches, each with a tag that comes back beside its result, in order.
+
+    With jobs above 1, batches are coded by that many processes; they start with the
+    second batch, so that little work stays here. Few batches are held at a time.
+    Raises what `entropy` does, and LnxError where a process was killed.
+    """
+
+    def __init__(self, jobs: int = 1) -> None:
+        if jobs < 1:
+            raise ValueError(f"{jobs} jobs, at least 1 is expected")
+        self._jobs = jobs
+        self._pool: ProcessPoolExecutor | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=True)
+
+    def encode(
+        self, batches: Iterable[tuple[Tag, list[ToEncode]]]
+    ) -> Iterator[tuple[Tag, list[bytes]]]:
+        """Return the words of each message of each batch."""
+        return self._run(entropy.encode, batches)
+
+    def decode(
+        self, batches: Iterable[tuple[Tag, list[ToDecode]]]
+    ) -> Iterator[tuple[Tag, list[list[Indices]]]]:
+        """Return the symbols of each run of each message of each batch."""
+        return self._run(entropy.decode, batches)
+
+    def _run(
+        self,
+        work: Callable[[list[Given]], list[Found]],
+        batches: Iterable[tuple[Tag, list[Given]]],
+    ) -> Iterator[tuple[Tag, list[Found]]]:
+        rest = iter(batches)
+        head = list(islice(rest, min(self._jobs, 2)))
+        if len(head) < 2:
+            for tag, batch in chain(head, rest):
+                yield tag, work(batch)
+            return
+        waiting: deque[tuple[Tag, Future[list[Found]]]] = deque()
+        try:
+            for tag, batch in chain(head, rest):
+                waiting.append((tag, self._start().submit(work, batch)))
+                if len(waiting) > self._jobs:
+                    yield _result(waiting.popleft())
+            while waiting:
+                yield _result(waiting.popleft())
+        except BrokenProcessPool as error:
+            raise LnxError("a coding process was killed, is memory short?") from error
+
+    def _start(self) -> ProcessPoolExecutor:
+        if self._pool is None:
+            # Forking a process that runs threads, as torch does, can hang.
+            context = multiprocessing.get_context("spawn")
+            self._pool = ProcessPoolExecutor(self._jobs, context, _ignore_interrupt)
+        return self._pool
+
+
+def _result(entry: tuple[Tag, Future[list[Found]]]) -> tuple[Tag, list[Found]]:
+    tag, future = entry
+    return tag, future.result()
+
+
+def _ignore_interrupt() -> None:
+    """Leave Ctrl-C to the process that started this one."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
