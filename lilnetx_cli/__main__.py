@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 INTERRUPTED = 130
 
@@ -14,6 +15,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def run(arguments: list[str]) -> int:
     """Run the command line; every failure is one line and a documented code."""
     as_json = "--json" in arguments
+    record: dict[str, Any] = {}
     try:
         # Imported here, so that Ctrl-C is one line from the first moment on.
         from lilnetx_cli.app import app
@@ -30,10 +32,11 @@ def run(arguments: list[str]) -> int:
         code, message = INTERRUPTED, "interrupted"
     except Exception as error:
         code, message = explain(error)
+        record = dict(getattr(error, "record", {}))
     if message:
         from lilnetx_cli.console import write_error
 
-        write_error(message, code, as_json=as_json)
+        write_error(message, code, as_json=as_json, record=record)
     return code
 
 

@@ -47,7 +47,7 @@ def load(path: PathLike) -> dict[str, Tensor]:
 
     Raises lnx.LnxError for a file that is damaged or none, and OSError.
     """
-    return unpack(lnx.load(path))
+    return unpack(lnx.decode(path))
 
 
 def load_model(
@@ -71,7 +71,7 @@ def load_model(
             )
         model = build_record(container.architecture)
     try:
-        model.load_state_dict(unpack(container), assign=fresh)
+        model.load_state_dict(unpack(lnx.rebuild_all(container)), assign=fresh)
     except RuntimeError as error:
         reason = " ".join(str(error).split())
         raise UsageError(f"the file does not fit the network: {reason}") from error

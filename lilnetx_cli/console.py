@@ -97,10 +97,12 @@ def write_json(record: Mapping[str, Any]) -> None:
     sys.stdout.write(text + "\n")
 
 
-def write_error(message: str, code: int, *, as_json: bool) -> None:
+def write_error(
+    message: str, code: int, *, as_json: bool, record: Mapping[str, Any]
+) -> None:
     """Write one line on stderr, or the error object on stdout."""
     if as_json:
-        write_json({"error": {"code": code, "message": message}})
+        write_json({**record, "error": {"code": code, "message": message}})
     line = " ".join(message.splitlines())
     sys.stderr.write(f"lilnetx: {line}\n")
 

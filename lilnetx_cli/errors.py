@@ -7,11 +7,15 @@ LilnetxError         1  the work could not be done
 └── Interrupted    130  stopped by Ctrl-C, with what to do next
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 
 class LilnetxError(Exception):
     """The root: its text is one line for the user."""
 
     code = 1
+    record: Mapping[str, Any] = {}  # more keys for --json
 
 
 class UsageError(LilnetxError):

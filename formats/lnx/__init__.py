@@ -17,9 +17,9 @@ from lnx.errors import (
     LnxError,
     VersionError,
 )
-from lnx.files import arrays, each_tensor, load, save
+from lnx.files import arrays, decode, load, save, verify
 from lnx.frame import Sizes
-from lnx.rebuild import rebuild
+from lnx.rebuild import Decoded, rebuild, rebuild_all
 from lnx.spec import DType
 from lnx.summary import Summary, TensorSummary, summary
 
@@ -29,6 +29,7 @@ __all__ = [
     "ContentError",
     "CorruptError",
     "DType",
+    "Decoded",
     "Exact",
     "FormatError",
     "Latent",
@@ -40,13 +41,15 @@ __all__ = [
     "VersionError",
     "arrays",
     "atomic_path",
+    "decode",
     "dumps",
-    "each_tensor",
     "estimate",
     "load",
     "loads",
     "rebuild",
+    "rebuild_all",
     "save",
     "summary",
+    "verify",
     "write_atomic",
 ]

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from lnx import spec
 from lnx.layout import Layout, Piece, SectionKind, Tables
-from lnx.tables import Symbols, Table
+from lnx.tables import Symbols, Table, shortest_type
 
 Cell = tuple[Piece, int]  # a piece and a column
-Message = list[tuple[Table, NDArray[np.int32]]]
+Message = list[tuple[Table, Symbols]]
 Runs = list[tuple[Table, int]]
 
 
@@ -50,9 +50,7 @@ def gather(order: Order, matrix: Callable[[int], Symbols]) -> tuple[Message, byt
     message = [
         (
             table,
-            np.concatenate([blocks[part][:, column] for part, column in cells]).astype(
-                np.int32, copy=False
-            ),
+            np.concatenate([blocks[part][:, column] for part, column in cells]),
         )
         for table, cells in order.runs
     ]
@@ -70,7 +68,7 @@ def _blocks(order: Order, matrix: Callable[[int], Symbols]) -> dict[Piece, Symbo
 def scatter(
     order: Order,
     raw: NDArray[np.uint8],
-    runs: Iterable[NDArray[np.int32]],
+    runs: Iterable[Symbols],
     matrices: Mapping[int, Symbols],
 ) -> None:
     """Put the symbols of a chunk into those of its matrices that are at hand."""
@@ -87,16 +85,12 @@ def blank(layout: Layout, kind: SectionKind, tables: Tables) -> Symbols:
     used = [tables[i - 1] for i in set(layout.tables)]
     low = min(int(table.values[0]) for table in used)
     high = max(int(table.values[-1]) for table in used)
-    if low >= -128 and high <= 127:
-        return np.empty(shape, np.int8)
-    if low >= -32768 and high <= 32767:
-        return np.empty(shape, np.int16)
-    return np.empty(shape, np.int32)
+    return np.empty(shape, shortest_type(min(low, -1), high))  # latents are signed
 
 
 def _place_run(
     cells: Sequence[Cell],
-    found: NDArray[np.int32] | NDArray[np.uint8],
+    found: Symbols,
     matrices: Mapping[int, Symbols],
 ) -> None:
     at = 0

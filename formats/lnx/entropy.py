@@ -15,14 +15,12 @@ from numpy.typing import NDArray
 from lnx import spec
 from lnx.errors import CorruptError
 from lnx.lanes import decode_lanes, encode_lanes
-from lnx.tables import Table
+from lnx.tables import Symbols, Table
 
 try:
     import constriction
 except ImportError:  # no wheel for this platform
     constriction = None
-
-Symbols = NDArray[np.int32]
 
 # Frequencies of precision 14, a message of symbol indices, and its words. They meet a
 # carry through held words and the extra word at the end.
@@ -94,7 +92,7 @@ def _decode_one(data: bytes, runs: Sequence[tuple[Table, int]]) -> list[Symbols]
 
 def _decode_run(decoder: Any, table: Table, count: int) -> Symbols:  # noqa: ANN401
     if len(table.values) == 1 or not count:
-        return np.full(count, table.values[0], np.int32)
+        return np.full(count, table.values[0], table.symbol_type)
     model = _model(table)
     pieces = []
     for start in range(0, count, spec.MAX_CODER_CALL):
@@ -104,9 +102,9 @@ def _decode_run(decoder: Any, table: Table, count: int) -> Symbols:  # noqa: ANN
     return table.symbols(indices)
 
 
-def _guarded(decoder: Any, model: Any, size: int) -> Symbols:  # noqa: ANN401
+def _guarded(decoder: Any, model: Any, size: int) -> NDArray[np.int32]:  # noqa: ANN401
     try:
-        decoded: Symbols = decoder.decode(model, size)
+        decoded: NDArray[np.int32] = decoder.decode(model, size)
     except Exception as error:
         raise CorruptError(f"stream does not decode: {error}") from error
     except BaseException as error:

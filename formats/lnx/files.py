@@ -2,19 +2,19 @@
 
 import os
 import stat
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from lnx import spec
 from lnx.atomic import PathLike, atomic_path
 from lnx.container import load_source
-from lnx.content import Alias, Container, Tensor
+from lnx.content import Container
 from lnx.errors import LimitError, LnxError, located, printable
 from lnx.frame import Frame
-from lnx.opening import Opened, open_source, read_head
+from lnx.opening import open_source, read_head
 from lnx.reading import read_tensors
-from lnx.rebuild import AnyArray
+from lnx.rebuild import AnyArray, Decoded, decoded
 from lnx.records import AliasRecord
 from lnx.source import Stream
 from lnx.workers import Coder
@@ -25,7 +25,9 @@ def save(container: Container, path: PathLike, *, jobs: int = 1) -> int:
     """Write a file atomically and return its length in bytes.
 
     A writer that is killed leaves what was there before. With jobs above 1, that many
-    processes code large tensors; the bytes are the same. Raises ContentError, OSError.
+    processes code large tensors, to the same bytes; they import the main module, which
+    has to start its work under `if __name__ == "__main__"`. Raises ContentError,
+    OSError, and LnxError where a process was killed.
     """
     with atomic_path(path) as temporary, temporary.open("wb") as file:
         with Coder(jobs) as coder:
@@ -49,52 +51,54 @@ def arrays(
     max_size: int = spec.DEFAULT_MAX_SIZE,
     jobs: int = 1,
 ) -> dict[str, AnyArray]:
-    """Decode a file to numpy arrays, all of them or those of some names.
-
-    With names, the other tensors are neither read nor decoded, and of the hashes those
-    of the header and of the chunks at hand are checked. Tied names share one array;
-    bfloat16 and float8 tensors come as integer views. Raises what `load` does, and
-    LnxError for a name that is not in the file.
-    """
-    found: dict[str, AnyArray] = {}
-
-    def keep(tensor: Tensor, array: AnyArray | None) -> None:
-        if array is not None:
-            found[tensor.name] = array
-        elif isinstance(tensor, Alias):
-            found[tensor.name] = found[tensor.target]
-
-    wanted = None if names is None else list(names)
-    each_tensor(path, keep, names=wanted, max_size=max_size, jobs=jobs)
-    if wanted is None:
-        return found
-    return {name: array for name, array in found.items() if name in set(wanted)}
+    """Decode a file to numpy arrays by name; as `decode`, less the types."""
+    found = decode(path, names, max_size=max_size, jobs=jobs)
+    return {tensor.name: tensor.array for tensor in found}
 
 
-def each_tensor(
+def decode(
     path: PathLike,
-    take: Callable[[Tensor, AnyArray | None], None],
-    *,
     names: Iterable[str] | None = None,
+    *,
     max_size: int = spec.DEFAULT_MAX_SIZE,
     jobs: int = 1,
-) -> Opened:
-    """Call take with each tensor and its array as they are decoded, in file order.
+) -> list[Decoded]:
+    """Decode a file, all of it or the tensors of some names, in file order.
 
-    An alias has no array, and comes after its target. What was taken can be trusted
-    when this returns: the hashes of all contents are compared last. Returns what was
-    opened, and raises as `arrays` does.
+    With names, the other tensors are neither read nor decoded, and of the hashes those
+    of the header and of the chunks at hand are checked. Tied names share one array.
+    Raises what `load` does, and LnxError for a name that is not in the file.
     """
     with _opened(path) as source:
-        wanted = None if names is None else _with_targets(path, source, names)
-        opened = open_source(source, max_size=max_size, whole=wanted is None)
-        try:
-            with Coder(jobs) as coder:
-                for tensor, array in read_tensors(opened, coder, wanted):
-                    take(tensor, array)
-        except MemoryError as error:
-            raise LimitError("the file needs more memory than there is") from error
-        return opened
+        wanted = None if names is None else list(names)
+        needed = None if wanted is None else _with_targets(path, source, wanted)
+        opened = open_source(source, max_size=max_size, whole=needed is None)
+        with _coder(jobs) as coder:
+            found = list(decoded(read_tensors(opened, coder, needed)))
+    chosen = {t.name for t in found} if wanted is None else set(wanted)
+    return [tensor for tensor in found if tensor.name in chosen]
+
+
+def verify(
+    path: PathLike, *, max_size: int = spec.DEFAULT_MAX_SIZE, jobs: int = 1
+) -> int:
+    """Check every hash and decode every tensor of a file, one at a time.
+
+    Returns the number of tensors; raises what `load` does.
+    """
+    with _opened(path) as source:
+        opened = open_source(source, max_size=max_size)
+        with _coder(jobs) as coder:
+            return sum(1 for _ in read_tensors(opened, coder))
+
+
+@contextmanager
+def _coder(jobs: int) -> Iterator[Coder]:
+    try:
+        with Coder(jobs) as coder:
+            yield coder
+    except MemoryError as error:
+        raise LimitError("the file needs more memory than there is") from error
 
 
 def frame_of(path: PathLike) -> Frame:

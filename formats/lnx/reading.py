@@ -1,6 +1,7 @@
 """Bytes -> tensors, one at a time: only what is asked for is read and decoded."""
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,6 +43,7 @@ def read_tensors(
         for kind in SECTIONS
     }
     digests = Digests()
+    hashed: Callable[[], None] = _nothing
     for record in chosen:
         with located(f"tensor {printable(record.name)}"):
             needed = {kind: next(symbols[kind]) for kind in _sections(record)}
@@ -56,11 +58,17 @@ def read_tensors(
             if not isinstance(tensor, Alias):
                 array = rebuild(tensor, opened.decoders)
         if wanted is None:
-            digests.add(tensor, array)
+            hashed()
+            hashed = coder.aside(partial(digests.add, tensor, array))
         yield tensor, array
     if wanted is None:
+        hashed()
         digests.add_decoders(opened.decoders)
         _check_digests(digests, opened.header)
+
+
+def _nothing() -> None:
+    """Stand for the hashing of a tensor before the first."""
 
 
 def _sections(record: TensorRecord) -> list[SectionKind]:
@@ -115,7 +123,7 @@ def _read_matrices(
 
 
 Held = tuple[Order, bytes, StoredChunk]
-Decoded = tuple[Order, NDArray[np.uint8], list[NDArray[np.int32]], tuple[Piece, ...]]
+Decoded = tuple[Order, NDArray[np.uint8], list[Symbols], tuple[Piece, ...]]
 
 
 def _decode_chunks(

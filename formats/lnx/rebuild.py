@@ -4,7 +4,8 @@ Legend: N slices, L weights in a slice.
 """
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,13 +13,27 @@ from numpy.typing import NDArray
 from lnx import spec
 from lnx.content import Alias, Container, Exact, Latent, Tensor
 from lnx.errors import FormatError, printable
-from lnx.spec import NUMPY_NAMES
+from lnx.spec import NUMPY_NAMES, DType
 from lnx.tables import Symbols
 from lnx.wire import Writer
 
 AnyArray = NDArray[np.generic]
 
 BLOCK_CELLS = 1 << 15  # what a processor's cache holds with its temporaries
+
+
+@dataclass(frozen=True, eq=False)
+class Decoded:
+    """One tensor, rebuilt; tied names have the same array.
+
+    Attributes:
+        dtype: element type; numpy has none for bfloat16 and what is below 16 bits,
+            which come as integers.
+    """
+
+    name: str
+    dtype: DType
+    array: AnyArray
 
 
 def rebuild(
@@ -42,6 +57,28 @@ def rebuild(
         if not np.isfinite(flat[start : start + BLOCK_CELLS]).all():
             raise FormatError(f"weights of {printable(tensor.name)} overflow float32")
     return weights.reshape(tensor.shape)
+
+
+def decoded(
+    tensors: Iterable[tuple[Tensor, AnyArray | None]],
+) -> Iterator[Decoded]:
+    """Pair names with arrays; an alias, which has none, takes that of its target."""
+    known: dict[str, Decoded] = {}
+    for tensor, array in tensors:
+        if isinstance(tensor, Alias):
+            held = known[tensor.target]
+            yield Decoded(tensor.name, held.dtype, held.array)
+        elif array is not None:
+            known[tensor.name] = Decoded(tensor.name, tensor.dtype, array)
+            yield known[tensor.name]
+
+
+def rebuild_all(container: Container) -> Iterator[Decoded]:
+    """Rebuild the tensors of a container, one at a time."""
+    return decoded(
+        (tensor, None if isinstance(tensor, Alias) else rebuild(tensor, container))
+        for tensor in container.tensors
+    )
 
 
 def decode_rows(symbols: Symbols, decoder: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -43,11 +43,17 @@ class Table:
         places: NDArray[np.int32] = self._places[symbols.astype(np.int32) - first]
         return places
 
-    def symbols(self, indices: NDArray[np.int32]) -> NDArray[np.int32]:
-        """Return the symbols at some positions."""
+    def symbols(self, indices: NDArray[np.int32]) -> Symbols:
+        """Return the symbols at some positions, in the shortest type for this table."""
         if self._dense:
-            return indices + np.int32(self.values[0])
-        return self.values.astype(np.int32)[indices]
+            found: Symbols = indices + np.int32(self.values[0])
+            return found.astype(self.symbol_type)
+        return self.values.astype(self.symbol_type)[indices]
+
+    @property
+    def symbol_type(self) -> np.dtype[np.integer[Any]]:
+        """The shortest type that holds every symbol of this table."""
+        return shortest_type(int(self.values[0]), int(self.values[-1]))
 
     @cached_property
     def prices(self) -> IntArray:
@@ -67,6 +73,16 @@ class Table:
         places = np.zeros(span, np.int32)
         places[self.values - self.values[0]] = np.arange(len(self.values))
         return places
+
+
+def shortest_type(low: int, high: int) -> np.dtype[np.integer[Any]]:
+    """Return the shortest integer type for symbols from low to high."""
+    for bits in (8, 16):
+        if -(1 << bits - 1) <= low and high < 1 << bits - 1:
+            return np.dtype(f"i{bits // 8}")
+        if low >= 0 and high < 1 << bits:
+            return np.dtype(f"u{bits // 8}")
+    return np.dtype("i4")
 
 
 def log2_fixed(numbers: IntArray) -> IntArray:

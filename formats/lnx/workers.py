@@ -4,21 +4,17 @@ import multiprocessing
 import signal
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from itertools import chain, islice
 from types import TracebackType
 from typing import Self, TypeVar
 
-import numpy as np
-from numpy.typing import NDArray
-
 from lnx import entropy
 from lnx.errors import LnxError
-from lnx.tables import Table
+from lnx.tables import Symbols, Table
 
-Indices = NDArray[np.int32]
-ToEncode = list[tuple[Table, Indices]]
+ToEncode = list[tuple[Table, Symbols]]
 ToDecode = tuple[bytes, list[tuple[Table, int]]]
 
 Tag = TypeVar("Tag")
@@ -39,6 +35,7 @@ class Coder:
             raise ValueError(f"{jobs} jobs, at least 1 is expected")
         self._jobs = jobs
         self._pool: ProcessPoolExecutor | None = None
+        self._thread = ThreadPoolExecutor(1) if jobs > 1 else None
 
     def __enter__(self) -> Self:
         return self
@@ -51,6 +48,15 @@ class Coder:
     ) -> None:
         if self._pool is not None:
             self._pool.shutdown(cancel_futures=True)
+        if self._thread is not None:
+            self._thread.shutdown(cancel_futures=True)
+
+    def aside(self, work: Callable[[], Found]) -> Callable[[], Found]:
+        """Start what lets other threads run, as hashing does; return its result's call.
+
+        What is started first ends first. With one job it runs when it is called.
+        """
+        return work if self._thread is None else self._thread.submit(work).result
 
     def encode(
         self, batches: Iterable[tuple[Tag, list[ToEncode]]]
@@ -60,7 +66,7 @@ class Coder:
 
     def decode(
         self, batches: Iterable[tuple[Tag, list[ToDecode]]]
-    ) -> Iterator[tuple[Tag, list[list[Indices]]]]:
+    ) -> Iterator[tuple[Tag, list[list[Symbols]]]]:
         """Return the symbols of each run of each message of each batch."""
         return self._run(entropy.decode, batches)
 

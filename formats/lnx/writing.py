@@ -6,6 +6,7 @@ file = prefix, header, tables, decoders, masks, latents, exact, file digest
 import hashlib
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import BinaryIO, cast
 
 import numpy as np
@@ -42,7 +43,7 @@ def write(
     """
     plan = make_plan(container)
     tables, decoders = pack_tables(plan.tables), pack_decoders(container.decoders)
-    digests = _digests(container)
+    digests = coder.aside(partial(_digests, container))
     with tempfile.SpooledTemporaryFile(SPOOL_BYTES, dir=folder) as spool:
         body = cast("BinaryIO", spool)
         chunks = [
@@ -51,7 +52,7 @@ def write(
         ]
         side = tables.stored + decoders.stored
         length = len(side) + body.tell()
-        head = make_header(container, plan, tables, decoders, chunks, digests)
+        head = make_header(container, plan, tables, decoders, chunks, digests())
         return _finish(file, write_frame(write_header(head), length) + side, body)
 
 

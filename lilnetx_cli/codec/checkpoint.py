@@ -26,7 +26,7 @@ LARGEST_LATENT = 2**31
 
 @dataclass(frozen=True)
 class LatentEntry:
-    """Integers behind one weight: (N, L) int32, and the index of their decoder."""
+    """Integers behind one weight: (N, L) int8, int16 or int32, and their decoder."""
 
     symbols: Tensor
     decoder: int
@@ -119,7 +119,7 @@ def read_checkpoint(content: Mapping[str, Any], path: Path) -> Checkpoint:
     try:
         owners = content["decoder_of"]
         latents = {
-            name: LatentEntry(symbols.to(torch.int32), int(owners[name]))
+            name: LatentEntry(_integers(symbols), int(owners[name]))
             for name, symbols in content["latents"].items()
         }
         return Checkpoint(
@@ -168,6 +168,12 @@ def _refusal(reason: str) -> str:
             " --unsafe-pickle"
         )
     return "is no PyTorch checkpoint, or a damaged one"
+
+
+def _integers(symbols: Tensor) -> Tensor:
+    """Return symbols in a type that files hold; a mapped file stays where it is."""
+    held = (torch.int8, torch.int16, torch.int32)
+    return symbols if symbols.dtype in held else symbols.to(torch.int32)
 
 
 def _shortest(symbols: Tensor) -> Tensor:

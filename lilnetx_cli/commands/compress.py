@@ -8,12 +8,14 @@ import typer
 import lnx
 from lilnetx_cli.commands.options import (
     Force,
+    Jobs,
     Json,
     Quiet,
     Stopwatch,
     check_input,
     check_output,
     peak_rss_bytes,
+    processes,
 )
 from lilnetx_cli.console import Output, size_text
 
@@ -38,6 +40,7 @@ def compress(
         typer.Option("--unsafe-pickle", help="Let the checkpoint run code to load."),
     ] = False,
     force: Force = False,
+    jobs: Jobs = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -52,7 +55,7 @@ def compress(
     check_output(target, force=force, source=file)
     out = Output(json, quiet)
     container = _read(file, key, unsafe_pickle, out)
-    written = lnx.save(container, target)
+    written = lnx.save(container, target, jobs=processes(jobs))
     about = lnx.summary(target)
     record = {
         "input_bytes": file.stat().st_size,

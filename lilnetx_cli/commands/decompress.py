@@ -9,6 +9,7 @@ import lnx
 from lilnetx_cli.commands.options import (
     DEFAULT_MAX_SIZE,
     Force,
+    Jobs,
     Json,
     MaxSize,
     Quiet,
@@ -17,6 +18,7 @@ from lilnetx_cli.commands.options import (
     check_output,
     parse_size,
     peak_rss_bytes,
+    processes,
 )
 from lilnetx_cli.console import Output, size_text
 from lilnetx_cli.errors import UsageError
@@ -32,6 +34,7 @@ def decompress(
     ] = None,
     force: Force = False,
     max_size: MaxSize = DEFAULT_MAX_SIZE,
+    jobs: Jobs = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -45,15 +48,15 @@ def decompress(
             f" expected one of {', '.join(SUFFIXES)}"
         )
     check_output(target, force=force, source=file)
-    container = lnx.load(file, max_size=parse_size(max_size))
+    tensors = lnx.decode(file, max_size=parse_size(max_size), jobs=processes(jobs))
     if target.suffix == ".safetensors":
         from lilnetx_cli.export.safetensors import write_safetensors
 
-        write_safetensors(container, target)
+        write_safetensors(tensors, target)
     else:
         from lilnetx_cli.export.torch_state import write_state_dict
 
-        write_state_dict(container, target)
+        write_state_dict(tensors, target)
     size = target.stat().st_size
     record = {
         "output": str(target),
@@ -66,6 +69,6 @@ def decompress(
     }
     Output(json, quiet).result(
         record,
-        f"{target}: {len(container.tensors)} tensors, {size_text(size)}"
+        f"{target}: {len(tensors)} tensors, {size_text(size)}"
         f" from {size_text(file.stat().st_size)}",
     )

@@ -40,7 +40,7 @@ def load_network(file: Path, name: str | None, arguments: Mapping[str, int]) -> 
         network = build_record(record)
     else:
         raise UsageError(f"{str(file)!r} does not say which network it is: add --model")
-    _fill(network, unpack(container), file)
+    _fill(network, unpack(lnx.rebuild_all(container)), file)
     sparsity = _slice_sparsity(container)
     return Loaded(network.eval(), container.summary or {}, sparsity)
 

@@ -17,6 +17,12 @@ Force = Annotated[bool, typer.Option("--force", "-f", help="Overwrite the output
 MaxSize = Annotated[
     str, typer.Option(help="Refuse files that decode to more, such as 500MB.")
 ]
+Jobs = Annotated[
+    int | None,
+    typer.Option(
+        "--jobs", "-j", min=1, help="Coding processes; one a core where it pays."
+    ),
+]
 DataDir = Annotated[Path | None, typer.Option(help="Folder of the data set.")]
 ModelArg = Annotated[
     list[str] | None,
@@ -83,6 +89,14 @@ def check_output(path: Path, *, force: bool, source: Path | None = None) -> None
         raise UsageError(f"output {str(path)!r} exists: overwrite it with -f")
     if not path.parent.is_dir():
         raise UsageError(f"folder {str(path.parent)!r} of the output does not exist")
+
+
+def processes(jobs: int | None) -> int:
+    """Return the number of coding processes: the user's, or one for each core."""
+    if jobs is not None:
+        return jobs
+    usable = getattr(os, "sched_getaffinity", None)
+    return len(usable(0)) if usable is not None else os.cpu_count() or 1
 
 
 def peak_rss_bytes() -> int | None:

@@ -1,8 +1,8 @@
-"""Container -> .safetensors, without torch."""
+"""Decoded tensors -> .safetensors, without torch."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import safetensors
 
 import lnx
@@ -33,23 +33,21 @@ NAMES = {
 }
 
 
-def write_safetensors(container: lnx.Container, path: Path) -> None:
+def write_safetensors(tensors: Sequence[lnx.Decoded], path: Path) -> None:
     """Write every tensor, tied ones once for each name; raises LilnetxError."""
-    arrays = {}  # alive until they are written: the library takes their addresses
-    tensors = {}
-    for tensor in container.tensors:
-        held = container.resolve(tensor.name)
-        if held.name not in arrays:
-            arrays[held.name] = np.ascontiguousarray(lnx.rebuild(held, container))
-        array = arrays[held.name]
-        tensors[tensor.name] = safetensors.TensorSpec(
-            dtype=NAMES[held.dtype],
-            shape=list(held.shape),
+    specs = {}
+    for tensor in tensors:
+        array = tensor.array
+        if not array.flags.c_contiguous:  # the library takes the address
+            raise LilnetxError(f"{tensor.name!r} does not stand in one piece")
+        specs[tensor.name] = safetensors.TensorSpec(
+            dtype=NAMES[tensor.dtype],
+            shape=list(array.shape),
             data_ptr=array.ctypes.data,
             data_len=array.nbytes,
         )
     with lnx.atomic_path(path) as temporary:
         try:
-            safetensors.serialize_file(tensors, str(temporary), {"format": "pt"})
+            safetensors.serialize_file(specs, str(temporary), {"format": "pt"})
         except safetensors.SafetensorError as error:
             raise LilnetxError(f"{str(path)!r} cannot be written: {error}") from error

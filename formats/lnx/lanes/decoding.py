@@ -18,7 +18,6 @@ from lnx.lanes.layout import (
     LEAST_RANGE,
     SCALE,
     WORD,
-    Indices,
     Lanes,
     Models,
     Words,
@@ -26,7 +25,7 @@ from lnx.lanes.layout import (
     models_of,
     starts_of,
 )
-from lnx.tables import Table
+from lnx.tables import Symbols, Table
 
 SYMBOL_BITS = np.uint64(14)  # of 16384 symbols
 WIDTH_BITS = np.uint64(25)  # of widths up to 2**24
@@ -37,7 +36,7 @@ START_SHIFT = SYMBOL_BITS + WIDTH_BITS
 
 def decode_lanes(
     messages: Sequence[tuple[bytes, Sequence[tuple[Table, int]]]],
-) -> list[list[Indices]]:
+) -> list[list[Symbols]]:
     """Return the symbols of each run of each message.
 
     Raises CorruptError for words that no message has; most damage goes unseen.
@@ -45,13 +44,13 @@ def decode_lanes(
     models = models_of(table for _, message in messages for table, _ in message)
     lanes = lanes_of([message for _, message in messages], models)
     entries = _decode(models, lanes, [messages[i][0] for i in lanes.order])
-    found: list[list[Indices]] = [[] for _ in messages]
+    found: list[list[Symbols]] = [[] for _ in messages]
     for lane, number in enumerate(lanes.order):
         mine = (entries[lanes.place(lane)] & SYMBOL_MASK).astype(np.int32)
         at = 0
         for table, count in messages[number][1]:
             if len(table.values) == 1:
-                found[number].append(np.full(count, table.values[0], np.int32))
+                found[number].append(np.full(count, table.values[0], table.symbol_type))
                 continue
             found[number].append(table.symbols(mine[at : at + count]))
             at += count

@@ -19,13 +19,13 @@ from lnx.lanes.layout import (
     models_of,
     starts_of,
 )
-from lnx.tables import PRICE_BITS, Table
+from lnx.tables import PRICE_BITS, Symbols, Table
 
 # The range is at least 2**32 before a step, so dividing it loses 2**-8 of it at most.
 LOSS_PRICE = (1 << PRICE_BITS) // 128
 
 
-def encode_lanes(messages: Sequence[Sequence[tuple[Table, Indices]]]) -> list[bytes]:
+def encode_lanes(messages: Sequence[Sequence[tuple[Table, Symbols]]]) -> list[bytes]:
     """Return the words of each message; symbols must be in their tables."""
     models = models_of(table for message in messages for table, _ in message)
     counted = [[(t, len(s)) for t, s in message] for message in messages]
