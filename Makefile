@@ -29,6 +29,8 @@ types: install
 
 bench: install
 	$(BIN)/python tests/bench/step.py
+	$(BIN)/python tests/bench/container.py
+	$(BIN)/python tests/bench/commands.py
 
 clean:
-	rm -rf $(VENV) dist
+	rm -rf .venv .venv-* dist

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from build import assert_equal, decoder, exact, latents, small_container
@@ -282,5 +284,46 @@ def test_chunks_of_nearly_free_symbols_are_cut():
     symbols = np.zeros((700_000, 1), np.int32)
     symbols[::5000] = 1
     container = lnx.Container((lnx.Latent("x", (700_000,), symbols, 0),), (decoder(1),))
-    assert len(read_frame(lnx.dumps(container)).header.latents) == 3
+    assert len(read_frame(lnx.dumps(container)).header.latents) == 6
     assert_equal(container, lnx.loads(lnx.dumps(container)))
+
+
+@pytest.mark.parametrize("length", [1, 9])
+def test_a_large_tensor_of_zeros_comes_back(length):
+    symbols = np.zeros((300_000, length), np.int8)
+    tensor = lnx.Latent("x", symbols.shape, symbols, 0)
+    container = lnx.Container((tensor,), (decoder(length),))
+    data = lnx.dumps(container)
+    assert len(data) < 300
+    assert_equal(container, lnx.loads(data))
+    some = symbols.copy()
+    some[-1] = 1  # all the work at the end, where average prices cut wrongly
+    container = lnx.Container((replace(tensor, symbols=some),), (decoder(length),))
+    assert_equal(container, lnx.loads(lnx.dumps(container)))
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.int16, np.int32])
+def test_latents_of_any_width_give_the_same_bytes(dtype):
+    wide = latents(500, 9)
+    files = {
+        lnx.dumps(
+            lnx.Container((lnx.Latent("x", (500, 9), s, 0),), (decoder(9),)),
+        )
+        for s in (wide, wide.astype(dtype), np.asfortranarray(wide.astype(dtype)))
+    }
+    assert len(files) == 1
+
+
+@pytest.mark.parametrize("high", [100, 127, 128, 255, 32767, 32768, (1 << 31) - 1])
+@pytest.mark.parametrize("low", [-(1 << 31), -32769, -129, -128, -1, 0, 1])
+def test_symbols_at_the_bounds_of_types_come_back(low, high):
+    symbols = np.array([[low, high], [1, high], [low, 0], [1, 1]], np.int32)
+    tensor = lnx.Latent("x", (4, 2), symbols, 0)
+    container = lnx.Container((tensor,), (decoder(1),))
+    assert_equal(container, lnx.loads(lnx.dumps(container)))
+
+
+def test_bools_are_zero_or_one():
+    bad = lnx.Exact("x", lnx.DType.BOOL, (3,), np.array([0, 1, 2], np.uint8))
+    with pytest.raises(lnx.ContentError, match="neither 0 nor 1"):
+        lnx.dumps(lnx.Container((bad,)))
