@@ -9,20 +9,14 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    SpinnerColumn,
-    TextColumn,
-    TimeRemainingColumn,
-)
 from rich.table import Table
 from rich.text import Text
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, ProgressColumn
 
 
 @dataclass(frozen=True)
@@ -64,6 +58,15 @@ class Output:
     @contextmanager
     def progress(self, label: str, total: int) -> Iterator["Ticker"]:
         """Show a bar on stderr while something runs, if stderr is a terminal."""
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            SpinnerColumn,
+            TextColumn,
+            TimeRemainingColumn,
+        )
+
         hidden = self.quiet or self.json or not sys.stderr.isatty()
         columns: tuple[ProgressColumn, ...] = (
             SpinnerColumn(),
@@ -79,7 +82,7 @@ class Output:
 class Ticker:
     """Moves one progress bar."""
 
-    def __init__(self, bar: Progress, task: Any) -> None:  # noqa: ANN401
+    def __init__(self, bar: "Progress", task: Any) -> None:  # noqa: ANN401
         self._bar = bar
         self._task = task
 

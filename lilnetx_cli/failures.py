@@ -3,7 +3,6 @@
 import io
 import os
 import sys
-import traceback
 
 from lilnetx_cli.errors import LilnetxError
 from lnx import FormatError, LimitError, LnxError
@@ -41,6 +40,8 @@ def explain(error: Exception) -> tuple[int, str]:
     if hasattr(error, "format_message"):  # typer's own usage errors
         return 2, _usage(error)
     if "LILNETX_DEBUG" in os.environ:
+        import traceback
+
         traceback.print_exc()
     text = " ".join(f"{type(error).__name__}: {error}".split())
     return 1, f"internal error, please report it: {text}"

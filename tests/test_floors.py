@@ -14,7 +14,7 @@ FLOORS = [
     ("lnx.clusters", 2.5), ("lnx.lanes", 3), ("lnx.entropy", 3.05), ("lnx.content", 3),
     ("lnx.workers", 3.1), ("lnx.narrow", 3), ("lnx.records", 3.1), ("lnx.layout", 3.2),
     ("lnx.chunks", 3.3), ("lnx.header", 3.3), ("lnx.side", 3.3), ("lnx.plan", 3.4),
-    ("lnx.frame", 3.4), ("lnx.rebuild", 3.4), ("lnx.assemble", 3.4),
+    ("lnx.frame", 3.4), ("lnx.reconstruction", 3.4), ("lnx.assemble", 3.4),
     ("lnx.opening", 3.5), ("lnx.reading", 3.6), ("lnx.writing", 3.6),
     ("lnx.container", 4), ("lnx.files", 5), ("lnx.summary", 5.1), ("lnx", 5.2),
     ("lilnetx_cli.errors", 6),
@@ -114,6 +114,7 @@ def test_rooms_without_torch_stay_so(module, path):
 
 STANDARD = {
     "collections", "concurrent", "contextlib", "dataclasses", "enum", "functools",
-    "hashlib", "io", "itertools", "json", "math", "multiprocessing", "os", "pathlib",
-    "shutil", "signal", "stat", "struct", "tempfile", "types", "typing", "zlib",
+    "hashlib", "importlib", "io", "itertools", "json", "math", "multiprocessing", "os",
+    "pathlib", "shutil", "signal", "stat", "struct", "tempfile", "types", "typing",
+    "zlib",
 }  # fmt: skip

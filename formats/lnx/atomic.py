@@ -2,7 +2,6 @@
 
 import os
 import stat
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +21,8 @@ def atomic_path(path: PathLike) -> Iterator[Path]:
 
     A link is followed. Raises OSError, also for a target that is no regular file.
     """
+    import tempfile  # readers do without
+
     path = Path(path).resolve()
     if path.exists() and not path.is_file():
         raise OSError(f"{str(path)!r} is not a regular file")

@@ -11,7 +11,7 @@ from lnx.layout import STREAM_END_BITS, section_bytes
 from lnx.opening import open_source
 from lnx.plan import Section, make_plan
 from lnx.reading import read_tensors
-from lnx.rebuild import Digests
+from lnx.reconstruction import Digests
 from lnx.records import Chunk
 from lnx.side import pack_decoders, pack_tables
 from lnx.source import Memory, Source

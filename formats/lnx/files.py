@@ -1,22 +1,19 @@
 """Files: whole ones written atomically, read in places and checked."""
 
 import os
-import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from lnx import spec
 from lnx.atomic import PathLike, atomic_path
 from lnx.container import load_source
 from lnx.content import Container
-from lnx.errors import LimitError, LnxError, located, printable
-from lnx.frame import Frame
+from lnx.errors import LimitError, LnxError
 from lnx.opening import open_source, read_head
 from lnx.reading import read_tensors
-from lnx.rebuild import AnyArray, Decoded, decoded
+from lnx.reconstruction import AnyArray, Decoded, decoded
 from lnx.records import AliasRecord
-from lnx.source import Stream
+from lnx.source import Source, open_file
 from lnx.workers import Coder
 from lnx.writing import write
 
@@ -40,7 +37,7 @@ def load(
     path: PathLike, *, max_size: int = spec.DEFAULT_MAX_SIZE, jobs: int = 1
 ) -> Container:
     """Read a file and check every hash; raises what `loads` does, and OSError."""
-    with _opened(path) as source:
+    with open_file(path) as source:
         return load_source(source, max_size=max_size, jobs=jobs)
 
 
@@ -69,7 +66,7 @@ def decode(
     of the header and of the chunks at hand are checked. Tied names share one array.
     Raises what `load` does, and LnxError for a name that is not in the file.
     """
-    with _opened(path) as source:
+    with open_file(path) as source:
         wanted = None if names is None else list(names)
         needed = None if wanted is None else _with_targets(path, source, wanted)
         opened = open_source(source, max_size=max_size, whole=needed is None)
@@ -86,7 +83,7 @@ def verify(
 
     Returns the number of tensors; raises what `load` does.
     """
-    with _opened(path) as source:
+    with open_file(path) as source:
         opened = open_source(source, max_size=max_size)
         with _coder(jobs) as coder:
             return sum(1 for _ in read_tensors(opened, coder))
@@ -101,13 +98,7 @@ def _coder(jobs: int) -> Iterator[Coder]:
         raise LimitError("the file needs more memory than there is") from error
 
 
-def frame_of(path: PathLike) -> Frame:
-    """Read and check a file's prefix and header alone; raises as `load` does."""
-    with _opened(path) as source:
-        return read_head(source)
-
-
-def _with_targets(path: PathLike, source: Stream, names: Iterable[str]) -> set[str]:
+def _with_targets(path: PathLike, source: Source, names: Iterable[str]) -> set[str]:
     """Return names and those that they are tied to; raises LnxError for others."""
     records = read_head(source).header.records
     known = {record.name: record for record in records}
@@ -120,14 +111,3 @@ def _with_targets(path: PathLike, source: Stream, names: Iterable[str]) -> set[s
         if isinstance(record, AliasRecord):
             wanted.add(records[record.target].name)
     return wanted
-
-
-@contextmanager
-def _opened(path: PathLike) -> Iterator[Stream]:
-    """Open a regular file; raises OSError, also for a folder, a pipe or a device."""
-    path = Path(path)
-    if not stat.S_ISREG(path.stat().st_mode):
-        kind = "a folder" if path.is_dir() else "not a regular file"
-        raise OSError(f"{str(path)!r} is {kind}")
-    with path.open("rb") as file, located(printable(os.fspath(path))):
-        yield Stream(file, os.fstat(file.fileno()).st_size)

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lnx import spec
+from lnx.atomic import PathLike
 from lnx.errors import CorruptError, printable
 from lnx.frame import PREFIX, Frame, check_budget, check_length, read_frame
 from lnx.layout import (
@@ -28,7 +29,7 @@ from lnx.layout import (
 )
 from lnx.records import Chunk, Header
 from lnx.side import side_digest, unpack_decoders, unpack_tables
-from lnx.source import Source, blocks
+from lnx.source import Source, blocks, open_file
 from lnx.wire import digest
 
 Decoders = tuple[NDArray[np.float32], ...]
@@ -75,6 +76,12 @@ def read_head(source: Source) -> Frame:
     frame = read_frame(head)
     check_length(frame, source.size)
     return frame
+
+
+def frame_of(path: PathLike) -> Frame:
+    """Read and check a file's prefix and header alone; raises as `load` does."""
+    with open_file(path) as source:
+        return read_head(source)
 
 
 def open_source(source: Source, *, max_size: int, whole: bool = True) -> Opened:

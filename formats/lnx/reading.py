@@ -22,7 +22,7 @@ from lnx.layout import (
     layouts_of,
 )
 from lnx.opening import Opened, StoredChunk, read_chunk, stored_chunks
-from lnx.rebuild import AnyArray, Digests, rebuild
+from lnx.reconstruction import AnyArray, Digests, rebuild
 from lnx.records import ExactRecord, Header, LatentRecord, TensorRecord
 from lnx.tables import Symbols
 from lnx.workers import Coder, ToDecode

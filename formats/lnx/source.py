@@ -1,9 +1,14 @@
 """Where the bytes of a file come from: memory, or a file that is read in places."""
 
+import os
+import stat
 from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import BinaryIO, Protocol
 
-from lnx.errors import CorruptError
+from lnx.atomic import PathLike
+from lnx.errors import CorruptError, located, printable
 
 BLOCK_BYTES = 1 << 20
 
@@ -67,3 +72,14 @@ def _whole(data: bytes, start: int, stop: int) -> bytes:
     if len(data) != stop - start:
         raise CorruptError.at(f"file is cut short at byte {start + len(data)}", start)
     return data
+
+
+@contextmanager
+def open_file(path: PathLike) -> Iterator[Stream]:
+    """Open a regular file; raises OSError, also for a folder, a pipe or a device."""
+    path = Path(path)
+    if not stat.S_ISREG(path.stat().st_mode):
+        kind = "a folder" if path.is_dir() else "not a regular file"
+        raise OSError(f"{str(path)!r} is {kind}")
+    with path.open("rb") as file, located(printable(os.fspath(path))):
+        yield Stream(file, os.fstat(file.fileno()).st_size)

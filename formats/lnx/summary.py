@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from lnx.atomic import PathLike
 from lnx.content import Record, elements
-from lnx.files import frame_of
 from lnx.frame import Frame, Sizes, record_bytes
+from lnx.opening import frame_of
 from lnx.records import AliasRecord, ExactRecord, FillRecord, LatentRecord, TensorRecord
 
 

@@ -1,14 +1,11 @@
 """The range coder over batches of messages, in this process or in several."""
 
-import multiprocessing
 import signal
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from itertools import chain, islice
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import TYPE_CHECKING, Self, TypeVar
 
 from lnx import entropy
 from lnx.errors import LnxError
@@ -16,6 +13,9 @@ from lnx.tables import Symbols, Table
 
 ToEncode = list[tuple[Table, Symbols]]
 ToDecode = tuple[bytes, list[tuple[Table, int]]]
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 
 Tag = TypeVar("Tag")
 Given = TypeVar("Given")
@@ -35,7 +35,7 @@ class Coder:
             raise ValueError(f"{jobs} jobs, at least 1 is expected")
         self._jobs = jobs
         self._pool: ProcessPoolExecutor | None = None
-        self._thread = ThreadPoolExecutor(1) if jobs > 1 else None
+        self._thread: ThreadPoolExecutor | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -56,7 +56,13 @@ class Coder:
 
         What is started first ends first. With one job it runs when it is called.
         """
-        return work if self._thread is None else self._thread.submit(work).result
+        if self._jobs == 1:
+            return work
+        if self._thread is None:
+            from concurrent.futures import ThreadPoolExecutor
+
+            self._thread = ThreadPoolExecutor(1)
+        return self._thread.submit(work).result
 
     def encode(
         self, batches: Iterable[tuple[Tag, list[ToEncode]]]
@@ -81,6 +87,8 @@ class Coder:
             for tag, batch in chain(head, rest):
                 yield tag, work(batch)
             return
+        from concurrent.futures.process import BrokenProcessPool
+
         waiting: deque[tuple[Tag, Future[list[Found]]]] = deque()
         try:
             for tag, batch in chain(head, rest):
@@ -92,15 +100,19 @@ class Coder:
         except BrokenProcessPool as error:
             raise LnxError("a coding process was killed, is memory short?") from error
 
-    def _start(self) -> ProcessPoolExecutor:
+    def _start(self) -> "ProcessPoolExecutor":
         if self._pool is None:
+            # Imported here: looking at a file does without processes.
+            import multiprocessing
+            from concurrent.futures import ProcessPoolExecutor
+
             # Forking a process that runs threads, as torch does, can hang.
             context = multiprocessing.get_context("spawn")
             self._pool = ProcessPoolExecutor(self._jobs, context, _ignore_interrupt)
         return self._pool
 
 
-def _result(entry: tuple[Tag, Future[list[Found]]]) -> tuple[Tag, list[Found]]:
+def _result(entry: "tuple[Tag, Future[list[Found]]]") -> tuple[Tag, list[Found]]:
     tag, future = entry
     return tag, future.result()
 

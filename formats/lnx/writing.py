@@ -20,7 +20,7 @@ from lnx.header import write_header
 from lnx.layout import MASKS, SectionKind, pieces
 from lnx.narrow import narrow
 from lnx.plan import Plan, Section, make_plan
-from lnx.rebuild import Digests, digests_of
+from lnx.reconstruction import Digests, digests_of
 from lnx.records import Chunk, ExactRecord, Header, LatentRecord
 from lnx.side import Block, pack_decoders, pack_tables, side_digest
 from lnx.source import BLOCK_BYTES

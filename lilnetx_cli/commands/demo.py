@@ -1,17 +1,18 @@
 """`lilnetx demo`."""
 
-import tempfile
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 import lnx
 from lilnetx_cli.commands.compress import sizes_text
 from lilnetx_cli.commands.options import Json, Quiet, Stopwatch
-from lilnetx_cli.config import RunConfig, resolve
 from lilnetx_cli.console import Output, percent_text, size_text
 from lilnetx_cli.errors import Interrupted, LilnetxError
+
+if TYPE_CHECKING:
+    from lilnetx_cli.config import RunConfig
 
 SETTINGS = {
     "model.name": "resnet20",
@@ -35,6 +36,8 @@ def demo(
     """Train, compress, inspect, decompress and compare, on real digits, offline."""
     out = Output(json, quiet)
     if output is None:
+        import tempfile
+
         with tempfile.TemporaryDirectory(prefix="lilnetx-demo-") as folder:
             _tell(Path(folder), out)
         return
@@ -47,6 +50,7 @@ def demo(
 def _tell(folder: Path, out: Output) -> None:
     watch = Stopwatch()
     from lilnetx_cli.commands.loading import load_network
+    from lilnetx_cli.config import resolve
     from lilnetx_cli.data import load_splits
     from lilnetx_cli.measure import measure_accuracy
 
@@ -92,7 +96,7 @@ def _tell(folder: Path, out: Output) -> None:
         )
 
 
-def _train(config: RunConfig, folder: Path, out: Output) -> Path:
+def _train(config: "RunConfig", folder: Path, out: Output) -> Path:
     from lilnetx_cli.commands.train import planned_steps
     from lilnetx_cli.commands.watching import Watcher, polite_interrupt
     from lilnetx_cli.data import load_splits

@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -15,9 +15,11 @@ from lilnetx_cli.commands.options import (
     check_input,
     parse_model_args,
 )
-from lilnetx_cli.config import RunConfig, parse_setting, resolve
 from lilnetx_cli.console import Output, percent_text, size_text
 from lilnetx_cli.errors import FileError, Interrupted, LilnetxError, UsageError
+
+if TYPE_CHECKING:
+    from lilnetx_cli.config import RunConfig
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
 Precision = Literal["fp32", "bf16", "fp16"]
@@ -107,6 +109,8 @@ def train(
     settings = {key: value for key, value in given.items() if value is not None}
     for key, value in parse_model_args(model_arg).items():
         settings[f"model.args.{key}"] = value
+    from lilnetx_cli.config import parse_setting, resolve
+
     settings.update(parse_setting(text) for text in set_ or [])
     if config is not None:
         check_input(config)
@@ -117,7 +121,7 @@ def train(
 
 
 def _train(
-    config: RunConfig,
+    config: "RunConfig",
     folder: Path,
     resume: str | None,
     configured: bool,
@@ -171,7 +175,7 @@ def _train(
     )
 
 
-def planned_steps(config: RunConfig, images: int) -> int:
+def planned_steps(config: "RunConfig", images: int) -> int:
     """Return the optimizer steps of a run in one process, for its progress bar."""
     settings = config.train
     per_epoch = max(1, images // settings.batch_size // settings.accumulate)
@@ -191,8 +195,8 @@ def _check_folder(folder: Path, *, force: bool) -> None:
 
 
 def _read_resume(
-    folder: Path, resume: str, config: RunConfig, configured: bool, force: bool
-) -> tuple[dict[str, Any], RunConfig]:
+    folder: Path, resume: str, config: "RunConfig", configured: bool, force: bool
+) -> tuple[dict[str, Any], "RunConfig"]:
     """Return the state of a run and its own configuration."""
     from lilnetx_cli.training import RESUME, read_resume
 
@@ -202,6 +206,8 @@ def _read_resume(
         _check_folder(folder, force=force)
     content = read_resume(path)
     try:
+        from lilnetx_cli.config import RunConfig
+
         stored = RunConfig.model_validate(content["config"])
     except ValueError as error:
         raise FileError(f"{str(path)!r} holds no settings of this version") from error

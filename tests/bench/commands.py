@@ -21,7 +21,7 @@ from networks import TWO_BITS, make_network
 
 import lnx
 
-LILNETX = [sys.executable, "-m", "lilnetx_cli"]
+LILNETX = [str(Path(sys.executable).with_name("lilnetx"))]
 BASE = [sys.executable, "-c", "import typer, rich.table, numpy"]
 REPEATS = 15
 ALLOWED = 200e6
