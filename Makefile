@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: install demo test lint types bench clean
+.PHONY: install demo test test-numpy lint types bench clean
 
 install: $(STAMP)
 
@@ -19,6 +19,14 @@ demo: install
 
 test: install
 	$(BIN)/python -m pytest
+
+# The container alone, as on a device that has neither torch nor constriction.
+NUMPY := .venv-numpy
+test-numpy:
+	test -x $(NUMPY)/bin/pytest || { $(PYTHON) -m venv $(NUMPY) \
+		&& $(NUMPY)/bin/python -m pip install --quiet numpy pytest hypothesis; }
+	! $(NUMPY)/bin/python -c 'import constriction' 2>/dev/null
+	PYTHONPATH=formats $(NUMPY)/bin/python -m pytest tests/format
 
 lint: install
 	$(BIN)/ruff check .

@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[1]
 # The first prefix that fits a module gives its floor.
 FLOORS = [
     ("lnx.errors", 0), ("lnx.spec", 0), ("lnx.atomic", 0), ("lnx.source", 0.1),
-    ("lnx.wire", 1), ("lnx.tables", 2),
+    ("lnx.huffman", 0.1), ("lnx.deflate", 0.2), ("lnx.wire", 1), ("lnx.tables", 2),
     ("lnx.clusters", 2.5), ("lnx.lanes", 3), ("lnx.entropy", 3.05), ("lnx.content", 3),
     ("lnx.workers", 3.1), ("lnx.narrow", 3), ("lnx.records", 3.1), ("lnx.layout", 3.2),
     ("lnx.chunks", 3.3), ("lnx.header", 3.3), ("lnx.side", 3.3), ("lnx.plan", 3.4),

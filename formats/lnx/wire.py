@@ -7,10 +7,12 @@ import zlib
 from typing import Any
 
 from lnx import spec
+from lnx.deflate import deflate
 from lnx.errors import ContentError, FormatError
 from lnx.spec import Packing
 
 VARINT_BYTES = 9  # 63 bits
+MOST_PACKED_BYTES = 1 << 19  # packing takes a few seconds for that
 
 
 class Writer:
@@ -132,13 +134,14 @@ def digest(size: int, *parts: bytes) -> bytes:
 
 
 def pack(data: bytes) -> tuple[Packing, bytes]:
-    """Return bytes in their shorter form, plain or raw DEFLATE."""
-    packer = zlib.compressobj(
-        9, zlib.DEFLATED, -15, 9, zlib.Z_DEFAULT_STRATEGY, spec.HEADER_DICTIONARY
-    )
-    packed = packer.compress(data) + packer.flush()
-    if len(packed) < len(data):
-        return Packing.DEFLATE, packed
+    """Return bytes in their shorter form, plain or raw DEFLATE; long ones stay plain.
+
+    Equal bytes pack to equal bytes on every machine, which zlib does not promise.
+    """
+    if len(data) <= MOST_PACKED_BYTES:
+        packed = deflate(data, spec.HEADER_DICTIONARY)
+        if len(packed) < len(data):
+            return Packing.DEFLATE, packed
     return Packing.PLAIN, data
 
 
