@@ -31,6 +31,7 @@ SYMBOL_BITS = np.uint64(14)  # of 16384 symbols
 WIDTH_BITS = np.uint64(25)  # of widths up to 2**24
 SYMBOL_MASK = np.uint64((1 << 14) - 1)
 WIDTH_MASK = np.uint64((1 << 25) - 1)
+MOST_LEFT = np.uint64((1 << 33) - 1)  # of point - lower when all symbols are there
 START_SHIFT = SYMBOL_BITS + WIDTH_BITS
 
 
@@ -136,7 +137,8 @@ def _decode(models: Models, lanes: Lanes, data: Sequence[bytes]) -> Words:
             _refill(np.flatnonzero(low), d, s, tape, at)
     if len(largest) and int(largest.max()) >> spec.CODER_BITS:
         raise CorruptError("stream does not decode")
-    if bool((at < tape.ends).any()):
+    unread = (at < tape.ends) | ((point >= MOST_LEFT) & (span != FULL_RANGE))
+    if bool(unread.any()):
         raise CorruptError("words are left over at the end of a stream")
     return entries
 

@@ -1,0 +1,389 @@
+"""Hostile files, each with its story: what a reader must answer, and how.
+
+All digests that a writer of the file could make right are right, so that it is the
+check behind them that has to answer.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from build import latents, small_container
+
+import lnx
+from lnx import spec
+from lnx.frame import PREFIX, read_frame, write_frame
+from lnx.header import write_header
+from lnx.records import (
+    AliasRecord,
+    Chunk,
+    ExactRecord,
+    FillRecord,
+    Header,
+    LatentRecord,
+)
+from lnx.side import Block, pack_decoders, pack_tables, side_digest
+from lnx.spec import DType
+from lnx.tables import Table
+from lnx.wire import Writer, digest
+
+SMALL = lnx.dumps(small_container())
+U8 = DType.U8
+SINGLE = Table(np.array([0]), np.array([1 << 10]), 10)
+PAIR = Table(np.array([0, 1]), np.array([512, 512]), 10)
+ONE = [np.ones((1, 1), np.float32)]
+
+
+@dataclass(frozen=True)
+class Case:
+    """A file and the answer to it."""
+
+    story: str
+    data: bytes
+    error: type[lnx.LnxError]
+    message: str
+
+
+def with_prefix(data, **changes):
+    """Change fields of the prefix and make its hash and the file's right again."""
+    names = ("magic", "major", "minor", "required", "optional", "file", "head", "plain")
+    fields = dict(zip(names, PREFIX.unpack_from(data), strict=True))
+    stored = fields["head"]
+    fields.update(changes)
+    fixed = PREFIX.pack(*fields.values())
+    head = data[spec.PREFIX_BYTES : spec.PREFIX_BYTES + stored]
+    start = fixed + digest(spec.PREFIX_DIGEST_BYTES, fixed, head)
+    return finished(start + data[spec.PREFIX_BYTES : -spec.FILE_DIGEST_BYTES])
+
+
+def finished(body):
+    """Append the hash of a file."""
+    return body + digest(spec.FILE_DIGEST_BYTES, body)
+
+
+def plain_block(data):
+    """Hold bytes as tables or decoders, whatever they are."""
+    from lnx.records import SideBlock
+    from lnx.spec import Packing
+
+    return Block(SideBlock(Packing.PLAIN, len(data), len(data)), data)
+
+
+def made(
+    records,
+    tables=(),
+    decoders=(),
+    chunks=((), (), ()),
+    body=b"",
+    header=write_header,
+    **fields,
+):
+    """Make a file of any header, with the prefix, side and file digests right."""
+    packed = tables if isinstance(tables, Block) else pack_tables(tables)
+    matrices = decoders if isinstance(decoders, Block) else pack_decoders(decoders)
+    values = {
+        "architecture": None, "summary": None,
+        "integers_digest": bytes(8), "rebuilt_digest": bytes(8), **fields,
+    }  # fmt: skip
+    masks, rows, exact = map(tuple, chunks)
+    content = Header(
+        records=tuple(records), tables=packed.entry, decoders=matrices.entry,
+        side_digest=side_digest(packed.stored, matrices.stored),
+        masks=masks, latents=rows, exact=exact, **values,
+    )  # fmt: skip
+    rest = packed.stored + matrices.stored + body
+    return finished(write_frame(header(content), len(rest)) + rest)
+
+
+def chunk(rows, body=b"", words=0):
+    """Describe a chunk of those bytes."""
+    return Chunk(rows, words, digest(spec.CHUNK_DIGEST_BYTES, body))
+
+
+def written(*steps):
+    """Return bytes of a header or block, written step by step."""
+    writer = Writer()
+    for step in steps:
+        if isinstance(step, bytes):
+            writer.raw(step)
+        elif isinstance(step, str):
+            writer.text(step, 1 << 24)
+        else:
+            writer.varint(step)
+    return writer.getvalue()
+
+
+def raw_header(*steps):
+    """Make a file whose plain header is exactly these bytes."""
+    return finished(write_frame(written(*steps), 0))
+
+
+def fill(name="x", shape=(1,), dtype=U8, element=b"\0"):
+    return FillRecord(name, shape, dtype, element)
+
+
+def exact(shape=(2,), tables=(1,), dtype=U8, held=U8):
+    return ExactRecord("x", shape, dtype, held, tables)
+
+
+def latent(shape=(4,), length=1, decoder=0, mask=0, tables=(1,), nonzero=0, zero=4):
+    return LatentRecord("w", shape, length, decoder, mask, tables, nonzero, zero, 0)
+
+
+def framing() -> Iterator[Case]:
+    wrong = lnx.FormatError
+    yield Case("empty", b"", wrong, "0 bytes are too short")
+    yield Case("one byte", b"\x89", wrong, "1 bytes are too short")
+    yield Case("cut in the header", SMALL[:60], wrong, "are there")
+    yield Case("cut in the body", SMALL[:-40], lnx.CorruptError, "cut short")
+    yield Case("cut by a byte", SMALL[:-1], lnx.CorruptError, "cut short")
+    for name, start, message in (
+        ("zip", b"PK\x03\x04", "zip archive"),
+        ("pickle", b"\x80\x02}q", "a pickle"),
+        ("png", b"\x89PNG\r\n\x1a\n", "no .lnx file"),
+        ("gguf", b"GGUF\x03\0\0\0", "no .lnx file"),
+        ("safetensors", b"\x40\0\0\0\0\0\0\0{", "no .lnx file"),
+        ("lynx", b"LYNX", "no .lnx file"),
+        ("html", b"<!DOCTYPE html>", "no .lnx file"),
+        ("gzip", b"\x1f\x8b\x08\0", "no .lnx file"),
+    ):
+        yield Case(f"a {name} file", start + SMALL, wrong, message)
+    yield Case("LF for CRLF", SMALL.replace(b"\r\n", b"\n"), wrong, "text mode")
+    yield Case("CRLF for LF", SMALL.replace(b"\n", b"\r\n"), wrong, "text mode")
+    yield Case("high bit gone", b"\x09" + SMALL[1:], wrong, "text mode")
+    version = lnx.VersionError
+    yield Case("version 0", with_prefix(SMALL, major=0), version, "no such version")
+    yield Case("version 9", with_prefix(SMALL, major=9), version, "update lilnetx")
+    feature = with_prefix(SMALL, required=4)
+    yield Case("required feature", feature, version, "unknown feature 0x0004")
+    head = with_prefix(SMALL, head=0)
+    yield Case("no header", head, wrong, "out of bounds")
+    head = with_prefix(SMALL, head=1 << 31)
+    yield Case("header over the cap", head, wrong, "out of bounds")
+    head = with_prefix(SMALL, plain=(1 << 32) - 1)
+    yield Case("plain header over the cap", head, wrong, "out of bounds")
+    head = with_prefix(SMALL, head=1 << 20, plain=1 << 21)
+    yield Case("header over the file", head, wrong, "are there")
+    head = with_prefix(SMALL, plain=500_000)
+    yield Case("header that unpacks to less", head, wrong, "does not unpack")
+    head = with_prefix(SMALL, head=200, plain=100)
+    yield Case("header that shrinks", head, wrong, "200 bytes stored, 100 plain")
+    yield Case("file of 2**40", with_prefix(SMALL, file=1 << 40), wrong, "parts of")
+    yield Case("file of 2**63", with_prefix(SMALL, file=1 << 63), wrong, "parts of")
+    yield Case("a byte behind", SMALL + b"\0", wrong, "1 bytes follow")
+    yield Case("two files", SMALL + SMALL, wrong, "follow the end")
+
+
+def headers() -> Iterator[Case]:
+    wrong = lnx.FormatError
+    yield Case("header of zeros", raw_header(bytes(100)), wrong, "bytes too many|is")
+    yield Case("header of 0xff", raw_header(b"\xff" * 100), wrong, "63 bits")
+    yield Case("name not UTF-8", raw_header(1, 2, b"\xff\xfe"), wrong, "not UTF-8")
+    million = raw_header(1_000_000, bytes(1_000_000))
+    yield Case("a million tensors", million, wrong, "is 1000000, at most 65536")
+    long = raw_header(1, "n" * (1 << 20))
+    yield Case("a name of 1 MB", long, wrong, "is 1048576, at most 1024")
+    twice = raw_header(2, "x", "x")
+    yield Case("two tensors of a name", twice, wrong, "two tensors are named 'x'")
+    yield Case("unknown kind", raw_header(1, "x", b"\x09"), wrong, "kind 9 is unknown")
+    yield Case("kind 0", raw_header(1, "x", b"\x00"), wrong, "kind 0 is unknown")
+    rank = raw_header(1, "x", b"\x03\xff")
+    yield Case("255 dimensions", rank, wrong, "255 dimensions, at most 16")
+    long_number = raw_header(1, "x", b"\x03\x01", b"\x80\x00")
+    yield Case("a number too long", long_number, wrong, "shortest form")
+    dtype = raw_header(1, "x", b"\x03\x01", 3, b"\x63\x00")
+    yield Case("unknown type", dtype, wrong, "dtype 99 is unknown")
+    yield Case("ends early", raw_header(1, "x", b"\x03\x01"), wrong, "0 bytes left")
+    for story, record, message in (
+        ("NaN", '{"a":NaN}', "NaN is not a number"),
+        ("infinite", '{"a":1e999}', "out of bounds"),
+        ("duplicate key", '{"a":1,"a":2}', "a key appears twice"),
+        ("deep nesting", '{"a":' * 900 + "1" + "}" * 900, "nests deeper|recursion"),
+        ("a list", "[1]", "no JSON object"),
+        ("no JSON", "{", "is not JSON"),
+        ("a huge integer", '{"a":' + "9" * 5000 + "}", "is not JSON"),
+    ):
+        data = made([fill()], header=lambda h, r=record: _with_record(h, r))
+        yield Case(f"record with {story}", data, wrong, message)
+
+
+def _with_record(header, text):
+    """Write a header whose architecture record is any text."""
+    plain = write_header(header)
+    if not plain.endswith(b"\0\0"):
+        raise AssertionError("two empty records end a header")
+    return plain[:-2] + written(text, "")
+
+
+def tensors() -> Iterator[Case]:
+    wrong = lnx.FormatError
+    huge = fill(shape=(1 << 40, 1 << 40, 0))
+    yield Case("product overflow", made([huge]), wrong, "are too many")
+    wide = fill(shape=(1 << 49,))
+    yield Case("dimension of 2**49", made([wide]), wrong, "at most 281474976710656")
+    limit = made([fill(shape=(1 << 37,))])
+    yield Case("a tensor of 128 GiB", limit, lnx.LimitError, "137438953472 bytes")
+    many = made([fill(str(i), (1 << 33,)) for i in range(9)])
+    yield Case("tensors of 72 GiB", many, lnx.LimitError, "77309411328 bytes")
+    for target, story in ((0, "itself"), (1, "a later one"), (7, "none")):
+        looped = made([AliasRecord("a", target), fill()])
+        yield Case(f"alias to {story}", looped, wrong, "no earlier tensor")
+    chain = made([fill(), AliasRecord("a", 0), AliasRecord("b", 1)])
+    yield Case("alias to an alias", chain, wrong, "no earlier tensor")
+    few = made([exact()], [SINGLE], [], ((), (), [chunk(1)]))
+    yield Case("chunks of too few rows", few, wrong, "chunks of exact hold 1 of 2 rows")
+    more = made([exact()], [SINGLE], [], ((), (), [chunk(2), chunk(1)]))
+    yield Case("chunks of too many rows", more, wrong, "hold 3 of 2 rows")
+    none = made([exact()], [SINGLE], [], ((), (), [chunk(2), chunk(0)]))
+    yield Case("a chunk of no rows", none, wrong, "at least 1")
+    free = exact((50_000,))
+    cut = ((), (), [chunk(1)] * 50_000)
+    yield Case("50,000 chunks", made([free], [SINGLE], [], cut), wrong, "for 0 bytes")
+    large = ((), (), [chunk(200_000)])
+    chunky = made([exact((200_000,))], [SINGLE], [], large)
+    yield Case("a chunk too large", chunky, wrong, "chunk 0 of exact holds 200000")
+    far = made([exact()], [PAIR], [], ((), (), [chunk(2, b"", 1 << 30)]))
+    yield Case("a stream past the end", far, wrong, "parts of|is")
+    short = made([exact((8,), (1, 1), DType.F32, DType.I16)], [PAIR])
+    yield Case("float as integer", short, wrong, "F32 held as I16")
+    odd = made([latent((5,), 2, tables=(1, 1), zero=2)], [SINGLE], ONE)
+    yield Case("slices that do not divide", odd, wrong, "do not divide 5 elements")
+    zero = made([latent(zero=5)], [SINGLE], ONE)
+    yield Case("more zero slices than slices", zero, wrong, "5 of 4 slices")
+    count = made([latent(nonzero=9, zero=0)], [SINGLE], ONE)
+    yield Case("more values than weights", count, wrong, "9 non-zero weights")
+    planes = [LatentRecord(str(i), (0,), 1024, 0, 0, (1,) * 1024, 0, 0, 0)
+              for i in range(400)]  # fmt: skip
+    yield Case("too many planes", made(planes, [SINGLE], ONE), wrong, "planes, at most")
+    boolean = fill(dtype=DType.BOOL, element=b"\2")
+    yield Case("a bool of 2", made([boolean]), wrong, "neither 0 nor 1")
+
+
+def tables() -> Iterator[Case]:
+    wrong = lnx.FormatError
+
+    def block(*steps):
+        return made([], plain_block(written(*steps)))
+
+    yield Case("frequencies over the sum", block(1, 10, 2, 0, 0, 1023), wrong, "sum to")
+    yield Case("precision 30", block(1, 30, 1, 0), wrong, "at most 16")
+    yield Case("precision 2", block(1, 2, 1, 0), wrong, "at least 10")
+    yield Case("no symbols", block(1, 10, 0, 0), wrong, "at least 1")
+    yield Case("more symbols than slots", block(1, 10, 1025, 0), wrong, "at most 1024")
+    yield Case("20,000 symbols", block(1, 16, 20_000, 0), wrong, "at most 16384")
+    yield Case("symbols not there", block(1, 16, 9000, 0), wrong, "announced")
+    far = block(1, 10, 2, 2, (1 << 32) - 1, 0)
+    yield Case("symbols past 32 bits", far, wrong, "outside of 32 bits")
+    low = block(1, 10, 1, (1 << 32) - 1)
+    yield Case("a last symbol", low, lnx.LnxError, "match their hash")
+    yield Case("513 tables", block(513), wrong, "at most 512")
+    yield Case("bytes behind the tables", block(0, 0), wrong, "too many at the end")
+    yield Case("a table cut", block(1, 10), wrong, "are left")
+    wide = Table(np.arange(16384), np.full(16384, 4), 16)
+    yield Case("too many symbols together", made([], [wide] * 60), wrong, "hold over")
+    one = ((), (), [chunk(2)])
+    yield Case("no table", made([exact()], [], [], one), wrong, "has no table 1")
+    odd = Table(np.array([0, 300]), np.array([512, 512]), 10)
+    bytes_ = made([exact()], [odd], [], one)
+    yield Case("a byte of 300", bytes_, wrong, "outside of 0 to 255")
+    masked = latent((8,), 2, mask=1, tables=(1, 1), zero=4)
+    three = Table(np.array([0, 2]), np.array([512, 512]), 10)
+    mask = made([masked], [three], ONE, ([chunk(4)], (), ()))
+    yield Case("a mask of 2", mask, wrong, "outside of 0 to 1")
+
+
+def streams() -> Iterator[Case]:
+    secret = b"24 bytes that say things"
+    extra = ((), (), [chunk(2, secret, 6)])
+    data = made([exact()], [PAIR], [], extra, secret)
+    yield Case("words left over", data, lnx.CorruptError, "left over")
+    data = made([exact()], [SINGLE], [], extra, secret)
+    yield Case("words for nothing", data, lnx.CorruptError, "left over")
+    ones = b"\xff" * 400
+    skewed = Table(np.array([0, 1]), np.array([1, 1023]), 10)
+    shape = ((), (), [chunk(2000, ones, 100)])
+    data = made([exact((2000,))], [skewed], [], shape, ones)
+    yield Case("all 0xff", data, lnx.CorruptError, "decode|left over|hash")
+    shape = ((), (), [chunk(2000)])
+    data = made([exact((2000,))], [PAIR], [], shape)
+    yield Case("no words at all", data, lnx.CorruptError, "hash|decode")
+    wrong = ((), (), [Chunk(2, 0, bytes(4))])
+    data = made([exact()], [SINGLE], [], wrong)
+    yield Case("a chunk's hash", data, lnx.CorruptError, "chunk 0 of exact is damaged")
+    data = made([exact()], [SINGLE], [], ((), (), [chunk(2)]))
+    yield Case("the hash of integers", data, lnx.CorruptError, "match their hash")
+    rows = ((), [chunk(4)], ())
+    count = latent(nonzero=2, zero=2)
+    data = made([count], [SINGLE], ONE, rows)
+    yield Case("fewer values than told", data, lnx.FormatError, "not as announced")
+    yield Case("tables changed", _changed_side(), lnx.CorruptError, "tables or dec")
+    yield Case("streams swapped", _swapped(), lnx.CorruptError, "chunk 0 of latents")
+
+
+def _changed_side():
+    """Flip a bit of the tables and make the file's hash right again."""
+    sizes = read_frame(SMALL).sizes
+    at = sizes.prefix + sizes.header
+    data = bytearray(SMALL[: -spec.FILE_DIGEST_BYTES])
+    data[at] ^= 1
+    return finished(bytes(data))
+
+
+def _swapped():
+    """Exchange the streams of two tensors of one shape."""
+    one = latents(40, 9, 1)
+    two = np.random.default_rng(0).permutation(one)
+    pair = (lnx.Latent("a", (40, 9), one, 0), lnx.Latent("b", (40, 9), two, 0))
+    swapped = (lnx.Latent("a", (40, 9), two, 0), lnx.Latent("b", (40, 9), one, 0))
+    decoders = (np.eye(9, dtype=np.float32),)
+    true = lnx.dumps(lnx.Container(pair, decoders))
+    false = lnx.dumps(lnx.Container(swapped, decoders))
+    places = []
+    for data in (true, false):
+        end = len(data) - spec.FILE_DIGEST_BYTES
+        places.append((end - read_frame(data).sizes.latents, end))
+    (start, _), (other, end) = places
+    return finished(true[:start] + false[other:end])
+
+
+def decoders() -> Iterator[Case]:
+    wrong = lnx.FormatError
+    rows = ((), [chunk(4)], ())
+
+    def block(*steps):
+        return made([latent()], [SINGLE], plain_block(written(*steps)), rows)
+
+    nan = np.array([np.nan], "<f4").tobytes()
+    infinite = np.array([np.inf], "<f2").tobytes()
+    yield Case("a decoder of NaN", block(1, 1, 4, nan), wrong, "NaN or Inf")
+    yield Case("a decoder of Inf", block(1, 1, 2, infinite), wrong, "NaN or Inf")
+    yield Case("a decoder of size 0", block(1, 0, 4), wrong, "at least 1")
+    yield Case("a decoder of size 2000", block(1, 2000, 4), wrong, "at most 1024")
+    yield Case("floats of 3 bytes", block(1, 1, 3, b"123"), wrong, "width 3 is unknown")
+    yield Case("a decoder cut", block(1, 2, 4, nan), wrong, "are left")
+    yield Case("no decoder", block(0), wrong, "there is no decoder 0")
+    large = [np.zeros((1024, 1024), np.float32)] * 5
+    yield Case("decoders of 5 M numbers", made([], [], large), wrong, "decoders hold")
+    two = np.eye(2, dtype=np.float32)
+    nine = made([latent()], [SINGLE], [two], rows)
+    yield Case("a decoder of size 2", nine, wrong, "of size 2 for slices of 1")
+    top = np.full((1, 1), 3e38, np.float32)
+    both = Table(np.array([1000]), np.array([1024]), 10)
+    full = made([latent(nonzero=4, zero=0)], [both], [top], rows)
+    yield Case("weights that overflow", full, wrong, "overflow float32")
+    short = made([latent(mask=1)], [SINGLE], ONE)
+    yield Case("a mask over single weights", short, wrong, "slices of length 1")
+    masked = latent((8,), 2, mask=1, tables=(1, 1), zero=2, nonzero=2)
+    rows = ([chunk(4)], [chunk(2)], ())
+    dead = made([masked], [SINGLE], ONE, rows)
+    yield Case("a mask with too few ones", dead, wrong, "mask does not fit")
+    alive = Table(np.array([1]), np.array([1024]), 10)
+    full = made([masked], [alive], ONE, rows)
+    yield Case("a mask with too many ones", full, wrong, "mask does not fit")
+
+
+def cases() -> list[Case]:
+    """Return all hostile files."""
+    return [
+        *framing(), *headers(), *tensors(), *tables(), *streams(), *decoders(),
+    ]  # fmt: skip
