@@ -3,6 +3,7 @@
 import signal
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from itertools import chain, islice
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar
@@ -92,7 +93,9 @@ class Coder:
         waiting: deque[tuple[Tag, Future[list[Found]]]] = deque()
         try:
             for tag, batch in chain(head, rest):
-                waiting.append((tag, self._start().submit(work, batch)))
+                with _uninterrupted():
+                    future = self._start().submit(work, batch)
+                waiting.append((tag, future))
                 if len(waiting) > self._jobs:
                     yield _result(waiting.popleft())
             while waiting:
@@ -108,7 +111,7 @@ class Coder:
 
             # Forking a process that runs threads, as torch does, can hang.
             context = multiprocessing.get_context("spawn")
-            self._pool = ProcessPoolExecutor(self._jobs, context, _ignore_interrupt)
+            self._pool = ProcessPoolExecutor(self._jobs, context)
         return self._pool
 
 
@@ -117,6 +120,18 @@ def _result(entry: "tuple[Tag, Future[list[Found]]]") -> tuple[Tag, list[Found]]
     return tag, future.result()
 
 
-def _ignore_interrupt() -> None:
-    """Leave Ctrl-C to the process that started this one."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Hold Ctrl-C back while processes start, which then never see it.
+
+    They take over which signals are held back; it is for the process that started them
+    to end them. Windows has no such thing.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

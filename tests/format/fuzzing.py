@@ -15,7 +15,7 @@ FOLDER = Path(__file__).parent
 sys.path[:0] = [str(FOLDER), str(FOLDER.parents[1] / "formats")]
 
 import numpy as np  # noqa: E402
-from build import assert_equal, small_container  # noqa: E402
+from making import assert_equal, small_container  # noqa: E402
 from regenerate import golden_containers  # noqa: E402
 
 import lnx  # noqa: E402

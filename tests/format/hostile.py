@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from build import latents, small_container
+from making import latents, small_container
 
 import lnx
 from lnx import spec

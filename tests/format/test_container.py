@@ -2,9 +2,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from build import assert_equal, decoder, exact, latents, small_container
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from making import assert_equal, decoder, exact, latents, small_container
 
 import lnx
 from lnx.frame import read_frame

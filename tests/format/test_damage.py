@@ -1,9 +1,9 @@
 import struct
 
 import pytest
-from build import assert_equal, decoder, latents, small_container
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from making import assert_equal, decoder, latents, small_container
 
 import lnx
 from lnx import spec

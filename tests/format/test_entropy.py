@@ -3,9 +3,9 @@ import sys
 
 import numpy as np
 import pytest
-from build import PATHS, assert_equal, small_container
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from making import PATHS, assert_equal, small_container
 
 import lnx
 from lnx import CorruptError, entropy
@@ -150,7 +150,7 @@ import sys
 sys.modules["constriction"] = None
 sys.path[:0] = {paths!r}
 import lnx
-from build import small_container
+from making import small_container
 sys.stdout.buffer.write(lnx.dumps(small_container()))
 """
 

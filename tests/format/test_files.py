@@ -1,12 +1,9 @@
 import os
-import signal
-import subprocess
-import sys
-import time
 
+import killed
 import numpy as np
 import pytest
-from build import PATHS, assert_equal, small_container
+from making import assert_equal, small_container
 
 import lnx
 
@@ -88,30 +85,9 @@ def test_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
     assert [p.name for p in tmp_path.iterdir()] == ["m.lnx"]
 
 
-KILLED = """
-import sys
-sys.path[:0] = {paths!r}
-import lnx
-from build import small_container
-container = small_container()
-lnx.save(container, {target!r})
-print("ready", flush=True)
-while True:
-    lnx.save(container, {target!r})
-"""
-
-
-def test_killed_writer_leaves_a_whole_file(tmp_path):
-    target = str(tmp_path / "m.lnx")
-    code = KILLED.format(paths=PATHS, target=target)
-    for pause in (0.01, 0.017, 0.031):
-        process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
-        process.stdout.readline()
-        time.sleep(pause)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        process.stdout.close()
-        assert_equal(lnx.load(target), small_container())
+def test_killed_writers_leave_a_whole_file(tmp_path):
+    """A hundred were killed by hand: python tests/format/killed.py."""
+    killed.run(5, 1, tmp_path)
 
 
 def test_mode_of_a_replaced_file_stays(tmp_path):

@@ -5,8 +5,8 @@ import subprocess
 import sys
 
 import pytest
-from build import PATHS, assert_equal, small_container
 from hostile import SMALL, cases, with_prefix
+from making import PATHS, assert_equal, small_container
 
 import lnx
 

@@ -5,7 +5,7 @@ import sys
 
 import numpy as np
 import pytest
-from build import PATHS, assert_equal, decoder, exact, latents, small_container
+from making import PATHS, assert_equal, decoder, exact, latents, small_container
 
 import lnx
 from lnx import entropy
