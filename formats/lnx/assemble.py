@@ -5,7 +5,15 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from lnx.content import Alias, Exact, Latent, Tensor, elements, legal_bools
+from lnx.content import (
+    Alias,
+    Exact,
+    Latent,
+    Tensor,
+    alive_rows,
+    elements,
+    legal_bools,
+)
 from lnx.errors import FormatError
 from lnx.narrow import widen
 from lnx.records import ExactRecord, FillRecord, LatentRecord, TensorRecord
@@ -42,7 +50,7 @@ def _scatter(
         raise FormatError("latents are missing")
     values = cells
     nonzero = int(np.count_nonzero(values))
-    zero_slices = record.slices - _alive(values)
+    zero_slices = record.slices - int(np.count_nonzero(alive_rows(values)))
     if mask is not None:
         alive = mask[:, 0] != 0
         if np.count_nonzero(alive) != len(values):
@@ -55,13 +63,6 @@ def _scatter(
     if zero_slices != record.zero_slices:
         raise FormatError("the number of zero slices is not as announced")
     return values
-
-
-def _alive(values: Symbols) -> int:
-    """Count the rows with a non-zero value."""
-    if values.shape[1] == 1:
-        return int(np.count_nonzero(values))
-    return int(np.count_nonzero(values.any(axis=1)))
 
 
 def _check_decoder(

@@ -18,6 +18,8 @@ from lnx.tables import Symbols
 
 Record = Mapping[str, Any]
 
+LONG_ROWS = 64
+BLOCK_CELLS = 1 << 15  # what a processor's cache holds with its temporaries
 SYMBOL_TYPES = (np.dtype("<i1"), np.dtype("<i2"), np.dtype("<i4"))
 
 
@@ -100,6 +102,19 @@ class Container:
     @cached_property
     def _index(self) -> dict[str, int]:
         return {tensor.name: i for i, tensor in enumerate(self.tensors)}
+
+
+def alive_rows(symbols: Symbols) -> NDArray[np.bool_]:
+    """Tell which slices have a non-zero latent; (N, L) -> (N,)."""
+    length = symbols.shape[1]
+    if length >= LONG_ROWS:
+        return np.asarray(symbols.any(axis=1))
+    alive = np.empty(len(symbols), np.bool_)
+    step = BLOCK_CELLS // length
+    for start in range(0, len(symbols), step):  # turned around, short rows go fast
+        turned = np.ascontiguousarray(symbols[start : start + step].T)
+        turned.any(axis=0, out=alive[start : start + step])
+    return alive
 
 
 def elements(shape: tuple[int, ...]) -> int:

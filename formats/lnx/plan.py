@@ -12,7 +12,14 @@ import numpy as np
 
 from lnx import spec
 from lnx.clusters import Histogram, histogram, share_tables
-from lnx.content import Alias, Container, Exact, Latent, check_content
+from lnx.content import (
+    Alias,
+    Container,
+    Exact,
+    Latent,
+    alive_rows,
+    check_content,
+)
 from lnx.errors import ContentError
 from lnx.layout import EXACT, LATENTS, MASKS, Layout, SectionKind, cut, layouts_of
 from lnx.narrow import narrow, repeated
@@ -102,10 +109,11 @@ def _draft(tensor: Latent | Exact | Alias, index: dict[str, int]) -> _Draft:
 def _draft_latent(tensor: Latent) -> _Draft:
     symbols = tensor.symbols
     planes = tuple(histogram(plane) for plane in symbols.T) if len(symbols) else ()
-    used = int(np.count_nonzero(symbols.any(axis=1)))
+    alive = alive_rows(symbols)
+    used = int(np.count_nonzero(alive))
     mask, masked = None, False
     if symbols.shape[1] > 1 and used < len(symbols):
-        mask = histogram(np.asarray(symbols.any(axis=1)).view(np.uint8))
+        mask = histogram(alive.view(np.uint8))
         left = tuple(_without(plane, len(symbols) - used) for plane in planes)
         coded = [_entropy(plane) for plane in (mask, *left)]
         masked = sum(coded) < sum(_entropy(plane) for plane in planes)

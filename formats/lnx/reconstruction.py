@@ -11,15 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lnx import spec
-from lnx.content import Alias, Container, Exact, Latent, Tensor
+from lnx.content import BLOCK_CELLS, Alias, Container, Exact, Latent, Tensor
 from lnx.errors import FormatError, printable
 from lnx.spec import NUMPY_NAMES, DType
 from lnx.tables import Symbols
 from lnx.wire import Writer
 
 AnyArray = NDArray[np.generic]
-
-BLOCK_CELLS = 1 << 15  # what a processor's cache holds with its temporaries
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,21 +98,22 @@ def _decode_block(
     rows: Symbols, decoder: NDArray[np.float32], place: NDArray[np.float32]
 ) -> None:
     """Decode a few slices. All zero slices decode to the same weights: once."""
-    alive = rows.any(axis=1)
+    columns = np.ascontiguousarray(rows.T)  # (L, N)
+    alive = columns.any(axis=0)
     if alive.all():
-        place[:] = _products(rows, decoder)
+        place[:] = _products(columns, decoder)
         return
-    place[:] = _products(np.zeros((1, rows.shape[1]), np.int8), decoder)
-    place[alive] = _products(rows[alive], decoder)
+    place[:] = _products(np.zeros((len(columns), 1), np.int8), decoder)
+    place[alive] = _products(columns[:, alive], decoder)
 
 
-def _products(rows: Symbols, decoder: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the weights of slices, turned so that long lines are added; (N, L)."""
-    columns = np.ascontiguousarray(rows.T).astype(np.float32)  # (L, N)
-    total: NDArray[np.float32] = decoder[0][:, None] * columns[0]
+def _products(columns: Symbols, decoder: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the weights of slices that stand in columns: (L, N) -> (N, L)."""
+    latents = columns.astype(np.float32)
+    total: NDArray[np.float32] = decoder[0][:, None] * latents[0]
     product = np.empty_like(total)
     for k in range(1, len(decoder)):
-        np.multiply(decoder[k][:, None], columns[k], out=product)
+        np.multiply(decoder[k][:, None], latents[k], out=product)
         np.add(total, product, out=total)
     return total.T
 
@@ -130,10 +129,7 @@ class Digests:
         """Take a tensor, and what it was rebuilt to unless it is an alias."""
         self._integers.update(_identity(tensor))
         if isinstance(tensor, Latent):
-            symbols = np.ascontiguousarray(tensor.symbols).reshape(-1)
-            for start in range(0, len(symbols), BLOCK_CELLS):
-                block = symbols[start : start + BLOCK_CELLS]
-                self._integers.update(block.astype("<i4").data)
+            self._integers.update(_shortest(tensor.symbols).data)
         elif isinstance(tensor, Exact):
             self._integers.update(np.ascontiguousarray(tensor.data).data)
         if array is not None:
@@ -161,6 +157,15 @@ def digests_of(container: Container) -> Digests:
         digests.add(tensor, array)
     digests.add_decoders(container.decoders)
     return digests
+
+
+def _shortest(symbols: Symbols) -> Symbols:
+    """Return latents in the first of 8, 16 and 32 bits that holds all of a tensor."""
+    least, most = (int(symbols.min()), int(symbols.max())) if symbols.size else (0, 0)
+    for bits in (8, 16):
+        if -(1 << bits - 1) <= least and most < 1 << bits - 1:
+            return np.ascontiguousarray(symbols, f"<i{bits // 8}")
+    return np.ascontiguousarray(symbols, "<i4")
 
 
 def _identity(tensor: Tensor) -> bytes:

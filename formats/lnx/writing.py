@@ -13,7 +13,7 @@ import numpy as np
 
 from lnx import entropy, spec
 from lnx.chunks import gather, order_of
-from lnx.content import Container, Exact, Latent
+from lnx.content import Container, Exact, Latent, alive_rows
 from lnx.errors import ContentError, FormatError
 from lnx.frame import write_frame
 from lnx.header import write_header
@@ -172,7 +172,7 @@ def _matrices(
 def _latent(kind: SectionKind, tensor: Latent, record: LatentRecord) -> Symbols:
     if not record.masked:
         return tensor.symbols
-    alive = np.asarray(tensor.symbols.any(axis=1))
+    alive = alive_rows(tensor.symbols)
     return alive[:, None].view(np.uint8) if kind is MASKS else tensor.symbols[alive]
 
 

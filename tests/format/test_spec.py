@@ -56,6 +56,12 @@ def test_number_is_in_the_text(sentence):
     assert " ".join(sentence.split()) in FLAT
 
 
+def test_the_dictionary_is_in_the_text():
+    block = TEXT.split("```")[-2]
+    assert block.replace("\n", "").encode() == spec.HEADER_DICTIONARY
+    assert f"these {len(spec.HEADER_DICTIONARY)} bytes" in FLAT
+
+
 def test_every_named_file_exists():
     root = Path(__file__).parents[2]
     for name in set(re.findall(r"`(\w+\.py)`", TEXT)):
