@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: install demo test test-numpy lint types bench clean
+.PHONY: install demo test test-numpy fuzz lint types bench clean
 
 install: $(STAMP)
 
@@ -27,6 +27,10 @@ test-numpy:
 		&& $(NUMPY)/bin/python -m pip install --quiet numpy pytest hypothesis; }
 	! $(NUMPY)/bin/python -c 'import constriction' 2>/dev/null
 	PYTHONPATH=formats $(NUMPY)/bin/python -m pytest tests/format
+
+SECONDS ?= 60
+fuzz: install
+	$(BIN)/python tests/format/fuzz.py $(SECONDS)
 
 lint: install
 	$(BIN)/ruff check .

@@ -41,7 +41,51 @@ def golden_containers():
         {"name": "golden", "args": {"width": 2}},
         {"accuracy": 0.5},
     )
-    return {"empty": lnx.Container(()), "whole": whole}
+    return {"empty": lnx.Container(()), "whole": whole, "mixed": mixed()}
+
+
+def mixed():
+    """Masks, wide latents, held types, odd shapes: what the other file leaves out."""
+    import lnx
+
+    sparse = integers(200, 4, 3)
+    sparse[np.arange(200) % 9 > 0] = 0
+    wide = (np.arange(64, dtype=np.int32) ** 5).reshape(64, 1) * (-1) ** np.arange(64)[
+        :, None
+    ].astype(np.int32)
+    skewed = (np.arange(400) % 97 == 0).astype(np.int8).reshape(400, 1)
+    planes = (np.arange(300, dtype="<u4") * 2654435761 % 251).astype("<f4")
+    double = np.arange(20, dtype="<f8") / 3
+    types = lnx.DType
+    return lnx.Container(
+        (
+            lnx.Latent("sparse", (10, 20, 2, 2), sparse, 0),
+            lnx.Latent("wide", (64,), wide, 1),
+            lnx.Latent("skewed", (20, 20), skewed, 1),
+            lnx.Latent("dead", (5, 4), np.zeros((5, 4), np.int8), 0),
+            lnx.Latent("nothing", (0, 4), np.zeros((0, 4), np.int8), 0),
+            held("bytes", types.F32, planes),
+            held("double", types.F64, double),
+            held("halves", types.F64, np.round(double * 4) / 4),
+            held("brain", types.BF16, np.arange(16256, 16300, dtype="<u2")),
+            held("flags", types.BOOL, (np.arange(40) % 3 == 0).astype("u1")),
+            held("scalar", types.I64, np.array(-5, "<i8")),
+            held("complex", types.C64, np.arange(6, dtype="<f4"), (3,)),
+            held("none", types.F16, np.zeros((2, 0), "<f2")),
+            lnx.Alias("tied", "sparse"),
+        ),
+        (np.eye(4, dtype=np.float32) / 3, np.full((1, 1), 0.1, np.float32)),
+        None,
+        {"note": "ü"},
+    )
+
+
+def held(name, dtype, array, shape=None):
+    """An exact tensor of the bytes of an array."""
+    import lnx
+
+    data = np.frombuffer(array.tobytes(), np.uint8)
+    return lnx.Exact(name, dtype, array.shape if shape is None else shape, data)
 
 
 def values_of(container):
