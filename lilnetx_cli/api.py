@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from torch import Tensor, nn
@@ -9,6 +10,7 @@ from torch import Tensor, nn
 import lnx
 from lilnetx_cli.codec import capture, pack, unpack
 from lilnetx_cli.errors import UsageError
+from lilnetx_cli.models import fill
 from lilnetx_cli.models.registry import build_record
 from lilnetx_cli.nn import Penalty, materialize, penalty, reparameterize
 
@@ -62,16 +64,17 @@ def load_model(
     if pruned:
         raise UsageError("rebuilding a pruned network is not supported yet")
     container = lnx.load(path)
-    fresh = model is None
-    if model is None:
-        if container.architecture is None:
+    record, state = container.architecture, unpack(lnx.rebuild_all(container))
+    try:
+        if model is not None:
+            model.load_state_dict(state)
+        elif record is not None:
+            model = fill(partial(build_record, record), state)
+        else:
             raise UsageError(
                 f"{os.fspath(path)!r} does not say which network it holds:"
                 " give load_model a model to fill"
             )
-        model = build_record(container.architecture)
-    try:
-        model.load_state_dict(unpack(lnx.rebuild_all(container)), assign=fresh)
     except RuntimeError as error:
         reason = " ".join(str(error).split())
         raise UsageError(f"the file does not fit the network: {reason}") from error

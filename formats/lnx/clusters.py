@@ -41,19 +41,24 @@ def histogram(symbols: Symbols) -> Histogram:
     if high - low > 1 << 16:
         values, counts = np.unique(symbols, return_counts=True)
         return Histogram(values.astype(np.int64), counts.astype(np.int64))
-    counts = np.bincount(symbols - np.int32(low))
+    counts = np.bincount(symbols.astype(np.int32) - np.int32(low))
     used = np.flatnonzero(counts)
     return Histogram(used + low, counts[used].astype(np.int64))
 
 
 def share_tables(
-    planes: Sequence[Histogram], *, first_id: int, raw_price: int | None = None
+    planes: Sequence[Histogram],
+    *,
+    first_id: int,
+    raw_price: int | None = None,
+    most_symbols: int = spec.MAX_TABLE_SYMBOLS,
 ) -> tuple[list[Table], list[int]]:
     """Return few tables, and the id of the one that each plane uses.
 
     raw_price, in bits, is what a symbol costs when it is stored as it is under id 0;
-    None where that cannot be. Ids of tables start at first_id. Integer arithmetic
-    only: equal histograms give equal tables on every machine.
+    None where that cannot be. Ids of tables start at first_id; together they hold at
+    most most_symbols, or there is a single one. Integer arithmetic only: equal
+    histograms give equal tables on every machine.
     """
     if not planes:
         return [], []
@@ -68,6 +73,8 @@ def share_tables(
             break
         labels = _assign(counts, clusters, raw_price)
         price, tables, ids = _settle(symbols, counts, labels, first_id, raw_price)
+        if best is not None and sum(len(t.values) for t in tables) > most_symbols:
+            break
         if best is None or price < best[0]:
             best, worse = (price, tables, ids), 0
         else:

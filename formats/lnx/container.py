@@ -38,7 +38,7 @@ def loads(
     differs, VersionError where a newer reader is needed, LimitError where the tensors
     would take more than max_size bytes.
     """
-    return load_source(Memory(data), max_size=max_size, jobs=jobs)
+    return load_source(Memory(bytes(data)), max_size=max_size, jobs=jobs)
 
 
 def load_source(source: Source, *, max_size: int, jobs: int) -> Container:

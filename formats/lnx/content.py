@@ -182,6 +182,11 @@ def _check_name(name: str) -> None:
 
 
 def _check_shape(tensor: Latent | Exact) -> None:
+    if not all(type(size) is int and size >= 0 for size in tensor.shape):
+        raise ContentError(
+            f"{tensor.name!r} has shape {tensor.shape}, expected plain integers of at"
+            " least 0"
+        )
     if len(tensor.shape) > spec.MAX_DIMENSIONS:
         raise ContentError(
             f"{tensor.name!r} has {len(tensor.shape)} dimensions,"

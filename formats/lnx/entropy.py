@@ -6,8 +6,9 @@ constriction is missing, or does not code as the file needs, `lanes` does the wo
 """
 
 from collections.abc import Sequence
-from functools import cache, lru_cache
+from functools import cache
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +32,9 @@ GOLDEN = (
 )
 
 
+_MODELS: WeakKeyDictionary[Table, Any] = WeakKeyDictionary()  # as long as the tables
+
+
 def batch_cells() -> int:
     """Return how many symbols are best given to `encode` or `decode` at once."""
     return 1 << 20 if constriction_is_exact() else 1 << 22
@@ -51,6 +55,9 @@ def decode(
     Damaged words mostly give wrong symbols without a word: the caller checks a hash
     first. Raises CorruptError for the rest.
     """
+    for data, runs in messages:
+        if data and not any(n and len(table.values) > 1 for table, n in runs):
+            raise CorruptError("words for symbols that take none")
     if constriction_is_exact():
         return [_decode_one(data, runs) for data, runs in messages]
     return decode_lanes(messages)
@@ -115,13 +122,15 @@ def _guarded(decoder: Any, model: Any, size: int) -> NDArray[np.int32]:  # noqa:
     return decoded
 
 
-@lru_cache(4 * spec.MAX_TABLES)
 def _model(table: Table) -> Any:  # noqa: ANN401
     """Return the model whose cumulative function is the table's, to the integer.
 
     constriction turns probabilities into 24-bit frequencies by giving one to each
     symbol and sharing out the rest, hence w - 1 (`formats/SPEC.md`, Range coder).
     """
+    if table in _MODELS:
+        return _MODELS[table]
     weights = table.frequencies << (spec.CODER_BITS - table.bits)
     probabilities = np.ascontiguousarray(weights - 1, dtype=np.float64)
-    return constriction.stream.model.Categorical(probabilities, perfect=False)
+    _MODELS[table] = constriction.stream.model.Categorical(probabilities, perfect=False)
+    return _MODELS[table]

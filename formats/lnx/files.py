@@ -9,11 +9,12 @@ from lnx.atomic import PathLike, atomic_path
 from lnx.container import load_source
 from lnx.content import Container
 from lnx.errors import LimitError, LnxError
+from lnx.frame import Frame
 from lnx.opening import open_source, read_head
 from lnx.reading import read_tensors
 from lnx.reconstruction import AnyArray, Decoded, decoded
 from lnx.records import AliasRecord
-from lnx.source import Source, open_file
+from lnx.source import open_file
 from lnx.workers import Coder
 from lnx.writing import write
 
@@ -68,8 +69,11 @@ def decode(
     """
     with open_file(path) as source:
         wanted = None if names is None else list(names)
-        needed = None if wanted is None else _with_targets(path, source, wanted)
-        opened = open_source(source, max_size=max_size, whole=needed is None)
+        frame = read_head(source)
+        needed = None if wanted is None else _with_targets(path, frame, wanted)
+        opened = open_source(
+            source, max_size=max_size, whole=needed is None, frame=frame
+        )
         with _coder(jobs) as coder:
             found = list(decoded(read_tensors(opened, coder, needed)))
     chosen = {t.name for t in found} if wanted is None else set(wanted)
@@ -98,9 +102,9 @@ def _coder(jobs: int) -> Iterator[Coder]:
         raise LimitError("the file needs more memory than there is") from error
 
 
-def _with_targets(path: PathLike, source: Source, names: Iterable[str]) -> set[str]:
+def _with_targets(path: PathLike, frame: Frame, names: Iterable[str]) -> set[str]:
     """Return names and those that they are tied to; raises LnxError for others."""
-    records = read_head(source).header.records
+    records = frame.header.records
     known = {record.name: record for record in records}
     wanted = set()
     for name in names:

@@ -14,7 +14,7 @@ from lnx.errors import (
 )
 from lnx.header import read_header
 from lnx.layout import SECTIONS, layouts_of, section_bytes
-from lnx.records import AliasRecord, Header, TensorRecord
+from lnx.records import AliasRecord, Header, LatentRecord, TensorRecord
 from lnx.spec import ITEM_BYTES, Packing
 from lnx.wire import digest, pack, unpack
 
@@ -85,6 +85,7 @@ def read_frame(data: bytes) -> Frame:
     packing = Packing.DEFLATE if stored < plain else Packing.PLAIN
     header = read_header(unpack("the header", packing, head, plain))
     sizes = _sizes(header, stored)
+    _check_shares(header, sizes)
     if sizes.file != file_bytes:
         raise FormatError(
             f"parts of {sizes.file} bytes in a file of {file_bytes} bytes"
@@ -158,6 +159,17 @@ def _foreign(magic: bytes) -> str:
         if magic.startswith(start):
             return f"this is {name}, not a .lnx file"
     return f"this is no .lnx file: it starts with {magic[:4].hex(' ')}"
+
+
+def _check_shares(header: Header, sizes: Sizes) -> None:
+    """Raise FormatError for tensors that claim more of the payload than there is."""
+    latent = [r for r in header.records if isinstance(r, LatentRecord)]
+    claimed = sum(record.coded_bytes for record in latent)
+    slack = len(latent) + sizes.payload // spec.SHARE_SLACK
+    if claimed > sizes.payload + slack:
+        raise FormatError(
+            f"tensors claim {claimed} of {sizes.payload} bytes of payload"
+        )
 
 
 def _sizes(header: Header, stored: int) -> Sizes:

@@ -4,7 +4,8 @@ Written column by column, so that like stands beside like and packs well. The wr
 and the reader are mirror images: same order, same names.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import TypeVar
 
 from lnx import spec
@@ -122,18 +123,28 @@ def _of(slots: Sequence[Slot], kind: Kind) -> list[Slot]:
 
 def _read_shapes(reader: Reader, names: Sequence[str]) -> list[tuple[int, ...]]:
     ranks = reader.raw("ranks", len(names))
-    shapes = []
     for name, rank in zip(names, ranks, strict=True):
-        with located(f"tensor {printable(name)}"):
-            if rank > spec.MAX_DIMENSIONS:
-                raise FormatError(
-                    f"{rank} dimensions, at most {spec.MAX_DIMENSIONS} are allowed"
-                )
-            shape = tuple(reader.varints("dimension", rank, spec.MAX_ELEMENTS))
-            if extent(shape) > spec.MAX_ELEMENTS:
-                raise FormatError(f"{extent(shape)} elements are too many")
-            shapes.append(shape)
+        if rank > spec.MAX_DIMENSIONS:
+            raise FormatError(
+                f"tensor {printable(name)}: {rank} dimensions,"
+                f" at most {spec.MAX_DIMENSIONS} are allowed"
+            )
+    shapes = _split(reader.varints("dimension", sum(ranks), spec.MAX_ELEMENTS), ranks)
+    for name, shape in zip(names, shapes, strict=True):
+        if extent(shape) > spec.MAX_ELEMENTS:
+            raise FormatError(
+                f"tensor {printable(name)}: {extent(shape)} elements are too many"
+            )
     return shapes
+
+
+def _split(values: Sequence[int], lengths: Iterable[int]) -> list[tuple[int, ...]]:
+    """Cut values, which stand one after the other, into parts of some lengths."""
+    at, parts = 0, []
+    for length in lengths:
+        parts.append(tuple(values[at : at + length]))
+        at += length
+    return parts
 
 
 def _write_latents(writer: Writer, records: Sequence[LatentRecord]) -> None:
@@ -152,10 +163,8 @@ def _read_latents(reader: Reader, slots: Sequence[Slot]) -> list[LatentRecord]:
     masks = reader.varints("mask table", count, spec.MAX_TABLES)
     if sum(lengths) > spec.MAX_PLANES:
         raise FormatError(f"{sum(lengths)} planes, at most {spec.MAX_PLANES}")
-    tables = [
-        tuple(reader.varints("table id", length, spec.MAX_TABLES, least=1))
-        for length in lengths
-    ]
+    ids = reader.varints("table id", sum(lengths), spec.MAX_TABLES, least=1)
+    tables = _split(ids, lengths)
     nonzero = reader.varints("non-zero weights", count, spec.MAX_ELEMENTS)
     zero_slices = reader.varints("zero slices", count, spec.MAX_ELEMENTS)
     coded = reader.varints("coded bytes", count, spec.MAX_ELEMENTS)
@@ -202,9 +211,13 @@ def _read_exacts(reader: Reader, slots: Sequence[Slot]) -> list[ExactRecord]:
             raise FormatError(
                 f"tensor {printable(name)}: {dtype.name} held as {short.name}"
             )
-        tables = reader.varints("table id", ITEM_BYTES[short], spec.MAX_TABLES)
-        records.append(ExactRecord(name, shape, dtype, short, tuple(tables)))
-    return records
+        records.append(ExactRecord(name, shape, dtype, short, ()))
+    sizes = [ITEM_BYTES[short] for short in held]
+    ids = _split(reader.varints("table id", sum(sizes), spec.MAX_TABLES), sizes)
+    return [
+        replace(record, tables=tables)
+        for record, tables in zip(records, ids, strict=True)
+    ]
 
 
 def _read_fills(reader: Reader, slots: Sequence[Slot]) -> list[FillRecord]:

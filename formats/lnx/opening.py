@@ -84,13 +84,16 @@ def frame_of(path: PathLike) -> Frame:
         return read_head(source)
 
 
-def open_source(source: Source, *, max_size: int, whole: bool = True) -> Opened:
+def open_source(
+    source: Source, *, max_size: int, whole: bool = True, frame: Frame | None = None
+) -> Opened:
     """Read all that decoding needs; raises FormatError and LimitError.
 
     With whole, the hash of the whole file is checked, so that nothing is decoded from
-    a file that was damaged anywhere.
+    a file that was damaged anywhere. A frame is what `read_head` gave before.
     """
-    frame = read_head(source)
+    if frame is None:
+        frame = read_head(source)
     check_budget(frame.header, max_size)
     starts = _starts(frame)
     if whole:

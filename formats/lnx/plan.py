@@ -75,8 +75,9 @@ def make_plan(container: Container) -> Plan:
     _check_planes([d.record for d in drafts])
     tables: list[Table] = []
     records = _choose(drafts, tables)
-    if len(tables) > spec.MAX_TABLES:
-        raise ContentError(f"{len(tables)} tables are too many")
+    symbols = sum(len(table.values) for table in tables)
+    if len(tables) > spec.MAX_TABLES or symbols > spec.MAX_TABLE_SYMBOLS:
+        raise ContentError(f"{len(tables)} tables of {symbols} symbols are too many")
     masks, latents, exact = (
         _section(kind, records, drafts, tables) for kind in (MASKS, LATENTS, EXACT)
     )
@@ -185,7 +186,11 @@ def _share(
         raise ContentError(
             f"{len(union)} different latents, at most {spec.MAX_SYMBOLS} are held"
         )
-    new, ids = share_tables(planes, first_id=len(tables) + 1, raw_price=raw_price)
+    # Tables of bytes come last, and take at most a sixteenth of the symbols allowed.
+    allowed = spec.MAX_TABLE_SYMBOLS * 15 // 16 if raw_price is None else (1 << 14)
+    new, ids = share_tables(
+        planes, first_id=len(tables) + 1, raw_price=raw_price, most_symbols=allowed
+    )
     tables.extend(new)
     return ids
 

@@ -34,6 +34,7 @@ MAX_CHUNKS: Final = 1 << 18
 MAX_CHUNK_CELLS: Final = 1 << 17
 MIN_CHUNK_BYTES: Final = 64  # chunks of a section are at most one more than its
 MIN_CHUNK_CELLS: Final = 1 << 16  # bytes by the one and its symbols by the other
+SHARE_SLACK: Final = 128  # shares of tensors may be rounded up by a part of the whole
 MAX_RECORD_BYTES: Final = 1 << 20
 MAX_RECORD_DEPTH: Final = 16
 DEFAULT_MAX_SIZE: Final = 16 << 30

@@ -6,12 +6,16 @@ import math
 import zlib
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from lnx import spec
 from lnx.deflate import deflate
 from lnx.errors import ContentError, FormatError
 from lnx.spec import Packing
 
 VARINT_BYTES = 9  # 63 bits
+MANY_VARINTS = 64  # from here on they are read with numpy
 MOST_PACKED_BYTES = 1 << 19  # packing takes a few seconds for that
 
 
@@ -83,7 +87,15 @@ class Reader:
         """Read count unsigned integers; one takes a byte or more."""
         if count > self.left:
             raise FormatError(f"{count} x {name} announced, {self.left} bytes left")
-        return [self.varint(name, cap, least=least) for _ in range(count)]
+        if count < MANY_VARINTS:
+            return [self.varint(name, cap, least=least) for _ in range(count)]
+        values, used = _many_varints(self._data, self._at, count, name)
+        lowest, highest = int(values.min()), int(values.max())
+        self._bounded(name, lowest, least, cap)
+        self._bounded(name, highest, least, cap)
+        self._at += used
+        found: list[int] = values.tolist()
+        return found
 
     def raw(self, name: str, count: int) -> bytes:
         """Read count bytes."""
@@ -113,6 +125,28 @@ class Reader:
         if value < least:
             raise FormatError(f"{name} is {value}, at least {least} is expected")
         return value
+
+
+def _many_varints(
+    data: bytes, start: int, count: int, name: str
+) -> tuple[NDArray[np.uint64], int]:
+    """Return count varints from start on, and how many bytes they take."""
+    window = np.frombuffer(data, np.uint8, offset=start)[: count * VARINT_BYTES]
+    ends = np.flatnonzero(window < 0x80)[:count]
+    if len(ends) < count:
+        raise FormatError(f"{count} x {name} announced, {len(ends)} are there")
+    starts = np.concatenate(([0], ends[:-1] + 1))
+    lengths = ends - starts + 1
+    if int(lengths.max()) > VARINT_BYTES:
+        raise FormatError(f"{name} has more than 63 bits")
+    if bool(((window[ends] == 0) & (lengths > 1)).any()):
+        raise FormatError(f"{name} is not in its shortest form")
+    values = np.zeros(count, np.uint64)
+    for place in range(int(lengths.max())):
+        longer = lengths > place
+        bits = window[starts[longer] + place].astype(np.uint64) & np.uint64(0x7F)
+        values[longer] |= bits << np.uint64(7 * place)
+    return values, int(ends[-1]) + 1
 
 
 def zigzag(value: int) -> int:

@@ -1,18 +1,18 @@
 """A network from whatever file the user names."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 import lnx
 from lilnetx_cli.codec import pack, read_source, unpack
 from lilnetx_cli.commands.compress import is_lnx
 from lilnetx_cli.errors import UsageError
-from lilnetx_cli.models import build, describe
+from lilnetx_cli.models import build, describe, fill
 from lilnetx_cli.models.registry import build_record
 
 
@@ -33,14 +33,13 @@ def load_network(file: Path, name: str | None, arguments: Mapping[str, int]) -> 
     container = lnx.load(file) if is_lnx(file) else pack(read_source(file).checkpoint)
     record = container.architecture
     if name is not None:
-        record = describe(name, {**_form(record, name), **arguments})
-        with torch.device("meta"):
-            network = build(name, record["args"])
+        own = describe(name, {**_form(record, name), **arguments})
+        make = partial(build, name, own["args"])
     elif record is not None:
-        network = build_record(record)
+        make = partial(build_record, record)
     else:
         raise UsageError(f"{str(file)!r} does not say which network it is: add --model")
-    _fill(network, unpack(lnx.rebuild_all(container)), file)
+    network = _filled(make, unpack(lnx.rebuild_all(container)), file)
     sparsity = _slice_sparsity(container)
     return Loaded(network.eval(), container.summary or {}, sparsity)
 
@@ -55,9 +54,11 @@ def _form(record: Mapping[str, Any] | None, name: str) -> dict[str, Any]:
     return {key: own[key] for key in ("channels", "classes") if key in own}
 
 
-def _fill(network: nn.Module, state: dict[str, Tensor], file: Path) -> None:
+def _filled(
+    make: Callable[[], nn.Module], state: dict[str, Tensor], file: Path
+) -> nn.Module:
     try:
-        network.load_state_dict(state, assign=True)
+        return fill(make, state)
     except RuntimeError as error:
         reason = " ".join(str(error).split())[:200]
         raise UsageError(f"{str(file)!r} does not fit the network: {reason}") from error

@@ -7,18 +7,22 @@ from lilnetx_cli.console import Output
 def models(json: Json = False, quiet: Quiet = False) -> None:
     """List the networks and the data sets that can be named."""
     from lilnetx_cli.data import DATASETS
-    from lilnetx_cli.models import MODELS
+    from lilnetx_cli.models import MODELS, OTHERS
 
     out = Output(json, quiet)
     networks = [
         {"name": name, "title": info.title, "arguments": list(info.arguments())}
         for name, info in MODELS.items()
     ]
+    networks += [
+        {"name": name, "title": title, "arguments": []}
+        for name, title in OTHERS.items()
+    ]
     sets = [{"name": name, "title": info.title} for name, info in DATASETS.items()]
     out.result(
         {"models": networks, "datasets": sets},
         "networks",
-        *(f"  {network['name']:<16}{network['title']}" for network in networks),
+        *(f"  {network['name']:<22}{network['title']}" for network in networks),
         "data sets",
-        *(f"  {held['name']:<16}{held['title']}" for held in sets),
+        *(f"  {held['name']:<22}{held['title']}" for held in sets),
     )

@@ -1,5 +1,12 @@
 """Networks by name, built from plain values alone."""
 
-from lilnetx_cli.models.registry import MODELS, ModelInfo, build, describe
+from lilnetx_cli.models.registry import (
+    MODELS,
+    OTHERS,
+    ModelInfo,
+    build,
+    describe,
+    fill,
+)
 
-__all__ = ["MODELS", "ModelInfo", "build", "describe"]
+__all__ = ["MODELS", "OTHERS", "ModelInfo", "build", "describe", "fill"]

@@ -7,13 +7,27 @@ from functools import partial
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from lilnetx_cli.errors import FileError, UsageError
+from lilnetx_cli.models.imagenet import (
+    PREFIX,
+    mobilenet_v2,
+    mobilenet_v2_cifar,
+    torchvision_network,
+)
+from lilnetx_cli.models.outside import (
+    TIMM_PREFIX,
+    factory_network,
+    is_factory,
+    timm_network,
+)
 from lilnetx_cli.models.resnet_cifar import cifar_resnet
+from lilnetx_cli.models.vgg import cifar_vgg
 
 # A file is attacker text: no argument of a network may be larger than this.
 MAX_ARGUMENT = 65_536
+FORM = ("channels", "classes")  # what the data set tells
 
 
 @dataclass(frozen=True)
@@ -29,22 +43,48 @@ class ModelInfo:
             name
             for name, parameter in inspect.signature(self.build).parameters.items()
             if parameter.kind is inspect.Parameter.KEYWORD_ONLY
-            and name not in ("depth", "channels", "classes")
+            and name not in ("depth", *FORM)
         )
 
 
+_CIFAR_RESNETS = {20: "0.27 M", 32: "0.46 M", 44: "0.66 M", 56: "0.85 M", 110: "1.7 M"}
+_RESNETS = {18: "11.7 M", 34: "21.8 M", 50: "25.6 M"}
+_VGGS = {11: "9.2 M", 13: "9.4 M", 16: "14.7 M", 19: "20.0 M"}
+
 MODELS: dict[str, ModelInfo] = {
-    f"resnet{depth}": ModelInfo(
-        f"CIFAR ResNet-{depth}, {parameters} M parameters at width 1",
-        partial(cifar_resnet, depth),
-    )
-    for depth, parameters in (
-        (20, 0.27),
-        (32, 0.46),
-        (44, 0.66),
-        (56, 0.85),
-        (110, 1.7),
-    )
+    **{
+        f"resnet{depth}": ModelInfo(
+            f"ResNet-{depth} for 32x32, {size} parameters at width 1",
+            partial(cifar_resnet, depth),
+        )
+        for depth, size in _CIFAR_RESNETS.items()
+    },
+    **{
+        f"vgg{depth}_bn": ModelInfo(
+            f"VGG-{depth} with batch norm for 32x32, {size} parameters",
+            partial(cifar_vgg, depth),
+        )
+        for depth, size in _VGGS.items()
+    },
+    "mobilenet_v2_cifar": ModelInfo(
+        "MobileNet-V2 for 32x32, 2.2 M parameters", mobilenet_v2_cifar
+    ),
+    **{
+        f"resnet{depth}": ModelInfo(
+            f"ResNet-{depth} for 224x224, {size} parameters",
+            partial(torchvision_network, f"resnet{depth}"),
+        )
+        for depth, size in _RESNETS.items()
+    },
+    "mobilenet_v2": ModelInfo(
+        "MobileNet-V2 for 224x224, 3.5 M parameters", mobilenet_v2
+    ),
+}
+
+OTHERS = {
+    "torchvision:NAME": "any classification network of torchvision",
+    "timm:NAME": "any network of timm, if that is installed",
+    "path/file.py:factory": "what your function returns",
 }
 
 
@@ -53,22 +93,38 @@ def describe(name: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
     return {"name": name, "args": dict(sorted(arguments.items()))}
 
 
+def find(name: str) -> ModelInfo:
+    """Return the network of a name; raises UsageError where there is none."""
+    if name in MODELS:
+        return MODELS[name]
+    for prefix, builder in (
+        (PREFIX, torchvision_network),
+        (TIMM_PREFIX, timm_network),
+    ):
+        if name.startswith(prefix):
+            return ModelInfo(name, partial(builder, name.removeprefix(prefix)))
+    known = ", ".join([*MODELS, *OTHERS])
+    raise UsageError(f"no network is named {name!r}, there are: {known}")
+
+
 def build(name: str, arguments: Mapping[str, Any]) -> nn.Module:
-    """Build a network; raises UsageError for a name or arguments it does not take."""
-    if name not in MODELS:
-        raise UsageError(
-            f"no network is named {name!r}, there are: {', '.join(MODELS)}"
-        )
-    info = MODELS[name]
-    taken = {*info.arguments(), "channels", "classes"}
+    """Build a network; raises UsageError for a name or arguments it does not take.
+
+    A name of the form path/file.py:factory runs that file.
+    """
     for key, value in arguments.items():
+        if type(value) is not int or not 0 < value <= MAX_ARGUMENT:
+            raise UsageError(f"argument {key} of {name} is {value!r}, expected a count")
+    if is_factory(name):
+        return factory_network(name, arguments)
+    info = find(name)
+    taken = {*info.arguments(), *FORM}
+    for key in arguments:
         if key not in taken:
             raise UsageError(
                 f"{name} takes no argument {key!r},"
                 f" it takes: {', '.join(sorted(taken))}"
             )
-        if type(value) is not int or not 0 < value <= MAX_ARGUMENT:
-            raise UsageError(f"argument {key} of {name} is {value!r}, expected a count")
     try:
         return info.build(**arguments)
     except (TypeError, ValueError) as error:
@@ -76,16 +132,38 @@ def build(name: str, arguments: Mapping[str, Any]) -> nn.Module:
 
 
 def build_record(record: Mapping[str, Any]) -> nn.Module:
-    """Build the network of an architecture record, without memory for its tensors.
+    """Build the network of an architecture record.
 
-    Fill it with `load_state_dict(..., assign=True)`: a record of a small file cannot
-    make it large. Raises FileError for a bad record.
+    Raises FileError for a bad record, UsageError for one that names a function of the
+    user's, which a file may not call.
     """
     name, arguments = record.get("name"), record.get("args")
     if not isinstance(name, str) or not isinstance(arguments, dict):
         raise FileError("the architecture record has no name or no arguments")
+    if is_factory(name):
+        raise UsageError(
+            f"the network was made by {name!r}, which a file may not run: name it"
+            " with --model, or give load_model a model to fill"
+        )
     try:
-        with torch.device("meta"):
-            return build(name, arguments)
+        return build(name, arguments)
     except UsageError as error:
         raise FileError(f"the architecture record is of no use: {error}") from error
+
+
+def fill(make: Callable[[], nn.Module], state: Mapping[str, Tensor]) -> nn.Module:
+    """Make a network and give it the tensors of a state dict.
+
+    It is made without memory for its tensors first: what a small file says of its
+    network cannot make it large. Raises RuntimeError where names or shapes differ, and
+    what make raises.
+    """
+    with torch.device("meta"):
+        network = make()
+    network.load_state_dict(state, assign=True)
+    if any(x.is_meta for x in (*network.parameters(), *network.buffers())):
+        # Buffers that a state dict leaves out have their values from the maker; by now
+        # the network is known to be as large as the state dict, and no larger.
+        network = make()
+        network.load_state_dict(state)
+    return network

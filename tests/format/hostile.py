@@ -5,7 +5,7 @@ check behind them that has to answer.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from making import latents, small_container
@@ -255,6 +255,9 @@ def tensors() -> Iterator[Case]:
     planes = [LatentRecord(str(i), (0,), 1024, 0, 0, (1,) * 1024, 0, 0, 0)
               for i in range(400)]  # fmt: skip
     yield Case("too many planes", made(planes, [SINGLE], ONE), wrong, "planes, at most")
+    claims = replace(latent(), coded_bytes=1 << 40)
+    greedy = made([claims], [SINGLE], ONE, ((), [chunk(4)], ()))
+    yield Case("a tensor of all the payload", greedy, wrong, "tensors claim 10995")
     boolean = fill(dtype=DType.BOOL, element=b"\2")
     yield Case("a bool of 2", made([boolean]), wrong, "neither 0 nor 1")
 
@@ -298,7 +301,7 @@ def streams() -> Iterator[Case]:
     data = made([exact()], [PAIR], [], extra, secret)
     yield Case("words left over", data, lnx.CorruptError, "left over")
     data = made([exact()], [SINGLE], [], extra, secret)
-    yield Case("words for nothing", data, lnx.CorruptError, "left over")
+    yield Case("words for nothing", data, lnx.CorruptError, "that take none")
     ones = b"\xff" * 400
     skewed = Table(np.array([0, 1]), np.array([1, 1023]), 10)
     shape = ((), (), [chunk(2000, ones, 100)])

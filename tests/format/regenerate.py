@@ -3,6 +3,7 @@
 Their contents are integers written here, so the bytes must be the same everywhere.
 """
 
+import hashlib
 import json
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 
 ROOT = Path(__file__).parents[2]
 FOLDER = Path(__file__).parent / "golden"
+LONG = 10_000
 
 
 def integers(rows, columns, step):
@@ -41,7 +43,12 @@ def golden_containers():
         {"name": "golden", "args": {"width": 2}},
         {"accuracy": 0.5},
     )
-    return {"empty": lnx.Container(()), "whole": whole, "mixed": mixed()}
+    return {
+        "empty": lnx.Container(()),
+        "whole": whole,
+        "mixed": mixed(),
+        "parts": parts(),
+    }
 
 
 def mixed():
@@ -80,6 +87,32 @@ def mixed():
     )
 
 
+def parts():
+    """Several chunks in each section, and what the other files leave out."""
+    import lnx
+
+    masked = integers(150_000, 2, 3)
+    masked[np.arange(150_000) % 11 > 0] = 0
+    other = integers(90_000, 2, 5)
+    other[np.arange(90_000) % 7 > 0] = 0
+    wide = ((np.arange(30) - 15) * 977).astype(np.int16).reshape(30, 1)
+    noise = (np.arange(9000, dtype="<u8") * 2654435761 % 65521 >> 3).astype("<u2")
+    types = lnx.DType
+    return lnx.Container(
+        (
+            lnx.Latent("masked", masked.shape, masked, 0),
+            lnx.Latent("other", other.shape, other, 0),
+            lnx.Latent("wide", (30,), wide, 1),
+            lnx.Latent("zeros", (140_000,), np.zeros((140_000, 1), np.int8), 1),
+            lnx.Latent("pairs", (6, 2), integers(6, 2, 3), 1),
+            held("noise", types.U16, noise),
+            held("half", types.F32, (np.arange(50) / 8 + 0.001953125).astype("<f4")),
+            held("fill", types.F32, np.full(9, 1.5, "<f4")),
+        ),
+        (np.array([[0.5, -0.25], [1, 2]], np.float32), np.full((1, 1), -0.5, "f4")),
+    )
+
+
 def held(name, dtype, array, shape=None):
     """An exact tensor of the bytes of an array."""
     import lnx
@@ -93,14 +126,17 @@ def values_of(container):
     import lnx
 
     return {
-        tensor.name: {
-            "shape": list(container.resolve(tensor.name).shape),
-            "bytes": lnx.rebuild(container.resolve(tensor.name), container)
-            .tobytes()
-            .hex(),
-        }
-        for tensor in container.tensors
+        tensor.name: {"shape": list(tensor.array.shape), **shown(tensor.array)}
+        for tensor in lnx.rebuild_all(container)
     }
+
+
+def shown(array):
+    """Return the bytes of an array in hexadecimal, or of a long one their SHA-256."""
+    data = array.tobytes()
+    if len(data) > LONG:
+        return {"sha256": hashlib.sha256(data).hexdigest()}
+    return {"bytes": data.hex()}
 
 
 def main():

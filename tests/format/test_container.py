@@ -327,3 +327,16 @@ def test_bools_are_zero_or_one():
     bad = lnx.Exact("x", lnx.DType.BOOL, (3,), np.array([0, 1, 2], np.uint8))
     with pytest.raises(lnx.ContentError, match="neither 0 nor 1"):
         lnx.dumps(lnx.Container((bad,)))
+
+
+@pytest.mark.parametrize("shape", [(-1, -2), (np.int64(2), 1), (2.0,), (True, 2)])
+def test_shapes_are_plain_integers(shape):
+    bad = lnx.Exact("x", lnx.DType.U8, shape, np.zeros(2, np.uint8))
+    with pytest.raises(lnx.ContentError, match="expected plain integers"):
+        lnx.dumps(lnx.Container((bad,)))
+
+
+def test_any_bytes_are_read():
+    data = lnx.dumps(small_container())
+    for form in (bytearray, memoryview):
+        assert_equal(lnx.loads(form(data)), small_container())

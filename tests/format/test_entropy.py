@@ -160,3 +160,21 @@ def test_files_are_the_same_without_constriction():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
     assert done.stdout == lnx.dumps(small_container())
     assert_equal(lnx.loads(done.stdout), small_container())
+
+
+def test_many_large_tables_are_searched_not_spread():
+    """Look-ups of 200 tables of 2**16 slots would take 100 MB."""
+    rng = np.random.default_rng(0)
+    tables = []
+    for _ in range(200):
+        cuts = np.sort(rng.choice(np.arange(1, 1 << 16), 5, replace=False))
+        frequencies = np.diff(np.concatenate(([0], cuts, [1 << 16])))
+        tables.append(Table(np.arange(6), frequencies, 16))
+    message = [(t, rng.integers(0, 6, 7).astype(np.int32)) for t in tables]
+    words = encode_lanes([message, message[:50]])
+    assert words == [entropy.encode([m])[0] for m in (message, message[:50])]
+    found = decode_lanes(
+        [(w, lengths(m)) for w, m in zip(words, (message, message[:50]), strict=True)]
+    )
+    assert_runs(message, found[0])
+    assert_runs(message[:50], found[1])

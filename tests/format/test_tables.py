@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lnx import FormatError, spec
-from lnx.clusters import histogram, share_tables
+from lnx.clusters import Histogram, histogram, share_tables
 from lnx.tables import (
     PRICE_BITS,
     Table,
@@ -112,3 +112,29 @@ def test_information_content_is_that_of_the_table():
     table = make_table(np.array([0, 1]), np.array([3, 1]))
     price = int((np.array([3, 1]) * table.prices).sum()) / (1 << PRICE_BITS)
     assert math.isclose(price, 3 * math.log2(4 / 3) + 2, rel_tol=1e-3)
+
+
+def test_tables_together_keep_their_limit():
+    rng = np.random.default_rng(0)
+    planes = []
+    for number in range(8):
+        values = np.arange(1000) * 8 + number
+        planes.append(Histogram(values, rng.integers(1, 10_000, 1000)))
+    free, _ = share_tables(planes, first_id=1)
+    bound, ids = share_tables(planes, first_id=1, most_symbols=1000)
+    assert len(free) > 1
+    assert len(bound) == 1
+    assert set(ids) == {1}
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.int16, np.int32, np.uint8])
+def test_histograms_of_the_whole_range_of_a_type(dtype):
+    bounds = np.iinfo(dtype)
+    symbols = np.array([bounds.min, 0, bounds.max, bounds.max], dtype)
+    found = histogram(symbols)
+    expected = {bounds.min: 1, 0: 1, bounds.max: 2}
+    if bounds.min == 0:
+        expected = {0: 2, bounds.max: 2}
+    assert dict(zip(found.values.tolist(), found.counts.tolist(), strict=True)) == (
+        expected
+    )

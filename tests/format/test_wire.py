@@ -2,7 +2,7 @@ import math
 import zlib
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lnx import ContentError, FormatError, LimitError
@@ -107,3 +107,30 @@ def test_where_it_happened_stands_before_the_message():
         located("tensor 'x'"),
     ):
         raise FormatError("too short")
+
+
+@given(st.lists(st.integers(0, (1 << 63) - 1), min_size=60, max_size=90))
+@settings(max_examples=100, deadline=None)
+def test_many_varints_are_read_as_one_by_one(values):
+    writer = Writer()
+    writer.varints([*values, 7])
+    reader = Reader(writer.getvalue())
+    assert reader.varints("x", len(values), 1 << 63) == values
+    assert reader.varint("y", 7) == 7
+    reader.end("all")
+
+
+@pytest.mark.parametrize(
+    ("tail", "message"),
+    [
+        (b"\x80", "100 x x announced, 99 are there"),
+        (b"\x80\x00", "shortest form"),
+        (b"\xff" * 9 + b"\x01", "63 bits"),
+        (b"\x65", "x is 101, at most 100"),
+        (b"\x00", "x is 0, at least 1"),
+    ],
+)
+def test_many_varints_are_checked(tail, message):
+    reader = Reader(b"\x05" * 99 + tail)
+    with pytest.raises(FormatError, match=message):
+        reader.varints("x", 100, 100, least=1)

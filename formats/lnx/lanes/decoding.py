@@ -32,6 +32,8 @@ WIDTH_BITS = np.uint64(25)  # of widths up to 2**24
 SYMBOL_MASK = np.uint64((1 << 14) - 1)
 WIDTH_MASK = np.uint64((1 << 25) - 1)
 MOST_LEFT = np.uint64((1 << 33) - 1)  # of point - lower when all symbols are there
+MOST_SLOTS = 1 << 21  # 16 MB of look-ups
+LAST_SLOT = np.uint64((1 << spec.CODER_BITS) - 1)
 START_SHIFT = SYMBOL_BITS + WIDTH_BITS
 
 
@@ -71,16 +73,52 @@ class _Slots:
     bases: list[int]
     shifts: list[int]
 
+    def find(self, slots: Words, found: Words) -> None:
+        """Look up the entries of some slots, which were shifted and based."""
+        self.entries.take(slots.view(np.int64), out=found, mode="clip")
+
+
+@dataclass(frozen=True, eq=False)
+class _Symbols(_Slots):
+    """The same with an entry a symbol, searched for: for many tables, little used.
+
+    Attributes:
+        starts: where the interval of each entry starts, the base of its table added.
+    """
+
+    starts: Words
+
+    def find(self, slots: Words, found: Words) -> None:
+        """Search the entries of some quantiles, which were based."""
+        place = self.starts.searchsorted(slots, "right") - 1
+        self.entries.take(place, out=found, mode="clip")
+
 
 def _slots(models: Models) -> _Slots:
-    entries = []
-    for table, bounds in zip(models.tables, models.bounds, strict=True):
-        symbols = np.arange(len(table.values), dtype=np.uint64)
-        packed = bounds[:-1] << START_SHIFT | np.diff(bounds) << SYMBOL_BITS | symbols
-        entries.append(np.repeat(packed, table.frequencies))
+    packed = [
+        bounds[:-1] << START_SHIFT
+        | np.diff(bounds) << SYMBOL_BITS
+        | np.arange(len(bounds) - 1, dtype=np.uint64)
+        for bounds in models.bounds
+    ]
+    none = np.zeros(0, np.uint64)
+    if sum(1 << table.bits for table in models.tables) > MOST_SLOTS:
+        step = 1 << spec.CODER_BITS
+        bases = [number * step for number in range(len(packed))]
+        starts = [
+            bounds[:-1] + np.uint64(base)
+            for bounds, base in zip(models.bounds, bases, strict=True)
+        ]
+        shifts = [0] * len(bases)
+        entries = np.concatenate(packed)
+        return _Symbols(entries, bases, shifts, np.concatenate(starts))
+    slots = [
+        np.repeat(entries, table.frequencies)
+        for entries, table in zip(packed, models.tables, strict=True)
+    ]
     return _Slots(
-        np.concatenate([np.zeros(0, np.uint64), *entries]),
-        starts_of([len(x) for x in entries]).tolist(),
+        np.concatenate([none, *slots]),
+        starts_of([len(x) for x in slots]).tolist(),
         [spec.CODER_BITS - table.bits for table in models.tables],
     )
 
@@ -122,10 +160,11 @@ def _decode(models: Models, lanes: Lanes, data: Sequence[bytes]) -> Words:
         np.right_shift(s, SCALE, out=u)
         np.floor_divide(d, u, out=b)
         np.maximum(largest[:n], b, out=largest[:n])
+        np.minimum(b, LAST_SLOT, out=b)
         np.right_shift(b, shift[:n], out=b)
         np.add(b, base[:n], out=b)
         found = entries[start : start + n]
-        slots.entries.take(b.view(np.int64), out=found, mode="clip")
+        slots.find(b, found)
         np.right_shift(found, START_SHIFT, out=b)
         np.multiply(b, u, out=b)
         np.subtract(d, b, out=d)
