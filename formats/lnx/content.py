@@ -3,6 +3,7 @@
 Legend: N slices, L weights in a slice.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -119,10 +120,7 @@ def alive_rows(symbols: Symbols) -> NDArray[np.bool_]:
 
 def elements(shape: tuple[int, ...]) -> int:
     """Return the number of elements of a shape; 1 for a 0-d tensor."""
-    count = 1
-    for size in shape:
-        count *= size
-    return count
+    return math.prod(shape)
 
 
 def extent(shape: tuple[int, ...]) -> int:

@@ -269,10 +269,8 @@ def _read_chunks(
     words = reader.varints(f"words of a chunk of {name}", count, spec.MAX_ELEMENTS)
     size = spec.CHUNK_DIGEST_BYTES
     digests = reader.raw(f"digests of {name}", count * size)
-    chunks = tuple(
-        Chunk(sizes[i], words[i], digests[i * size : (i + 1) * size])
-        for i in range(count)
-    )
+    parts = (digests[at : at + size] for at in range(0, len(digests), size))
+    chunks = tuple(map(Chunk, sizes, words, parts))
     check_chunks(kind, layouts, chunks)
     return chunks
 

@@ -205,7 +205,10 @@ def _section(
     layouts = layouts_of(kind, records)
     planes = {d.record.name: _planes(d, kind) for d in drafts}
     prices = [_price(layout, planes[layout.name], tables) for layout in layouts]
-    return Section(kind, tuple(layouts), tuple(prices), tuple(cut(layouts, prices)))
+    sizes = cut(layouts, prices)
+    if len(sizes) > spec.MAX_CHUNKS:
+        raise ContentError(f"{kind.name} of {len(sizes)} chunks are too many")
+    return Section(kind, tuple(layouts), tuple(prices), tuple(sizes))
 
 
 def _planes(draft: _Draft, kind: SectionKind) -> Sequence[Histogram]:

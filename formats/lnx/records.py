@@ -1,6 +1,8 @@
 """What a header says, as frozen values: one record a tensor, one a chunk."""
 
 from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
 
 from lnx.content import Record, elements
 from lnx.spec import DType, Kind, Packing
@@ -45,7 +47,7 @@ class LatentRecord:
         """Whether zero slices are told by a mask and left out."""
         return self.mask_table != 0
 
-    @property
+    @cached_property
     def slices(self) -> int:
         """N, the number of slices."""
         return elements(self.shape) // self.slice_length
@@ -103,8 +105,7 @@ class AliasRecord:
 TensorRecord = LatentRecord | ExactRecord | FillRecord | AliasRecord
 
 
-@dataclass(frozen=True)
-class Chunk:
+class Chunk(NamedTuple):
     """An independently decodable run of rows of one section.
 
     Attributes:

@@ -19,7 +19,7 @@ KNOWN_OPTIONAL: Final = 0
 
 MAX_HEADER_BYTES: Final = 1 << 24
 MAX_SIDE_BYTES: Final = 1 << 24
-MAX_TENSORS: Final = 1 << 16
+MAX_TENSORS: Final = 1 << 15
 MAX_NAME_BYTES: Final = 1024
 MAX_DIMENSIONS: Final = 16
 MAX_ELEMENTS: Final = 1 << 48
@@ -30,7 +30,7 @@ MAX_SYMBOLS: Final = 1 << 14
 MAX_TABLE_SYMBOLS: Final = 1 << 18  # of all tables together
 MAX_DECODERS: Final = 1 << 16
 MAX_DECODER_NUMBERS: Final = 1 << 22  # of all decoders together
-MAX_CHUNKS: Final = 1 << 18
+MAX_CHUNKS: Final = 1 << 17
 MAX_CHUNK_CELLS: Final = 1 << 17
 MIN_CHUNK_BYTES: Final = 64  # chunks of a section are at most one more than its
 MIN_CHUNK_CELLS: Final = 1 << 16  # bytes by the one and its symbols by the other

@@ -180,7 +180,7 @@ def headers() -> Iterator[Case]:
     yield Case("header of 0xff", raw_header(b"\xff" * 100), wrong, "63 bits")
     yield Case("name not UTF-8", raw_header(1, 2, b"\xff\xfe"), wrong, "not UTF-8")
     million = raw_header(1_000_000, bytes(1_000_000))
-    yield Case("a million tensors", million, wrong, "is 1000000, at most 65536")
+    yield Case("a million tensors", million, wrong, "is 1000000, at most 32768")
     long = raw_header(1, "n" * (1 << 20))
     yield Case("a name of 1 MB", long, wrong, "is 1048576, at most 1024")
     twice = raw_header(2, "x", "x")
