@@ -18,7 +18,8 @@ FLOORS = [
     ("lnx.opening", 3.5), ("lnx.reading", 3.6), ("lnx.writing", 3.6),
     ("lnx.container", 4), ("lnx.files", 5), ("lnx.summary", 5.1), ("lnx", 5.2),
     ("lilnetx_cli.errors", 6),
-    ("lilnetx_cli.failures", 7), ("lilnetx_cli.config", 6.1), ("lilnetx_cli.nn", 6),
+    ("lilnetx_cli.failures", 7), ("lilnetx_cli.config", 6.1),
+    ("lilnetx_cli.factories", 6.5), ("lilnetx_cli.nn", 6),
     ("lilnetx_cli.models", 7), ("lilnetx_cli.data", 7), ("lilnetx_cli.plots", 7),
     ("lilnetx_cli.console", 7), ("lilnetx_cli.codec", 8), ("lilnetx_cli.measure", 8),
     ("lilnetx_cli.export", 9), ("lilnetx_cli.training", 9), ("lilnetx_cli.api", 10),
@@ -116,5 +117,5 @@ STANDARD = {
     "collections", "concurrent", "contextlib", "dataclasses", "enum", "functools",
     "hashlib", "importlib", "io", "itertools", "json", "math", "multiprocessing", "os",
     "pathlib", "shutil", "signal", "stat", "struct", "tempfile", "types", "typing",
-    "zlib",
+    "weakref", "zlib",
 }  # fmt: skip

@@ -7,6 +7,7 @@ from lilnetx_cli.console import Output
 def models(json: Json = False, quiet: Quiet = False) -> None:
     """List the networks and the data sets that can be named."""
     from lilnetx_cli.data import DATASETS
+    from lilnetx_cli.data import OTHERS as OTHER_DATA
     from lilnetx_cli.models import MODELS, OTHERS
 
     out = Output(json, quiet)
@@ -19,6 +20,7 @@ def models(json: Json = False, quiet: Quiet = False) -> None:
         for name, title in OTHERS.items()
     ]
     sets = [{"name": name, "title": info.title} for name, info in DATASETS.items()]
+    sets += [{"name": name, "title": title} for name, title in OTHER_DATA.items()]
     out.result(
         {"models": networks, "datasets": sets},
         "networks",

@@ -15,10 +15,14 @@ from torch import Tensor
 
 from lilnetx_cli.data.folder import FolderImages, open_folder
 from lilnetx_cli.data.idx import find_idx, read_idx
+from lilnetx_cli.data.outside import PairImages, open_pairs
 from lilnetx_cli.data.stream import ArrayImages, Augmentation, EpochDataset
 from lilnetx_cli.errors import InputError, UsageError
+from lilnetx_cli.factories import is_factory
 
 FOLDER_SIZE = 224
+PAIRS_HELD = 0.1
+OTHERS = {"path/file.py:factory": "what your function returns"}
 SPLIT_SEED = 20_220_204
 
 
@@ -95,6 +99,14 @@ DATASETS: dict[str, DataInfo] = {
         _CIFAR_AUGMENTATION,
         validation=0.1,
     ),
+    "imagenet": DataInfo(
+        "ImageNet or a set of its form: train/ and val/ with a folder for each class",
+        (),
+        (),
+        Augmentation(),
+        validation=0.01,
+        needs_folder=True,
+    ),
     "folder": DataInfo(
         "a folder of class folders, or one with train/ and test/ or val/ in it",
         (),
@@ -108,16 +120,19 @@ DATASETS: dict[str, DataInfo] = {
 
 def load_splits(name: str, folder: Path | None, *, augment: bool = True) -> Splits:
     """Read a data set; raises UsageError for a name, InputError for its files."""
+    if is_factory(name):
+        return _pair_splits(name)
     if name not in DATASETS:
-        known = ", ".join(DATASETS)
+        known = ", ".join([*DATASETS, *OTHERS])
         raise UsageError(f"no data set is named {name!r}, there are: {known}")
     info = DATASETS[name]
     if folder is not None and not folder.is_dir():
         raise UsageError(f"--data-dir {str(folder)!r} is no folder")
     if info.needs_folder and folder is None:
         raise UsageError(f"data set {name!r} needs --data-dir")
-    if name == "folder" and folder is not None:
-        return _folder_splits(folder, info, augment=augment)
+    if info.needs_folder and folder is not None:
+        whole = name == "imagenet"
+        return _folder_splits(folder, info, augment=augment, whole=whole)
     train, test = _READERS[name](name, folder)
     return _array_splits(train, test, info, name, augment=augment)
 
@@ -147,7 +162,7 @@ def _array_splits(
 def _split(count: int, share: float) -> tuple[Tensor, Tensor]:
     generator = torch.Generator().manual_seed(SPLIT_SEED)
     order = torch.randperm(count, generator=generator)
-    held = round(count * share)
+    held = max(1, round(count * share)) if count > 1 else 0
     return order[held:].sort().values, order[:held].sort().values
 
 
@@ -225,8 +240,13 @@ def _arrays(images: NDArray[np.uint8], labels: NDArray[np.integer]) -> Arrays:
     return pixels, torch.from_numpy(labels.astype(np.int64))
 
 
-def _folder_splits(folder: Path, info: DataInfo, *, augment: bool) -> Splits:
+def _folder_splits(
+    folder: Path, info: DataInfo, *, augment: bool, whole: bool
+) -> Splits:
+    """Stream images from folders; whole sets have folders to train and to test."""
     named = {x.name: x for x in folder.iterdir() if x.is_dir()}
+    if whole and not ("train" in named and {"val", "test"} & named.keys()):
+        raise InputError(f"{str(folder)!r} has no folders train/ and val/")
     test_path = named.get("test") or named.get("val")
     train = open_folder(named.get("train", folder))
     count = len(train)
@@ -238,7 +258,7 @@ def _folder_splits(folder: Path, info: DataInfo, *, augment: bool) -> Splits:
         rest, chosen = torch.arange(count), list(range(len(test)))
         if test.classes != train.classes:
             raise InputError(f"{str(folder)!r} has other classes to test than to train")
-    if min(len(chosen), round(len(rest) * info.validation)) < 1:
+    if len(chosen) < 1 or len(rest) < 2:
         raise InputError(
             f"{str(folder)!r} has {count} images, too few to hold some out for"
             " validation and test"
@@ -252,6 +272,24 @@ def _folder_splits(folder: Path, info: DataInfo, *, augment: bool) -> Splits:
         channels=3,
         classes=len(train.classes),
         size=FOLDER_SIZE,
+    )
+
+
+def _pair_splits(name: str) -> Splits:
+    train, test, classes = open_pairs(name)
+    kept, held = (part.tolist() for part in _split(len(train), PAIRS_HELD))
+    images = PairImages(train, kept)
+    shape = images.sample(0)[0].shape
+    if len(shape) != 3:
+        raise InputError(f"{name} gives images of shape {tuple(shape)}")
+    return Splits(
+        train=images,
+        calibration=images,
+        validation=PairImages(train, held),
+        test=PairImages(test, range(len(test))),
+        channels=int(shape[0]),
+        classes=classes,
+        size=int(shape[-1]),
     )
 
 

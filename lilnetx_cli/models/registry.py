@@ -10,18 +10,14 @@ import torch
 from torch import Tensor, nn
 
 from lilnetx_cli.errors import FileError, UsageError
+from lilnetx_cli.factories import is_factory
 from lilnetx_cli.models.imagenet import (
     PREFIX,
     mobilenet_v2,
     mobilenet_v2_cifar,
     torchvision_network,
 )
-from lilnetx_cli.models.outside import (
-    TIMM_PREFIX,
-    factory_network,
-    is_factory,
-    timm_network,
-)
+from lilnetx_cli.models.outside import TIMM_PREFIX, factory_network, timm_network
 from lilnetx_cli.models.resnet_cifar import cifar_resnet
 from lilnetx_cli.models.vgg import cifar_vgg
 

@@ -1,60 +1,12 @@
-import gzip
-import pickle
-import struct
-
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from making_data import make_cifar, make_folder, make_mnist, write_idx
 from torchvision.datasets import cifar
 
 from lilnetx_cli.data import DATASETS, EpochSampler, batches, load_splits
 from lilnetx_cli.data.registry import SPLIT_SEED
 from lilnetx_cli.errors import InputError, UsageError
-
-
-def write_idx(path, array):
-    data = struct.pack(">HBB", 0, 8, array.ndim)
-    data += struct.pack(f">{array.ndim}I", *array.shape) + array.tobytes()
-    path.write_bytes(gzip.compress(data) if path.suffix == ".gz" else data)
-
-
-def make_mnist(folder, suffix=""):
-    rng = np.random.default_rng(0)
-    for part, count in (("train", 120), ("t10k", 30)):
-        images = rng.integers(0, 256, (count, 28, 28)).astype(np.uint8)
-        labels = (np.arange(count) % 10).astype(np.uint8)
-        write_idx(folder / f"{part}-images-idx3-ubyte{suffix}", images)
-        write_idx(folder / f"{part}-labels-idx1-ubyte{suffix}", labels)
-
-
-def make_cifar(folder, classes):
-    """The python version of CIFAR: pickled batches, as torchvision reads them."""
-    rng = np.random.default_rng(0)
-    home = "cifar-10-batches-py" if classes == 10 else "cifar-100-python"
-    (folder / home).mkdir()
-    names = [f"data_batch_{i}" for i in range(1, 6)] + ["test_batch"]
-    for name in names if classes == 10 else ["train", "test"]:
-        labels = [int(x) for x in rng.integers(0, classes, 20)]
-        labels[0] = classes - 1
-        key = "labels" if classes == 10 else "fine_labels"
-        data = rng.integers(0, 256, (20, 3072)).astype(np.uint8)
-        content = pickle.dumps({"data": data, key: labels})
-        (folder / home / name).write_bytes(content)
-    meta = "batches.meta" if classes == 10 else "meta"
-    key = "label_names" if classes == 10 else "fine_label_names"
-    names = pickle.dumps({key: [str(i) for i in range(classes)]})
-    (folder / home / meta).write_bytes(names)
-
-
-def make_folder(folder, parts=("train", "val")):
-    rng = np.random.default_rng(0)
-    for part in parts:
-        for label in ("cat", "dog"):
-            (folder / part / label).mkdir(parents=True)
-            for number in range(10):
-                pixels = rng.integers(0, 256, (40, 50, 3)).astype(np.uint8)
-                Image.fromarray(pixels).save(folder / part / label / f"{number}.png")
 
 
 def test_digits_are_split_as_told():
@@ -231,3 +183,54 @@ def test_an_image_that_is_none(tmp_path):
 
     with pytest.raises(InputError, match=r"0\.png"):
         read_everything()
+
+
+FACTORY = """
+import torch
+
+def pairs(count=20):
+    images = torch.rand(count, 2, 6, 6)
+    train = [(image, number % 3) for number, image in enumerate(images)]
+    return train, train[:6], 3
+
+def odd():
+    return [(1, 2, 3)] * 20, [(1, 2, 3)], 3
+
+def none():
+    return None
+
+def empty():
+    return [], [], 3
+"""
+
+
+def test_a_factory_of_the_user(tmp_path):
+    path = tmp_path / "images.py"
+    path.write_text(FACTORY)
+    splits = load_splits(f"{path}:pairs", None)
+    assert (splits.channels, splits.classes, splits.size) == (2, 3, 6)
+    assert (len(splits.train), len(splits.validation), len(splits.test)) == (18, 2, 6)
+    images, labels = splits.train.__getitems__([0, 4])
+    assert images.shape == (2, 2, 6, 6)
+    assert labels.dtype == torch.int64
+    for name, message in (
+        ("odd", "is no pair"),
+        ("none", "returns a NoneType"),
+        ("empty", r"returns \(0, 0\) samples"),
+    ):
+        with pytest.raises(InputError, match=message):
+            load_splits(f"{path}:{name}", None)
+
+
+@pytest.mark.parametrize("parts", [("train",), (".",), ("val",)])
+def test_imagenet_needs_both_parts(tmp_path, parts):
+    make_folder(tmp_path, parts)
+    with pytest.raises(InputError, match="no folders train/ and val/"):
+        load_splits("imagenet", tmp_path)
+
+
+def test_imagenet_is_streamed_from_folders(tmp_path):
+    make_folder(tmp_path)
+    splits = load_splits("imagenet", tmp_path)
+    assert (splits.channels, splits.classes, splits.size) == (3, 2, 224)
+    assert (len(splits.train), len(splits.validation), len(splits.test)) == (19, 1, 20)

@@ -1,0 +1,56 @@
+"""Every preset takes real steps: the full network, images in the set's own form."""
+
+from pathlib import Path
+
+import pytest
+from making_data import make_cifar, make_folder, make_mnist
+from silent import Silent
+from torchvision.datasets import cifar
+
+import lnx
+from lilnetx_cli.codec import load_checkpoint, pack
+from lilnetx_cli.config import resolve
+from lilnetx_cli.data import load_splits
+from lilnetx_cli.models import build
+from lilnetx_cli.training import run_training
+
+PRESETS = sorted((Path(__file__).parents[2] / "examples").glob("*.toml"))
+STEPS = {"train.max_steps": 2, "train.batch_size": 4, "train.device": "cpu",
+         "train.calibration_images": 4, "data.workers": 0}  # fmt: skip
+
+
+def make_images(name, folder):
+    """Write a few images as the set of a name holds them on disk."""
+    if name.startswith("cifar"):
+        make_cifar(folder, int(name.removeprefix("cifar")))
+    elif name == "imagenet":
+        make_folder(folder)
+    else:
+        make_mnist(folder, ".gz")
+
+
+@pytest.mark.parametrize("preset", PRESETS, ids=lambda path: path.stem)
+def test_a_preset_takes_steps(preset, tmp_path, monkeypatch):
+    # Generated files have other checksums than the real ones.
+    monkeypatch.setattr(cifar, "check_integrity", lambda *_: True)
+    data, out = tmp_path / "data", tmp_path / "run"
+    data.mkdir()
+    out.mkdir()
+    config = resolve(preset, STEPS)
+    make_images(config.data.name, data)
+    splits = load_splits(config.data.name, data)
+    result = run_training(
+        config, splits, out, observer=Silent(), should_stop=lambda: False, resume=None
+    )
+    assert result.steps == 2
+    checkpoint = load_checkpoint(result.checkpoint)
+    record = checkpoint.architecture
+    assert record["name"] == config.model.name
+    whole = build(record["name"], record["args"]).state_dict()
+    assert {k: v.shape for k, v in checkpoint.state_dict.items()} == {
+        k: v.shape for k, v in whole.items()
+    }
+    size = lnx.save(pack(checkpoint), out / "m.lnx")
+    assert size == result.estimated_bytes or abs(size / result.estimated_bytes - 1) < (
+        0.01
+    )
