@@ -15,7 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from lilnetx_cli.errors import FileError, InputError
-from lilnetx_cli.nn.latents import latent_groups, latent_weights, materialize
+from lilnetx_cli.nn.latents import latent_groups, latent_weights
+from lilnetx_cli.nn.materializing import materialize
 from lnx import write_atomic
 from lnx.errors import printable
 

@@ -5,11 +5,10 @@ from lilnetx_cli.nn.latents import (
     LatentGroup,
     LatentWeight,
     density_parameters,
-    latent_modules,
     latent_weights,
-    materialize,
     reparameterize,
 )
+from lilnetx_cli.nn.materializing import materialize
 from lilnetx_cli.nn.penalty import Penalty, penalty
 from lilnetx_cli.nn.rounding import add_uniform_noise, round_ste
 
@@ -20,7 +19,6 @@ __all__ = [
     "Penalty",
     "add_uniform_noise",
     "density_parameters",
-    "latent_modules",
     "latent_weights",
     "materialize",
     "penalty",

@@ -1,23 +1,23 @@
 """Swap the weights of a network, in place, for integer latents behind decoders.
 
-A weight of shape (O, I, *kernel) is viewed as O * I slices of L = prod(kernel) values.
-Weights of one kernel shape form a group: one decoder, one density, whole network.
+A weight of shape (O, I, *kernel) is viewed as O * I slices of L = prod(kernel) values,
+any other as slices of one value. Weights of one kind and kernel form a group: one
+decoder, one density, whole network.
 """
 
-import copy
 import math
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import TypeVar, cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.conv import _ConvNd
 from torch.nn.utils import parametrize
 
-from lilnetx_cli.nn.decoding import cosine_basis, decode_exact, decode_matmul
+from lilnetx_cli.nn.decoding import cosine_basis, decode_matmul
 from lilnetx_cli.nn.density import FactorizedDensity
+from lilnetx_cli.nn.recurrent import read_weights_when_called
 from lilnetx_cli.nn.rounding import round_ste
+from lilnetx_cli.nn.targets import Target, Tie, check_alike, find_targets
 
 DEFAULT_SPREAD = 0.3
 ENERGY_TOLERANCE = 0.05
@@ -47,10 +47,13 @@ class LatentWeight(nn.Module):
     tuple, so that its parameters appear once, and a deepcopy still copies it once.
     """
 
-    def __init__(self, group: LatentGroup, *, owner: bool) -> None:
+    def __init__(
+        self, group: LatentGroup, *, owner: bool, order: tuple[str, ...]
+    ) -> None:
         super().__init__()
         self._shared = (group,)
         self.owned = group if owner else None
+        self.order = order  # of the module's parameters
 
     @property
     def group(self) -> LatentGroup:
@@ -78,18 +81,46 @@ class LatentWeight(nn.Module):
         return latent.reshape(weight.shape)
 
 
-def reparameterize(
-    model: ModuleT, *, exclude: Iterable[str] = (), spread: float = DEFAULT_SPREAD
-) -> ModuleT:
-    """Swap convolution and linear weights for quantized latents, in place.
+class TiedWeight(nn.Module):
+    """The parametrization of a weight that is another module's: it has no latents."""
 
-    The latents start where they decode to the present weights, so a sound
+    def __init__(self, owner: nn.Module, name: str, order: tuple[str, ...]) -> None:
+        super().__init__()
+        self._owner = (owner,)
+        self.name = name
+        self.order = order
+
+    @property
+    def owner(self) -> nn.Module:
+        """The module that has the latents."""
+        return self._owner[0]
+
+    def forward(self, nothing: Tensor) -> Tensor:
+        """Return the other module's weight."""
+        del nothing
+        return cast("Tensor", getattr(self.owner, self.name))
+
+    def right_inverse(self, nothing: Tensor) -> Tensor:
+        """Hold nothing."""
+        return nothing
+
+
+def reparameterize(
+    model: ModuleT,
+    *,
+    exclude: Iterable[str | type[nn.Module]] = (),
+    spread: float = DEFAULT_SPREAD,
+) -> ModuleT:
+    """Swap weights for quantized latents, in place.
+
+    Taken are the weights of convolutions, linear and embedding layers, the projections
+    of MultiheadAttention, and those of RNN, LSTM and GRU. Weights that are one stay
+    one. The latents start where they decode to the present weights, so a sound
     initialization stays sound, with batch norm or without (LilNetX starts 5 to 6 times
-    too wide, which batch norm hides). `spread` is the standard
-    deviation, in quantization steps, that the latents of the tightest weight of each
-    group start with. `exclude` holds names of modules to leave as they are, with all
-    that is in them; weights shared between modules and weights with a parametrization
-    of their own are left, too.
+    too wide, which batch norm hides). `spread` is the standard deviation, in
+    quantization steps, that the latents of the tightest weight of each group start
+    with. `exclude` holds names or types of modules to leave as they are, with all that
+    is in them; those with a parametrization of their own are left, too.
 
     Raises ValueError for a model that is reparameterized already, for an excluded name
     that no module has, and for weights that are not float32, or of one group on several
@@ -97,36 +128,67 @@ def reparameterize(
     """
     if latent_groups(model):
         raise ValueError("the model is reparameterized already")
-    chosen = _candidates(model, frozenset(exclude))
-    for key, members in _by_kernel(chosen).items():
-        _check_alike(key, members)
-    for key, members in _by_kernel(chosen).items():
-        group = LatentGroup(key, _kernel(members[0]), _scale(members, spread))
-        group.to(_weight(members[0]).device)
-        for module in members:
-            weight = LatentWeight(group, owner=module is members[0])
-            parametrize.register_parametrization(module, "weight", weight)
+    targets, ties = find_targets(model, exclude)
+    groups = _by_group(targets)
+    for key, members in groups.items():
+        check_alike(key, members)
+    for tie in ties:  # before the owner's parameter changes its meaning
+        _let_go(tie.target)
+    for key, members in groups.items():
+        group = LatentGroup(key, members[0].kernel, _scale(members, spread))
+        group.to(members[0].weight.device)
+        for target in members:
+            owner = target is members[0]
+            weight = LatentWeight(group, owner=owner, order=target.order)
+            parametrize.register_parametrization(target.module, target.name, weight)
+    for tie in ties:
+        _take_from(tie)
+    for recurrent in {t.module for t in targets if isinstance(t.module, nn.RNNBase)}:
+        read_weights_when_called(recurrent)
     for _, _, latent in latent_weights(model):
         _keep_energy(latent)
     return model
 
 
-def latent_modules(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
-    """Yield (name, module) of every module whose weight is held as latents."""
-    for name, module in model.named_modules():
-        if parametrize.is_parametrized(module, "weight"):
-            entry = cast("nn.ModuleDict", module.parametrizations)["weight"]
-            if isinstance(cast("nn.ModuleList", entry)[0], LatentWeight):
-                yield name, module
+def _by_group(targets: list[Target]) -> dict[str, list[Target]]:
+    groups: dict[str, list[Target]] = {}
+    for target in targets:
+        groups.setdefault(target.group, []).append(target)
+    return groups
+
+
+def _let_go(target: Target) -> None:
+    """Put an empty parameter where a tied one was."""
+    nothing = nn.Parameter(target.weight.new_empty(0), requires_grad=False)
+    target.module._parameters[target.name] = nothing
+
+
+def _take_from(tie: Tie) -> None:
+    """Give a module the weight of the one that has the latents."""
+    tied = TiedWeight(tie.owner.module, tie.owner.name, tie.target.order)
+    module, name = tie.target.module, tie.target.name
+    parametrize.register_parametrization(module, name, tied, unsafe=True)
 
 
 def latent_weights(model: nn.Module) -> Iterator[tuple[str, LatentWeight, Tensor]]:
     """Yield (weight name, parametrization, unrounded latents) in network order."""
-    for name, module in latent_modules(model):
-        entry = cast("nn.ModuleDict", module.parametrizations)["weight"]
-        latent = cast("Tensor", entry.original)
-        key = f"{name}.weight" if name else "weight"
-        yield key, cast("LatentWeight", cast("nn.ModuleList", entry)[0]), latent
+    for name, module in model.named_modules():
+        for tensor, weight, original in parametrizations_of(module):
+            if isinstance(weight, LatentWeight):
+                key = f"{name}.{tensor}" if name else tensor
+                yield key, weight, original
+
+
+def parametrizations_of(
+    module: nn.Module,
+) -> Iterator[tuple[str, LatentWeight | TiedWeight, Tensor]]:
+    """Yield (tensor name, parametrization, latents) of one module."""
+    if not parametrize.is_parametrized(module):
+        return
+    for name, entry in cast("nn.ModuleDict", module.parametrizations).items():
+        first = cast("nn.ModuleList", entry)[0]
+        if isinstance(first, LatentWeight | TiedWeight):
+            yield name, first, cast("Tensor", entry.original)
 
 
 def latent_groups(model: nn.Module) -> dict[str, LatentGroup]:
@@ -143,94 +205,6 @@ def density_parameters(model: nn.Module) -> list[nn.Parameter]:
     """Return the parameters of all densities, which have an optimizer of their own."""
     groups = latent_groups(model).values()
     return [p for group in groups for p in group.density.parameters()]
-
-
-def materialize(model: ModuleT) -> ModuleT:
-    """Return the plain network, weights decoded once; the original trains on."""
-    return decode_in_place(copy.deepcopy(model))
-
-
-def decode_in_place(model: ModuleT) -> ModuleT:
-    """Turn a network of one's own, a copy, into the plain one it stands for.
-
-    Modules get their own class back without `remove_parametrizations`: a copy shares
-    the class that torch made with the original, which that would break.
-    """
-    for _, module in list(latent_modules(model)):
-        entry = cast("nn.ModuleDict", module.parametrizations)["weight"]
-        latent = cast("Tensor", entry.original).detach()
-        parametrization = cast("LatentWeight", cast("nn.ModuleList", entry)[0])
-        rows = torch.round(parametrization.rows(latent))
-        weight = decode_exact(rows, parametrization.group.decoder)
-        module.__class__ = type(module).__bases__[0]
-        del module.parametrizations
-        weight = weight.reshape(latent.shape).to(latent.device, latent.dtype)
-        trains = cast("Tensor", entry.original).requires_grad
-        parameter = nn.Parameter(weight, requires_grad=trains)
-        module.register_parameter("weight", parameter)
-        _weight_first(module)
-    return model
-
-
-def _weight_first(module: nn.Module) -> None:
-    """Put the weight back where it stood: before the bias in every state dict."""
-    parameters = module._parameters
-    for name in [name for name in parameters if name != "weight"]:
-        parameters[name] = parameters.pop(name)
-
-
-def _candidates(model: nn.Module, exclude: frozenset[str]) -> list[nn.Module]:
-    names = dict(model.named_modules())
-    unknown = sorted(exclude - names.keys())
-    if unknown:
-        raise ValueError(f"no module named {unknown[0]!r} to exclude")
-    owners = Counter(
-        id(p) for m in model.modules() for p in m._parameters.values() if p is not None
-    )
-    return [
-        module
-        for name, module in names.items()
-        if isinstance(module, (_ConvNd, nn.Linear))
-        and not any(name == x or name.startswith(f"{x}.") for x in exclude)
-        and not parametrize.is_parametrized(module)
-        and owners[id(module.weight)] == 1
-    ]
-
-
-def _check_alike(key: str, members: list[nn.Module]) -> None:
-    weights = [_weight(module) for module in members]
-    for weight in weights:
-        if weight.dtype != torch.float32:
-            raise ValueError(
-                f"a weight of group {key} is {weight.dtype}, expected torch.float32:"
-                " reparameterize first, and train under autocast"
-            )
-    if len({weight.device for weight in weights}) > 1:
-        raise ValueError(f"weights of group {key} are on several devices")
-
-
-def _by_kernel(modules: list[nn.Module]) -> dict[str, list[nn.Module]]:
-    groups: dict[str, list[nn.Module]] = {}
-    for module in modules:
-        groups.setdefault(_group_key(module), []).append(module)
-    return groups
-
-
-def _group_key(module: nn.Module) -> str:
-    if isinstance(module, nn.Linear):
-        return "dense"
-    conv = cast("_ConvNd", module)
-    size = "x".join(str(k) for k in conv.kernel_size)
-    depthwise = conv.groups > 1 and conv.groups == conv.in_channels
-    return f"depthwise{size}" if depthwise else f"conv{size}"
-
-
-def _kernel(module: nn.Module) -> tuple[int, ...]:
-    return tuple(_weight(module).shape[2:])
-
-
-def _weight(module: nn.Module) -> Tensor:
-    return cast("Tensor", module.weight)
 
 
 @torch.no_grad()
@@ -254,8 +228,8 @@ def _keep_energy(latent: Tensor) -> None:
     latent.mul_(high)
 
 
-def _scale(members: list[nn.Module], spread: float) -> float:
+def _scale(members: list[Target], spread: float) -> float:
     """Return the step at which the tightest weight has the wanted spread."""
-    deviations = [float(_weight(m).detach().float().std()) for m in members]
+    deviations = [float(target.weight.detach().float().std()) for target in members]
     tightest = min((d for d in deviations if d > 0 and math.isfinite(d)), default=1.0)
     return tightest / spread

@@ -20,7 +20,7 @@ from lilnetx_cli.nn.finalizing import (
     round_side_to,
     with_short_decoders,
 )
-from lilnetx_cli.nn.latents import decode_in_place
+from lilnetx_cli.nn.materializing import decode_in_place
 from lilnetx_cli.training.session import Session
 
 CALIBRATION_BATCH = 256

@@ -1,0 +1,139 @@
+"""Which weights of a network latents can stand for, and which of them are one."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd
+from torch.nn.utils import parametrize
+
+
+@dataclass(frozen=True, eq=False)
+class Target:
+    """One weight of a module.
+
+    Attributes:
+        name: of the tensor in the module.
+        order: names of all parameters of the module, in its own order.
+    """
+
+    module: nn.Module
+    name: str
+    order: tuple[str, ...]
+
+    @property
+    def weight(self) -> Tensor:
+        """The weight itself."""
+        return cast("Tensor", getattr(self.module, self.name))
+
+    @property
+    def kernel(self) -> tuple[int, ...]:
+        """What a slice spans: the kernel of a convolution, of others one value."""
+        is_conv = isinstance(self.module, _ConvNd)
+        return tuple(self.weight.shape[2:]) if is_conv else ()
+
+    @property
+    def group(self) -> str:
+        """Weights of one group share a decoder and a density."""
+        if isinstance(self.module, nn.Embedding | nn.EmbeddingBag):
+            return "embedding"
+        if isinstance(self.module, nn.RNNBase):
+            return "recurrent"
+        if not isinstance(self.module, _ConvNd):
+            return "dense"
+        conv = self.module
+        size = "x".join(str(k) for k in conv.kernel_size)
+        depthwise = conv.groups > 1 and conv.groups == conv.in_channels
+        return f"depthwise{size}" if depthwise else f"conv{size}"
+
+
+@dataclass(frozen=True, eq=False)
+class Tie:
+    """A weight that is the one of an earlier target."""
+
+    target: Target
+    owner: Target
+
+
+def find_targets(
+    model: nn.Module, exclude: Iterable[str | type[nn.Module]]
+) -> tuple[list[Target], list[Tie]]:
+    """Return the weights to hold as latents, and those tied to them.
+
+    Excluded are modules by name or type, with all that is in them, and those with a
+    parametrization of their own. A weight that an excluded module shares stays as it
+    is everywhere. Raises ValueError for a name that no module has.
+    """
+    excluded = list(exclude)
+    modules = dict(model.named_modules())
+    _check_names(modules, excluded)
+    apart = [n for n, m in modules.items() if _is_excluded(n, m, excluded)]
+    owners: dict[int, Target | None] = {}
+    free: list[Target] = []
+    for name, module in modules.items():
+        names = () if _is_kept(name, module, apart) else weight_names(module)
+        order = tuple(module._parameters)
+        free += [Target(module, tensor, order) for tensor in names]
+        others = (p for n, p in module._parameters.items() if n not in names)
+        owners.update((id(p), None) for p in others if p is not None)
+    targets: list[Target] = []
+    ties: list[Tie] = []
+    for target in free:
+        owner = owners.setdefault(id(target.weight), target)
+        if owner is target:
+            targets.append(target)
+        elif owner is not None:
+            ties.append(Tie(target, owner))
+    return targets, ties
+
+
+def weight_names(module: nn.Module) -> tuple[str, ...]:
+    """Return the names of the weights of one layer that latents can stand for."""
+    if isinstance(module, _ConvNd | nn.Linear):
+        names: tuple[str, ...] = ("weight",)
+    elif isinstance(module, nn.Embedding | nn.EmbeddingBag):
+        # What changes the weight itself, or wants its gradient sparse, cannot go on.
+        plain = module.max_norm is None and not module.sparse
+        names = ("weight",) if plain else ()
+    elif isinstance(module, nn.MultiheadAttention):
+        names = ("in_proj_weight", "q_proj_weight", "k_proj_weight", "v_proj_weight")
+    elif isinstance(module, nn.RNNBase):
+        names = tuple(n for n in module._parameters if n.startswith("weight_"))
+    else:
+        names = ()
+    return tuple(n for n in names if module._parameters.get(n) is not None)
+
+
+def check_alike(key: str, members: list[Target]) -> None:
+    """Raise ValueError unless weights of a group are float32 and on one device."""
+    for target in members:
+        if target.weight.dtype != torch.float32:
+            raise ValueError(
+                f"a weight of group {key} is {target.weight.dtype}, expected"
+                " torch.float32: reparameterize first, and train under autocast"
+            )
+    if len({target.weight.device for target in members}) > 1:
+        raise ValueError(f"weights of group {key} are on several devices")
+
+
+def _is_kept(name: str, module: nn.Module, apart: list[str]) -> bool:
+    inside = any(not x or name == x or name.startswith(f"{x}.") for x in apart)
+    return inside or parametrize.is_parametrized(module)
+
+
+def _is_excluded(
+    name: str, module: nn.Module, excluded: list[str | type[nn.Module]]
+) -> bool:
+    return any(
+        name == x if isinstance(x, str) else isinstance(module, x) for x in excluded
+    )
+
+
+def _check_names(
+    modules: dict[str, nn.Module], excluded: list[str | type[nn.Module]]
+) -> None:
+    unknown = sorted(x for x in excluded if isinstance(x, str) and x not in modules)
+    if unknown:
+        raise ValueError(f"no module named {unknown[0]!r} to exclude")
