@@ -10,6 +10,8 @@ from lilnetx_cli.nn.rounding import add_uniform_noise
 
 # Keeps the gradient of a slice's norm finite where the slice is exactly zero.
 NORM_FLOOR = 1e-12
+# Weights that a training step looks at; networks up to here are seen as a whole.
+RATED_WEIGHTS = 1 << 22
 
 
 @dataclass(frozen=True)
@@ -44,29 +46,44 @@ def penalty(
     Every part is a mean, so a weight keeps its meaning from one architecture to the
     next (LilNetX, equation 7, divides bits by a count of rows instead). In training
     the rate is that of latents with uniform noise, in evaluation of rounded ones.
-    Raises ValueError for a model without latents.
+    Of a large network, a training step sees every k-th slice from a random one on: each
+    is as likely as any other, so the parts are right on average, and their cost does
+    not grow with the network. Raises ValueError for a model without latents.
     """
-    groups: dict[int, tuple[LatentGroup, list[Tensor]]] = {}
-    for _, parametrization, latent in latent_weights(model):
-        group = parametrization.group
-        rows = parametrization.rows(latent)
-        groups.setdefault(id(group), (group, []))[1].append(rows)
-    if not groups:
+    held = [(weight, latent) for _, weight, latent in latent_weights(model)]
+    if not held:
         raise ValueError("the model has no latents: call reparameterize(model) first")
-    bits, squares, norms = [], [], []
-    weights = slices = 0
-    for group, members in groups.values():
-        rows = torch.cat(members)  # (N, L)
-        weights += rows.numel()
-        noisy = add_uniform_noise(rows) if model.training else torch.round(rows)
-        bits.append(group.density.total_bits(noisy))
-        energy = rows.square().sum(1)  # (N,)
-        squares.append(energy.sum())
-        if group.slice_length > 1:
-            slices += rows.shape[0]
-            norms.append((energy + NORM_FLOOR).sqrt().sum())
-    rate = torch.stack(bits).sum() / weights
-    l2 = torch.stack(squares).sum() / weights
-    norm = torch.stack(norms).sum() / slices if norms else torch.zeros_like(rate)
+    weights = sum(latent.numel() for _, latent in held)
+    stride = -(-weights // RATED_WEIGHTS) if model.training else 1
+    groups: dict[int, tuple[LatentGroup, list[Tensor]]] = {}
+    slices = 0
+    for weight, latent in held:
+        rows = weight.rows(latent)  # (N, L)
+        slices += rows.shape[0] if rows.shape[1] > 1 else 0
+        members = groups.setdefault(id(weight.group), (weight.group, []))[1]
+        members.append(rows if stride == 1 else _every(rows, stride))
+    sums = [
+        _sums(group, torch.cat(members), noisy=model.training)
+        for group, members in groups.values()
+    ]
+    bits, squares, norms = stride * torch.stack(sums).sum(0)
+    rate, l2, norm = bits / weights, squares / weights, norms / max(slices, 1)
     total = rate_weight * rate + l2_weight * l2 + slice_weight * norm
     return Penalty(total, rate, l2, norm, weights)
+
+
+def _every(rows: Tensor, stride: int) -> Tensor:
+    """Return every stride-th row from a random one on."""
+    return rows[int(torch.randint(stride, ())) :: stride]
+
+
+def _sums(group: LatentGroup, rows: Tensor, *, noisy: bool) -> Tensor:
+    """Return bits, squares and norms of slices, each summed; (N, L) -> (3,)."""
+    if not len(rows):
+        return rows.new_zeros(3)
+    rated = add_uniform_noise(rows) if noisy else torch.round(rows)
+    energy = rows.square().sum(1)  # (N,)
+    norms = (energy + NORM_FLOOR).sqrt().sum()
+    if group.slice_length == 1:
+        norms = torch.zeros_like(norms)
+    return torch.stack([group.density.total_bits(rated), energy.sum(), norms])

@@ -12,7 +12,8 @@ import time
 from pathlib import Path
 
 FOLDER = Path(__file__).parent
-sys.path[:0] = [str(FOLDER), str(FOLDER.parents[1] / "formats")]
+PATHS = [str(FOLDER), str(FOLDER.parents[1] / "formats")]
+sys.path[:0] = PATHS
 
 WRITER = """
 import sys
@@ -40,7 +41,7 @@ def large_container():
 
 def kill_one(target, pause):
     """Start a writer, wait for its first file and a pause, and kill it."""
-    code = WRITER.format(paths=sys.path[:2])
+    code = WRITER.format(paths=PATHS)
     command = [sys.executable, "-c", code, str(target)]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as writer:
         writer.stdout.readline()

@@ -79,13 +79,13 @@ def test_a_network_goes_through_a_file(name, tmp_path):
     form = {"channels": 3, "classes": 5, **SMALL.get(name, {})}
     network = build(name, form)
     size = 64 if name in OUTSIDE else 32
-    images = torch.randn(2, 3, size, size)
+    images = torch.randn(4, 3, size, size)
     lilnetx.reparameterize(network)
     for module in network.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             module.momentum = 1.0  # one step has to do for the statistics
-    optimizer = torch.optim.SGD(network.parameters(), 1e-3)
-    task = F.cross_entropy(network.train()(images), torch.tensor([0, 4]))
+    optimizer = torch.optim.Adam(network.parameters(), 1e-3)
+    task = F.cross_entropy(network.train()(images), torch.tensor([0, 4, 1, 2]))
     (task + lilnetx.penalty(network).total).backward()
     optimizer.step()
     path = tmp_path / "m.lnx"

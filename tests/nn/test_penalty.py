@@ -1,3 +1,5 @@
+import sys
+
 import pytest
 import torch
 from torch import nn
@@ -67,3 +69,36 @@ def test_pressing_on_the_rate_lowers_it():
 def test_a_plain_network_is_refused():
     with pytest.raises(ValueError, match="reparameterize"):
         penalty(nn.Linear(2, 2))
+
+
+def test_a_sample_of_slices_is_right_on_average(monkeypatch):
+    model = nn.Sequential(nn.Conv2d(8, 16, 3), nn.Conv2d(16, 30, 3), nn.Linear(9, 50))
+    reparameterize(model)
+    exact = penalty(model.eval())
+    monkeypatch.setattr(sys.modules[penalty.__module__], "RATED_WEIGHTS", 1300)
+    monkeypatch.setattr(
+        sys.modules[penalty.__module__], "add_uniform_noise", torch.round
+    )
+    assert sum(p.numel() for p in model.parameters()) > 4 * 1300
+    model.train()
+    parts = [penalty(model) for _ in range(400)]
+    for name in ("total", "bits_per_weight", "l2", "slice_norm"):
+        found = torch.stack([getattr(part, name) for part in parts])
+        assert found.std() > 0
+        wanted = getattr(exact, name)
+        error = float(found.std()) / 400**0.5
+        assert abs(float(found.mean() - wanted)) < 5 * error, name
+
+
+def test_small_networks_are_seen_as_a_whole():
+    model = nn.Sequential(nn.Conv2d(8, 16, 3), nn.Linear(9, 50))
+    reparameterize(model).train()
+    assert torch.equal(penalty(model).l2, penalty(model.eval()).l2)
+
+
+def test_groups_that_a_sample_misses(monkeypatch):
+    model = nn.Sequential(nn.Conv2d(64, 64, 3), nn.Linear(2, 1))
+    reparameterize(model).train()
+    monkeypatch.setattr(sys.modules[penalty.__module__], "RATED_WEIGHTS", 100)
+    for _ in range(20):
+        penalty(model).total.backward()
