@@ -45,6 +45,9 @@ class Output:
 
     def table(self, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         """Print a table; the first column is text, the others are numbers."""
+        if not sys.stdout.isatty():
+            sys.stdout.write(_plain_table([columns, *rows]))
+            return
         table = Table(box=None, pad_edge=False, header_style="bold")
         for number, column in enumerate(columns):
             table.add_column(
@@ -52,8 +55,7 @@ class Output:
             )
         for row in rows:
             table.add_row(*(Text(cell) for cell in row))
-        # A pipe has no width; fold nothing there.
-        Console(width=None if sys.stdout.isatty() else 160).print(table)
+        Console().print(table)
 
     @contextmanager
     def progress(self, label: str, total: int) -> Iterator["Ticker"]:
@@ -122,6 +124,18 @@ def size_text(size: float) -> str:
 def percent_text(fraction: float | None) -> str:
     """Return a fraction as percent, or a dash."""
     return "-" if fraction is None else f"{100 * fraction:.1f} %"
+
+
+def _plain_table(rows: Sequence[Sequence[str]]) -> str:
+    """Align columns for a pipe, which has no width to fold at."""
+    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
+    lines = []
+    for first, *rest in rows:
+        cells = [
+            cell.rjust(width) for cell, width in zip(rest, widths[1:], strict=True)
+        ]
+        lines.append("  ".join([first.ljust(widths[0]), *cells]).rstrip() + "\n")
+    return "".join(lines)
 
 
 def _defined(value: Any) -> Any:  # noqa: ANN401

@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lnx import spec
-from lnx.deflate import deflate
 from lnx.errors import ContentError, FormatError
 from lnx.spec import Packing
 
@@ -173,6 +172,8 @@ def pack(data: bytes) -> tuple[Packing, bytes]:
     Equal bytes pack to equal bytes on every machine, which zlib does not promise.
     """
     if len(data) <= MOST_PACKED_BYTES:
+        from lnx.deflate import deflate  # readers do without
+
         packed = deflate(data, spec.HEADER_DICTIONARY)
         if len(packed) < len(data):
             return Packing.DEFLATE, packed
