@@ -20,11 +20,13 @@ demo: install
 test: install
 	$(BIN)/python -m pytest
 
-# The container alone, as on a device that has neither torch nor constriction.
+# The container alone, as on a device that has neither torch nor constriction, with the
+# oldest numpy that this Python can have.
 NUMPY := .venv-numpy
 test-numpy:
 	test -x $(NUMPY)/bin/pytest || { $(PYTHON) -m venv $(NUMPY) \
-		&& $(NUMPY)/bin/python -m pip install --quiet numpy pytest hypothesis; }
+		&& { $(NUMPY)/bin/python -m pip install --quiet 'numpy<2' pytest hypothesis \
+		|| $(NUMPY)/bin/python -m pip install --quiet numpy pytest hypothesis; }; }
 	! $(NUMPY)/bin/python -c 'import constriction' 2>/dev/null
 	PYTHONPATH=formats $(NUMPY)/bin/python -m pytest tests/format
 

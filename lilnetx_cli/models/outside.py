@@ -16,7 +16,7 @@ def timm_network(name: str, *, channels: int, classes: int) -> nn.Module:
     try:
         import timm
     except ImportError as error:
-        raise ValueError("timm is not installed: pip install timm") from error
+        raise ValueError("timm is not installed: pip install lilnetx[timm]") from error
     if not timm.is_model(name):
         raise ValueError(f"timm has no network {name!r}")
     network: nn.Module = timm.create_model(

@@ -20,8 +20,8 @@ from lilnetx_cli.nn import density_parameters, penalty, reparameterize
 def stepper(reparameterized: bool, options: argparse.Namespace) -> Callable[[], float]:
     """Return a function that takes one step and gives its seconds."""
     torch.manual_seed(0)
-    model = build(options.model, {"channels": 1, "classes": 10})
-    images = torch.randn(options.batch, 1, options.size, options.size)
+    model = build(options.model, {"channels": options.channels, "classes": 10})
+    images = torch.randn(options.batch, options.channels, options.size, options.size)
     if options.channels_last:
         model = model.to(memory_format=torch.channels_last)
         images = images.contiguous(memory_format=torch.channels_last)
@@ -59,6 +59,7 @@ def main() -> None:
     parser.add_argument("--model", default="resnet20")
     parser.add_argument("--size", type=int, default=28)
     parser.add_argument("--batch", type=int, default=128)
+    parser.add_argument("--channels", type=int, default=1)
     parser.add_argument("--steps", type=int, default=25)
     parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32")
     parser.add_argument("--channels-last", action="store_true")
