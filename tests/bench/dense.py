@@ -1,0 +1,65 @@
+"""The plain network trained as lilnetx trains it: the accuracy to compare with.
+
+    python tests/bench/dense.py --model vgg16_bn --model-arg percent=25 \
+        --dataset fashion-mnist --data-dir FOLDER --epochs 8
+
+Same images, augmentation, batches, Adam, warm-up and cosine; no latents, no penalty.
+"""
+
+import argparse
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+
+from lilnetx_cli.commands.options import parse_model_args
+from lilnetx_cli.data import EpochSampler, batches, load_splits
+from lilnetx_cli.measure import measure_accuracy
+from lilnetx_cli.models import build
+from lilnetx_cli.training.schedule import cosine
+
+
+def train(options: argparse.Namespace) -> float:
+    """Train and return the accuracy on the test images."""
+    torch.manual_seed(options.seed)
+    splits = load_splits(options.dataset, options.data_dir)
+    form = {"channels": splits.channels, "classes": splits.classes}
+    model = build(options.model, {**form, **parse_model_args(options.model_arg)})
+    model = model.to(memory_format=torch.channels_last)
+    optimizer = torch.optim.Adam(model.parameters(), options.lr)
+    sampler = EpochSampler(len(splits.train), options.seed)
+    loader = batches(splits.train, options.batch, sampler=sampler, drop_last=True)
+    steps, step = options.epochs * len(loader), 0
+    for epoch in range(options.epochs):
+        sampler.set_position(epoch, 0)
+        splits.train.begin_epoch(options.seed, epoch)
+        for images, labels in loader:
+            for group in optimizer.param_groups:
+                group["lr"] = options.lr * cosine(step, steps, 0.1)
+            with torch.autocast("cpu", torch.bfloat16):
+                logits = model(images.to(memory_format=torch.channels_last))
+            optimizer.zero_grad()
+            F.cross_entropy(logits.float(), labels).backward()
+            optimizer.step()
+            step += 1
+        print(f"epoch {epoch + 1} of {options.epochs}", flush=True)
+    return measure_accuracy(model.eval(), splits.test).accuracy
+
+
+def main() -> None:
+    """Train one network."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", default="resnet20")
+    parser.add_argument("--model-arg", action="append")
+    parser.add_argument("--dataset", default="fashion-mnist")
+    parser.add_argument("--data-dir", type=Path)
+    parser.add_argument("--epochs", type=int, default=5)
+    parser.add_argument("--batch", type=int, default=128)
+    parser.add_argument("--lr", type=float, default=0.005)
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    print(f"{options.model}: test accuracy {train(options):.4f}")
+
+
+if __name__ == "__main__":
+    main()
