@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from lilnetx_cli.nn.decoding import decode_exact
+from lilnetx_cli.nn.gating import ungate
 from lilnetx_cli.nn.latents import LatentWeight, TiedWeight, parametrizations_of
 from lilnetx_cli.nn.recurrent import weights_of
 
@@ -21,6 +22,7 @@ def materialize(model: ModuleT) -> ModuleT:
 
 def decode_in_place(model: ModuleT) -> ModuleT:
     """Turn a network of one's own, a copy, into the plain one it stands for."""
+    ungate(model)
     decoded: dict[nn.Module, Tensors] = {}
     orders: dict[nn.Module, tuple[str, ...]] = {}
     ties: list[tuple[nn.Module, str, TiedWeight]] = []

@@ -19,6 +19,7 @@ from lilnetx_cli.data import Batch, EpochSampler, Splits, batches
 from lilnetx_cli.errors import FileError, InputError, UsageError
 from lilnetx_cli.models import build, describe
 from lilnetx_cli.nn import density_parameters, reparameterize
+from lilnetx_cli.nn.gating import gate_dead_filters
 from lilnetx_cli.nn.latents import latent_groups
 from lnx import write_atomic
 
@@ -105,10 +106,12 @@ def open_session(config: RunConfig, splits: Splits) -> Session:
                 f" {config.data.name!r} make it {form[key]}: leave it out"
             )
     architecture = describe(config.model.name, {**form, **config.model.args})
+    architecture["size"] = splits.size
     model = build(architecture["name"], architecture["args"])
     if settings.channels_last:
         model = model.to(memory_format=torch.channels_last)
     model = reparameterize(model, spread=settings.spread).to(accelerator.device)
+    _gate(model, splits, accelerator.device)
     optimizer = _optimizer(config, model)
     sampler = EpochSampler(len(splits.train), settings.seed)
     loader: DataLoader[Batch] = batches(
@@ -128,6 +131,18 @@ def open_session(config: RunConfig, splits: Splits) -> Session:
         config, splits, accelerator, model, forward, optimizer, sampler, loader,
         architecture,
     )  # fmt: skip
+
+
+def _gate(model: nn.Module, splits: Splits, device: torch.device) -> None:
+    shape = (2, splits.channels, splits.size, splits.size)
+    images = torch.zeros(shape, device=device)
+    try:
+        gate_dead_filters(model, lambda net: net(images))
+    except (RuntimeError, ValueError, TypeError, IndexError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(
+            f"the network does not take images {shape[1:]} of the data set: {reason}"
+        ) from error
 
 
 def _optimizer(config: RunConfig, model: nn.Module) -> torch.optim.Optimizer:

@@ -1,7 +1,7 @@
 """The plain network trained as lilnetx trains it: the accuracy to compare with.
 
     python tests/bench/dense.py --model vgg16_bn --model-arg percent=25 \
-        --dataset fashion-mnist --data-dir FOLDER --epochs 8
+        --dataset fashion-mnist --data-dir FOLDER --epochs 8 --bf16
 
 Same images, augmentation, batches, Adam, warm-up and cosine; no latents, no penalty.
 """
@@ -36,7 +36,7 @@ def train(options: argparse.Namespace) -> float:
         for images, labels in loader:
             for group in optimizer.param_groups:
                 group["lr"] = options.lr * cosine(step, steps, 0.1)
-            with torch.autocast("cpu", torch.bfloat16):
+            with torch.autocast("cpu", torch.bfloat16, enabled=options.bf16):
                 logits = model(images.to(memory_format=torch.channels_last))
             optimizer.zero_grad()
             F.cross_entropy(logits.float(), labels).backward()
@@ -57,6 +57,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--lr", type=float, default=0.005)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--bf16", action="store_true", help="under autocast")
     options = parser.parse_args()
     print(f"{options.model}: test accuracy {train(options):.4f}")
 
