@@ -46,15 +46,15 @@ class Gated(nn.Module):
         return torch.where(self.alive, parameter, 0.0)
 
 
-class GatedBatchNorm1d(Gated, nn.BatchNorm1d):
+class GatedBatchNorm1d(Gated, nn.BatchNorm1d):  # type: ignore[misc]
     """For 2-d and 3-d inputs."""
 
 
-class GatedBatchNorm2d(Gated, nn.BatchNorm2d):
+class GatedBatchNorm2d(Gated, nn.BatchNorm2d):  # type: ignore[misc]
     """For 4-d inputs."""
 
 
-class GatedBatchNorm3d(Gated, nn.BatchNorm3d):
+class GatedBatchNorm3d(Gated, nn.BatchNorm3d):  # type: ignore[misc]
     """For 5-d inputs."""
 
 

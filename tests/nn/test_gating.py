@@ -53,7 +53,7 @@ def test_only_norms_that_follow_one_convolution_are_gated(model):
 @pytest.mark.parametrize("training", [True, False])
 def test_a_dead_filter_stays_zero_through_its_norm(model, training):
     seen = []
-    model.after_first.register_forward_hook(lambda m, i, o: seen.append(o))
+    model.after_first.register_forward_hook(lambda *call: seen.append(call[2]))
     model.train(training)
     model(torch.randn(4, 3, 8, 8))
     zero = (seen[0] == 0).all(dim=(0, 2, 3))
@@ -66,7 +66,7 @@ def test_the_state_dict_is_that_of_the_network_without_gates(model):
 
 
 def test_a_filter_comes_back_with_its_latents(model):
-    latent = dict((n, v) for n, _, v in latent_weights(model))["first.weight"]
+    latent = {n: v for n, _, v in latent_weights(model)}["first.weight"]
     with torch.no_grad():
         latent[DEAD[0], 0, 0, 0] = 0.6
     assert model.after_first.alive.nonzero().flatten().tolist() == [0, 1, 2, 3, 5]
