@@ -21,6 +21,7 @@ FLOORS = [
     ("lilnetx_cli.failures", 7), ("lilnetx_cli.config", 6.1),
     ("lilnetx_cli.factories", 6.5), ("lilnetx_cli.nn", 6),
     ("lilnetx_cli.models", 7), ("lilnetx_cli.data", 7), ("lilnetx_cli.plots", 7),
+    ("lilnetx_cli.graph", 7), ("lilnetx_cli.pruning", 9),
     ("lilnetx_cli.console", 7), ("lilnetx_cli.codec", 8), ("lilnetx_cli.measure", 8),
     ("lilnetx_cli.export", 9), ("lilnetx_cli.training", 9), ("lilnetx_cli.api", 10),
     ("lilnetx_cli.commands", 11), ("lilnetx_cli.app", 12),

@@ -1,0 +1,81 @@
+"""A network as a graph of operations, without any that change tensors in place."""
+
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.fx import Node
+
+from lilnetx_cli.errors import InputError
+
+
+class GraphError(InputError):
+    """A network whose channels cannot be followed, or not taken out."""
+
+
+@dataclass(frozen=True)
+class Traced:
+    """One pass through a network in evaluation mode.
+
+    Attributes:
+        nodes: inputs, operations and the output, in order.
+        tensors: name of each parameter, buffer or constant, by its node; tied ones
+            have the first of their names.
+        values: those tensors by name.
+    """
+
+    nodes: tuple[Node, ...]
+    tensors: dict[Node, str]
+    values: dict[str, Tensor]
+
+
+def trace(model: nn.Module, inputs: tuple[Any, ...]) -> Traced:
+    """Follow a plain network in evaluation mode; raises GraphError where it fails."""
+    if model.training:
+        raise GraphError("a network is traced in evaluation mode: call .eval() first")
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")
+        try:
+            exported = torch.export.export(model, inputs, strict=False)
+            program = exported.run_decompositions({})
+        except Exception as error:
+            reason = " ".join(str(error).split())[:300]
+            raise GraphError(
+                f"the network cannot be traced by torch.export: {reason}"
+            ) from error
+    signature = program.graph_signature
+    named = {
+        **signature.inputs_to_parameters,
+        **signature.inputs_to_buffers,
+        **signature.inputs_to_lifted_tensor_constants,
+    }
+    state, first = dict(_all_tensors(model)), first_names(model)
+    nodes = tuple(program.graph.nodes)
+    tensors = {n: named[n.name] for n in nodes if n.name in named}
+    tensors = {
+        n: first[id(state[name])] if name in state else name
+        for n, name in tensors.items()
+    }
+    values = {name: state[name].detach() for name in tensors.values() if name in state}
+    return Traced(nodes, tensors, values)
+
+
+def module_of(node: Node) -> str:
+    """Return the name of the innermost module that an operation belongs to."""
+    stack = node.meta.get("nn_module_stack") or {}
+    paths = [entry[0] for entry in stack.values()]
+    return str(paths[-1]) if paths else ""
+
+
+def first_names(model: nn.Module) -> dict[int, str]:
+    """Return the first name of each parameter and buffer, by identity."""
+    return {id(tensor): name for name, tensor in reversed(_all_tensors(model))}
+
+
+def _all_tensors(model: nn.Module) -> list[tuple[str, Tensor]]:
+    return [
+        *model.named_parameters(remove_duplicate=False),
+        *model.named_buffers(remove_duplicate=False),
+    ]

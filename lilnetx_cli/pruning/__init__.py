@@ -1,0 +1,5 @@
+"""Take dead channels out of a network, exactly, and make sure of it."""
+
+from lilnetx_cli.pruning.prune import Pruned, prune
+
+__all__ = ["Pruned", "prune"]
