@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 
@@ -36,7 +37,8 @@ class Constant(nn.Module):
             shape[place] = (shape[place] + padding - span) // stride + 1
         form = [1] * len(shape)
         form[self.axis] = len(self.value)
-        return self.value.to(x.dtype).reshape(form).expand(shape)
+        wide = self.value.to(x.dtype).reshape(form).expand(shape)
+        return wide.clone(memory_format=torch.contiguous_format)  # others may write
 
     def extra_repr(self) -> str:
         """Say what is given."""

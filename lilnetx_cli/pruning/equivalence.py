@@ -100,10 +100,13 @@ def _size(tensor: Tensor) -> float:
 def _following(model: nn.Module, where: list[str]) -> Iterator[None]:
     """Keep the names of the modules that run, the innermost last."""
     handles = []
+
+    def leave(*_: Any) -> None:  # noqa: ANN401
+        where.pop()
+
     for name, module in model.named_modules():
-        enter = _enter(where, name)
-        handles.append(module.register_forward_pre_hook(enter))
-        handles.append(module.register_forward_hook(lambda *_: where.pop() and None))
+        handles.append(module.register_forward_pre_hook(_enter(where, name)))
+        handles.append(module.register_forward_hook(leave))
     try:
         yield
     finally:
@@ -114,7 +117,7 @@ def _following(model: nn.Module, where: list[str]) -> Iterator[None]:
 def _enter(where: list[str], name: str) -> Any:  # noqa: ANN401
     def enter(module: nn.Module, args: Any) -> None:  # noqa: ANN401
         del module, args
-        where.append(name or "the network")
+        where.append(name)
 
     return enter
 

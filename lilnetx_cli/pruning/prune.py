@@ -8,9 +8,12 @@ import torch
 from torch import nn
 
 from lilnetx_cli.graph import ChannelGraph, GraphError, read_channels, trace
+from lilnetx_cli.graph.tracing import module_of
 from lilnetx_cli.pruning.equivalence import Difference, compare
 from lilnetx_cli.pruning.selection import Selection, select
 from lilnetx_cli.pruning.surgery import cut
+
+WHOLE = "the network"
 
 
 @dataclass(frozen=True)
@@ -51,16 +54,10 @@ def prune(model: nn.Module, inputs: tuple[Any, ...], *, multiple: int = 1) -> Pr
         smaller = cut(dense, selection)
         difference = compare(dense, smaller, inputs)
         if difference.problem is None:
-            names = tuple(sorted({traced_module(traced, name) for name in held}))
+            places = {module_of(node) for node in traced.nodes if node.name in held}
+            names = tuple(sorted(name or WHOLE for name in places))
             return Pruned(smaller, _removed(selection), difference.largest, names)
         held |= _to_hold(graph, difference)
-
-
-def traced_module(traced: Any, name: str) -> str:  # noqa: ANN401
-    """Return the module of an operation."""
-    from lilnetx_cli.graph.tracing import module_of
-
-    return next(module_of(node) for node in traced.nodes if node.name == name)
 
 
 def _to_hold(graph: ChannelGraph, difference: Difference) -> frozenset[str]:
@@ -69,7 +66,7 @@ def _to_hold(graph: ChannelGraph, difference: Difference) -> frozenset[str]:
     if not near:
         near = set(graph.reshaped)
     if not near:
-        where = difference.module or "the network"
+        where = difference.module or WHOLE
         raise GraphError(
             f"the pruned network {difference.problem} (at {where!r}): it is not used,"
             " rebuild the dense one"
