@@ -5,7 +5,7 @@ import lilnetx_cli as lilnetx
 lilnetx.reparameterize(model)          swap weights for quantized latents
 loss = task + lilnetx.penalty(model).total
 lilnetx.save(model, "model.lnx")
-model = lilnetx.load_model("model.lnx")
+model = lilnetx.load_model("model.lnx", pruned=True)
 """
 
 from typing import TYPE_CHECKING, Any
@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from lilnetx_cli.api import (
         Penalty,
+        Pruned,
         load,
         load_model,
         materialize,
         penalty,
+        prune,
         reparameterize,
         save,
     )
@@ -24,10 +26,12 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = [
     "Penalty",
+    "Pruned",
     "load",
     "load_model",
     "materialize",
     "penalty",
+    "prune",
     "reparameterize",
     "save",
 ]

@@ -11,15 +11,19 @@ import lnx
 from lilnetx_cli.codec import capture, pack, unpack
 from lilnetx_cli.errors import UsageError
 from lilnetx_cli.models import fill
+from lilnetx_cli.models.inputs import example_input
 from lilnetx_cli.models.registry import build_record
 from lilnetx_cli.nn import Penalty, materialize, penalty, reparameterize
+from lilnetx_cli.pruning import Pruned, prune
 
 __all__ = [
     "Penalty",
+    "Pruned",
     "load",
     "load_model",
     "materialize",
     "penalty",
+    "prune",
     "reparameterize",
     "save",
 ]
@@ -53,16 +57,21 @@ def load(path: PathLike) -> dict[str, Tensor]:
 
 
 def load_model(
-    path: PathLike, *, pruned: bool = False, model: nn.Module | None = None
+    path: PathLike,
+    *,
+    pruned: bool = False,
+    model: nn.Module | None = None,
+    inputs: tuple[Any, ...] | None = None,
 ) -> nn.Module:
     """Rebuild the network of a .lnx file, in evaluation mode.
 
     The network comes from the file's architecture record; `model`, a fresh network of
-    the right form, is filled instead where the file has none. Raises lnx.LnxError,
-    OSError, and UsageError where neither is there or the shapes do not fit.
+    the right form, is filled instead where the file has none. With `pruned` it comes
+    without its dead channels: plain smaller layers, which give the same; `inputs` is an
+    example of what it takes, where the file does not say. Raises lnx.LnxError, OSError,
+    UsageError where something is missing or the shapes do not fit, and GraphError where
+    the network cannot be pruned.
     """
-    if pruned:
-        raise UsageError("rebuilding a pruned network is not supported yet")
     container = lnx.load(path)
     record, state = container.architecture, unpack(lnx.rebuild_all(container))
     try:
@@ -78,4 +87,7 @@ def load_model(
     except RuntimeError as error:
         reason = " ".join(str(error).split())
         raise UsageError(f"the file does not fit the network: {reason}") from error
-    return model.eval()
+    model = model.eval()
+    if not pruned:
+        return model
+    return prune(model, inputs or (example_input(record),)).model

@@ -2,4 +2,5 @@ import sys
 from pathlib import Path
 
 # Rooms that lend their helpers to other rooms.
-sys.path.append(str(Path(__file__).parent / "data"))
+for room in ("data", "pruning"):
+    sys.path.append(str(Path(__file__).parent / room))

@@ -11,9 +11,15 @@ from torch import Tensor, nn
 import lnx
 from lilnetx_cli.codec import pack, read_source, unpack
 from lilnetx_cli.commands.compress import is_lnx
+from lilnetx_cli.console import Output
 from lilnetx_cli.errors import UsageError
+from lilnetx_cli.graph import GraphError
+from lilnetx_cli.measure.sparsity import channel_sparsity
 from lilnetx_cli.models import build, describe, fill
+from lilnetx_cli.models.inputs import example_input
 from lilnetx_cli.models.registry import build_record
+from lilnetx_cli.pruning import Pruned, prune
+from lnx.spec import DEFAULT_MAX_SIZE
 
 
 @dataclass(frozen=True)
@@ -21,16 +27,28 @@ class Loaded:
     """A network in evaluation mode, and what its file says of it."""
 
     network: nn.Module
+    architecture: Mapping[str, Any] | None
     training: Mapping[str, Any]
     slice_sparsity: float | None
+    channel_sparsity: float | None
 
 
-def load_network(file: Path, name: str | None, arguments: Mapping[str, int]) -> Loaded:
+def load_network(
+    file: Path,
+    name: str | None,
+    arguments: Mapping[str, int],
+    *,
+    max_size: int = DEFAULT_MAX_SIZE,
+    jobs: int = 1,
+) -> Loaded:
     """Read a .lnx file or a checkpoint; a name overrides what the file says.
 
     Raises UsageError where neither says which network it is, or it does not fit.
     """
-    container = lnx.load(file) if is_lnx(file) else pack(read_source(file).checkpoint)
+    if is_lnx(file):
+        container = lnx.load(file, max_size=max_size, jobs=jobs)
+    else:
+        container = pack(read_source(file).checkpoint)
     record = container.architecture
     if name is not None:
         own = describe(name, {**_form(record, name), **arguments})
@@ -39,9 +57,33 @@ def load_network(file: Path, name: str | None, arguments: Mapping[str, int]) -> 
         make = partial(build_record, record)
     else:
         raise UsageError(f"{str(file)!r} does not say which network it is: add --model")
-    network = _filled(make, unpack(lnx.rebuild_all(container)), file)
-    sparsity = _slice_sparsity(container)
-    return Loaded(network.eval(), container.summary or {}, sparsity)
+    state = unpack(lnx.rebuild_all(container))
+    network = _filled(make, state, file).eval()
+    return Loaded(
+        network,
+        record,
+        container.summary or {},
+        _slice_sparsity(container),
+        channel_sparsity(state),
+    )
+
+
+def load_pruned(
+    file: Path,
+    loaded: Loaded,
+    shape: tuple[int, ...] | None,
+    multiple: int,
+    out: Output,
+) -> Pruned:
+    """Prune a loaded network; says what could not be followed."""
+    example = example_input(loaded.architecture, shape)
+    try:
+        pruned = prune(loaded.network, (example,), multiple=multiple)
+    except GraphError as error:
+        raise GraphError(f"{str(file)!r} is not pruned: {error}") from error
+    for name in pruned.held:
+        out.warn(f"channels stay where {name} reshapes them by numbers of its own")
+    return pruned
 
 
 def _form(record: Mapping[str, Any] | None, name: str) -> dict[str, Any]:

@@ -29,6 +29,22 @@ ModelArg = Annotated[
     typer.Option("--model-arg", help="Argument of the network, such as width=4."),
 ]
 
+Model = Annotated[
+    str | None, typer.Option("--model", help="The network, where the file has none.")
+]
+InputShape = Annotated[
+    str | None,
+    typer.Option(
+        "--input-shape", help="Of one input, where the file has none: 3x32x32"
+    ),
+]
+RoundChannels = Annotated[
+    int,
+    typer.Option(
+        "--round-channels", min=1, max=1024, help="Pruned channel counts, to multiples."
+    ),
+]
+
 DEFAULT_MAX_SIZE = "16GiB"
 UNITS = {
     "": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9,
@@ -61,6 +77,13 @@ def parse_model_args(texts: list[str] | None) -> dict[str, int]:
                 f"--model-arg {text!r} is not of the form key=count"
             ) from None
     return arguments
+
+
+def network_arguments(model: str | None, texts: list[str] | None) -> dict[str, int]:
+    """Read the arguments of a network that the user names; raises UsageError."""
+    if texts and model is None:
+        raise UsageError("--model-arg needs --model: the file says its own network")
+    return parse_model_args(texts)
 
 
 def check_input(path: Path) -> None:

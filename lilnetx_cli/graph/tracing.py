@@ -1,6 +1,11 @@
 """A network as a graph of operations, without any that change tensors in place."""
 
+import contextlib
+import io
+import logging
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +18,9 @@ from lilnetx_cli.errors import InputError
 
 class GraphError(InputError):
     """A network whose channels cannot be followed, or not taken out."""
+
+
+WHOLE = "the network"  # where no module of it is meant
 
 
 @dataclass(frozen=True)
@@ -31,19 +39,63 @@ class Traced:
     values: dict[str, Tensor]
 
 
+@contextmanager
+def following(model: nn.Module, where: list[str]) -> Iterator[None]:
+    """Keep the names of the modules that run, the innermost last."""
+    handles = []
+
+    def leave(*_: Any) -> None:  # noqa: ANN401
+        where.pop()
+
+    for name, module in model.named_modules():
+        handles.append(module.register_forward_pre_hook(_enter(where, name)))
+        handles.append(module.register_forward_hook(leave))
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _enter(where: list[str], name: str) -> Any:  # noqa: ANN401
+    def enter(module: nn.Module, args: Any) -> None:  # noqa: ANN401
+        del module, args
+        where.append(name)
+
+    return enter
+
+
+@contextmanager
+def quietly() -> Iterator[None]:
+    """Keep what torch says while it traces from the user: errors are raised."""
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        with (
+            warnings.catch_warnings(),
+            contextlib.redirect_stdout(io.StringIO()),
+            contextlib.redirect_stderr(io.StringIO()),
+        ):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)
+
+
 def trace(model: nn.Module, inputs: tuple[Any, ...]) -> Traced:
     """Follow a plain network in evaluation mode; raises GraphError where it fails."""
     if model.training:
         raise GraphError("a network is traced in evaluation mode: call .eval() first")
-    with warnings.catch_warnings(), torch.no_grad():
-        warnings.simplefilter("ignore")
+    where: list[str] = []
+    with quietly(), torch.no_grad(), following(model, where):
         try:
             exported = torch.export.export(model, inputs, strict=False)
             program = exported.run_decompositions({})
         except Exception as error:
-            reason = " ".join(str(error).split())[:300]
+            reason = " ".join(str(error).split())[:200]
+            place = (where[-1] if where else "") or WHOLE
             raise GraphError(
-                f"the network cannot be traced by torch.export: {reason}"
+                f"the network cannot be traced by torch.export, at {place!r}: {reason}"
             ) from error
     signature = program.graph_signature
     named = {

@@ -2,13 +2,14 @@
 
 import copy
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
+
+from lilnetx_cli.graph.tracing import following
 
 TOLERANCE = 1e-5  # of the largest output; what is left of a fold in float32 is 1e-7
 FLOAT32_TOLERANCE = 1e-4
@@ -63,7 +64,7 @@ def _compare(
     wanted = _tensors(pair[0](*inputs))
     where: list[str] = []
     try:
-        with _following(pair[1], where):
+        with following(pair[1], where):
             given = _tensors(pair[1](*inputs))
     except Exception as error:  # any: the forward is the user's
         reason = " ".join(str(error).split())[:200]
@@ -94,32 +95,6 @@ def _distance(wanted: Tensor, given: Tensor) -> float:
 def _size(tensor: Tensor) -> float:
     finite = tensor.double()[tensor.isfinite()]
     return float(finite.abs().max()) if finite.numel() else 0.0
-
-
-@contextmanager
-def _following(model: nn.Module, where: list[str]) -> Iterator[None]:
-    """Keep the names of the modules that run, the innermost last."""
-    handles = []
-
-    def leave(*_: Any) -> None:  # noqa: ANN401
-        where.pop()
-
-    for name, module in model.named_modules():
-        handles.append(module.register_forward_pre_hook(_enter(where, name)))
-        handles.append(module.register_forward_hook(leave))
-    try:
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
-
-
-def _enter(where: list[str], name: str) -> Any:  # noqa: ANN401
-    def enter(module: nn.Module, args: Any) -> None:  # noqa: ANN401
-        del module, args
-        where.append(name)
-
-    return enter
 
 
 def _variants(inputs: tuple[Any, ...]) -> Iterator[tuple[Any, ...]]:

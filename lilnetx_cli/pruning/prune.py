@@ -8,12 +8,10 @@ import torch
 from torch import nn
 
 from lilnetx_cli.graph import ChannelGraph, GraphError, read_channels, trace
-from lilnetx_cli.graph.tracing import module_of
+from lilnetx_cli.graph.tracing import WHOLE, module_of
 from lilnetx_cli.pruning.equivalence import Difference, compare
 from lilnetx_cli.pruning.selection import Selection, select
 from lilnetx_cli.pruning.surgery import cut
-
-WHOLE = "the network"
 
 
 @dataclass(frozen=True)
