@@ -1,7 +1,7 @@
 """Run two networks side by side: do they give the same?"""
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,6 +56,55 @@ def compare(
             return found
         worst = max(worst, found, key=lambda x: x.relative)
     return worst
+
+
+@torch.no_grad()
+def first_difference(
+    dense: nn.Module,
+    smaller: nn.Module,
+    stays: Mapping[str, Tensor],
+    inputs: tuple[Any, ...],
+) -> str | None:
+    """Return the first layer whose channels that stay are not those of before.
+
+    `stays` tells by layer which of its channels do, (C,).
+    """
+    given = next(iter(_variants(inputs)))
+    wanted = _layer_outputs(dense, stays, given)
+    for name, output in _layer_outputs(smaller, stays, given).items():
+        before = wanted.get(name)
+        if before is None:
+            continue
+        axis = -1 if isinstance(dense.get_submodule(name), nn.Linear) else 1
+        kept = before.index_select(axis, stays[name].nonzero().flatten())
+        apart = output.shape != kept.shape
+        if apart or _distance(kept, output) > FLOAT32_TOLERANCE * max(1.0, _size(kept)):
+            return name
+    return None
+
+
+def _layer_outputs(
+    model: nn.Module, names: Iterable[str], inputs: tuple[Any, ...]
+) -> dict[str, Tensor]:
+    """Run a network as far as it runs; return what some layers gave, in order."""
+    found: dict[str, Tensor] = {}
+    handles = []
+
+    def keeper(name: str) -> Any:  # noqa: ANN401
+        def keep(module: nn.Module, args: Any, output: Any) -> None:  # noqa: ANN401
+            del module, args
+            if isinstance(output, Tensor):
+                found[name] = output.detach().clone()
+
+        return keep
+
+    for name in names:
+        layer = model.get_submodule(name)
+        handles.append(layer.register_forward_hook(keeper(name)))
+    _runs(model, inputs)
+    for handle in handles:
+        handle.remove()
+    return found
 
 
 def _compare(

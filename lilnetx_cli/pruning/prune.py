@@ -1,6 +1,7 @@
 """Any network -> the same function in fewer channels, or an error."""
 
 import copy
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +10,11 @@ from torch import nn
 
 from lilnetx_cli.graph import ChannelGraph, GraphError, read_channels, trace
 from lilnetx_cli.graph.tracing import WHOLE, module_of
-from lilnetx_cli.pruning.equivalence import Difference, compare
+from lilnetx_cli.pruning.equivalence import (
+    Difference,
+    compare,
+    first_difference,
+)
 from lilnetx_cli.pruning.selection import Selection, select
 from lilnetx_cli.pruning.surgery import cut
 
@@ -55,21 +60,39 @@ def prune(model: nn.Module, inputs: tuple[Any, ...], *, multiple: int = 1) -> Pr
             places = {module_of(node) for node in traced.nodes if node.name in held}
             names = tuple(sorted(name or WHOLE for name in places))
             return Pruned(smaller, _removed(selection), difference.largest, names)
-        held |= _to_hold(graph, difference)
+        more = _to_hold(graph, difference) - held
+        if not more:
+            raise _refusal(dense, smaller, selection, difference, inputs)
+        held |= more
 
 
 def _to_hold(graph: ChannelGraph, difference: Difference) -> frozenset[str]:
-    """Return the operations whose channels have to stay; raises GraphError."""
+    """Return the operations whose channels may have been in the way."""
     near = {n for n, module in graph.reshaped.items() if module == difference.module}
-    if not near:
-        near = set(graph.reshaped)
-    if not near:
-        where = difference.module or WHOLE
-        raise GraphError(
-            f"the pruned network {difference.problem} (at {where!r}): it is not used,"
-            " rebuild the dense one"
-        )
-    return frozenset(near)
+    return frozenset(near or graph.reshaped)
+
+
+def _refusal(
+    dense: nn.Module,
+    smaller: nn.Module,
+    selection: Selection,
+    difference: Difference,
+    inputs: tuple[Any, ...],
+) -> GraphError:
+    """Say which layer it was, and that the smaller network is not used."""
+    where = difference.module
+    if where is None:
+        calls = Counter(result.module for result in selection.graph.results)
+        stays = {
+            result.module: selection.stays(result.labels)
+            for result in selection.graph.results
+            if result.module and calls[result.module] == 1
+        }
+        where = first_difference(dense, smaller, stays, inputs)
+    return GraphError(
+        f"the pruned network {difference.problem}, first at {where or WHOLE!r}:"
+        " it is not used, rebuild the dense one"
+    )
 
 
 def _removed(selection: Selection) -> int:

@@ -126,7 +126,10 @@ def test_what_cannot_be_pruned_is_refused_and_the_dense_one_is_there(
     target = tmp_path / "out.pt"
     done = cli("decompress", tmp_path / "b.lnx", "--pruned", "-o", target, *named)
     assert done.code == 1
-    assert "is not pruned: the network cannot be traced by torch.export, at" in done.message
+    assert (
+        "is not pruned: the network cannot be traced by torch.export, at"
+        in done.message
+    )
     assert not target.exists()
     assert cli("decompress", tmp_path / "b.lnx", "-o", target, *named).code == 0
 
