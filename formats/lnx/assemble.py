@@ -13,6 +13,7 @@ from lnx.content import (
     alive_rows,
     elements,
     legal_bools,
+    zero_channels,
 )
 from lnx.errors import FormatError
 from lnx.narrow import widen
@@ -50,7 +51,8 @@ def _scatter(
         raise FormatError("latents are missing")
     values = cells
     nonzero = int(np.count_nonzero(values))
-    zero_slices = record.slices - int(np.count_nonzero(alive_rows(values)))
+    alive = alive_rows(values)
+    zero_slices = record.slices - int(np.count_nonzero(alive))
     if mask is not None:
         alive = mask[:, 0] != 0
         if np.count_nonzero(alive) != len(values):
@@ -62,6 +64,9 @@ def _scatter(
         raise FormatError("the number of non-zero weights is not as announced")
     if zero_slices != record.zero_slices:
         raise FormatError("the number of zero slices is not as announced")
+    zeros = zero_channels(alive, record.shape, record.slice_length)
+    if zeros != (record.zero_rows, record.zero_columns):
+        raise FormatError("the number of zero rows and columns is not as announced")
     return values
 
 

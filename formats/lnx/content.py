@@ -105,6 +105,21 @@ class Container:
         return {tensor.name: i for i, tensor in enumerate(self.tensors)}
 
 
+def zero_channels(
+    alive: NDArray[np.bool_], shape: tuple[int, ...], length: int
+) -> tuple[int, int]:
+    """Return how many indices of dimensions 0 and 1 hold nothing but zeros.
+
+    `alive` tells which slices of `length` elements have another value. Slices of one
+    element of more than the first two dimensions have no channels to count: (0, 0).
+    """
+    if len(shape) < 2 or not len(alive) or elements(shape[2:]) % length:
+        return 0, 0
+    grid = np.asarray(alive.reshape(*shape[:2], -1).any(axis=2))  # (O, I)
+    rows, columns = (np.count_nonzero(grid.any(axis=axis)) for axis in (1, 0))
+    return shape[0] - int(rows), shape[1] - int(columns)
+
+
 def alive_rows(symbols: Symbols) -> NDArray[np.bool_]:
     """Tell which slices have a non-zero latent; (N, L) -> (N,)."""
     length = symbols.shape[1]

@@ -147,12 +147,15 @@ def _split(values: Sequence[int], lengths: Iterable[int]) -> list[tuple[int, ...
     return parts
 
 
+COUNTS = ("nonzero", "zero_slices", "zero_rows", "zero_columns", "coded_bytes")
+
+
 def _write_latents(writer: Writer, records: Sequence[LatentRecord]) -> None:
     for column in ("slice_length", "decoder", "mask_table"):
         writer.varints([getattr(record, column) for record in records])
     for record in records:
         writer.varints(list(record.tables))
-    for column in ("nonzero", "zero_slices", "coded_bytes"):
+    for column in COUNTS:
         writer.varints([getattr(record, column) for record in records])
 
 
@@ -165,14 +168,12 @@ def _read_latents(reader: Reader, slots: Sequence[Slot]) -> list[LatentRecord]:
         raise FormatError(f"{sum(lengths)} planes, at most {spec.MAX_PLANES}")
     ids = reader.varints("table id", sum(lengths), spec.MAX_TABLES, least=1)
     tables = _split(ids, lengths)
-    nonzero = reader.varints("non-zero weights", count, spec.MAX_ELEMENTS)
-    zero_slices = reader.varints("zero slices", count, spec.MAX_ELEMENTS)
-    coded = reader.varints("coded bytes", count, spec.MAX_ELEMENTS)
+    counts = [reader.varints(name, count, spec.MAX_ELEMENTS) for name in COUNTS]
     records = []
     for i, (name, _, shape) in enumerate(slots):
         record = LatentRecord(
             name, shape, lengths[i], decoders[i], masks[i], tables[i],
-            nonzero[i], zero_slices[i], coded[i],
+            *(column[i] for column in counts),
         )  # fmt: skip
         with located(f"tensor {printable(name)}"):
             _check_latent(record)
@@ -191,6 +192,12 @@ def _check_latent(record: LatentRecord) -> None:
     alive = record.slices - record.zero_slices
     if not alive <= record.nonzero <= alive * record.slice_length:
         raise FormatError(f"{record.nonzero} non-zero weights in {alive} slices")
+    zeros = (record.zero_rows, record.zero_columns)
+    if any(zero > size for zero, size in zip(zeros, record.channels, strict=True)):
+        rows, columns = record.channels
+        raise FormatError(
+            f"{zeros[0]} of {rows} rows and {zeros[1]} of {columns} columns are zero"
+        )
     if record.mask_table and record.slice_length == 1:
         raise FormatError("a mask over slices of length 1")
 

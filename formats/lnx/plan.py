@@ -19,6 +19,7 @@ from lnx.content import (
     Latent,
     alive_rows,
     check_content,
+    zero_channels,
 )
 from lnx.errors import ContentError
 from lnx.layout import EXACT, LATENTS, MASKS, Layout, SectionKind, cut, layouts_of
@@ -118,6 +119,7 @@ def _draft_latent(tensor: Latent) -> _Draft:
         left = tuple(_without(plane, len(symbols) - used) for plane in planes)
         coded = [_entropy(plane) for plane in (mask, *left)]
         masked = sum(coded) < sum(_entropy(plane) for plane in planes)
+    rows, columns = zero_channels(alive, tensor.shape, symbols.shape[1])
     record = LatentRecord(
         name=tensor.name,
         shape=tensor.shape,
@@ -127,6 +129,8 @@ def _draft_latent(tensor: Latent) -> _Draft:
         tables=(1,) * symbols.shape[1],
         nonzero=int(np.count_nonzero(symbols)),
         zero_slices=len(symbols) - used,
+        zero_rows=rows,
+        zero_columns=columns,
         coded_bytes=0,
     )
     if mask is None or not masked:

@@ -19,6 +19,8 @@ class LatentRecord:
         tables: ids of the tables of its L planes.
         nonzero: number of decoded weights whose latent is not zero.
         zero_slices: number of slices with nothing but zeros.
+        zero_rows: indices of dimension 0 with nothing but zeros.
+        zero_columns: indices of dimension 1 with nothing but zeros.
         coded_bytes: its share of the payload, mask included.
     """
 
@@ -30,6 +32,8 @@ class LatentRecord:
     tables: tuple[int, ...]
     nonzero: int
     zero_slices: int
+    zero_rows: int
+    zero_columns: int
     coded_bytes: int
 
     @property
@@ -51,6 +55,14 @@ class LatentRecord:
     def slices(self) -> int:
         """N, the number of slices."""
         return elements(self.shape) // self.slice_length
+
+    @property
+    def channels(self) -> tuple[int, int]:
+        """Sizes of dimensions 0 and 1, where slices lie within them; else (0, 0)."""
+        counts = len(self.shape) > 1 and elements(self.shape) > 0
+        if not counts or elements(self.shape[2:]) % self.slice_length:
+            return 0, 0
+        return self.shape[0], self.shape[1]
 
     @property
     def coded_slices(self) -> int:

@@ -21,6 +21,9 @@ class TensorSummary:
         bytes: its share of the file's payload or side information.
         zero_fraction: share of weights whose latent is zero; None unless latent.
         slice_sparsity: share of slices that are zero; None for slices of length 1.
+        row_sparsity: share of indices of dimension 0 that are zero; None where slices
+            do not lie within the first two dimensions.
+        column_sparsity: the same of dimension 1.
     """
 
     name: str
@@ -30,6 +33,8 @@ class TensorSummary:
     bytes: int
     zero_fraction: float | None = None
     slice_sparsity: float | None = None
+    row_sparsity: float | None = None
+    column_sparsity: float | None = None
 
     @property
     def elements(self) -> int:
@@ -122,6 +127,7 @@ def _describe_latent(record: LatentRecord) -> TensorSummary:
     count = elements(record.shape)
     slices = record.slices
     whole = record.slice_length > 1 and slices > 0
+    rows, columns = record.channels
     return TensorSummary(
         name=record.name,
         shape=record.shape,
@@ -130,4 +136,6 @@ def _describe_latent(record: LatentRecord) -> TensorSummary:
         bytes=record.coded_bytes,
         zero_fraction=1 - record.nonzero / count if count else None,
         slice_sparsity=record.zero_slices / slices if whole else None,
+        row_sparsity=record.zero_rows / rows if rows else None,
+        column_sparsity=record.zero_columns / columns if columns else None,
     )

@@ -22,6 +22,11 @@ SECTIONS = (
     "prefix", "header", "tables", "decoders", "masks", "latents", "exact", "digest",
 )  # fmt: skip
 
+COLUMNS = (
+    "tensor", "shape", "kind", "bytes", "bits/weight", "zeros", "slices", "rows",
+    "columns",
+)  # fmt: skip
+
 
 def inspect(
     file: Annotated[Path, typer.Argument(help="A .lnx file.")],
@@ -71,7 +76,7 @@ def inspect(
     )
     out.result(record, "")
     out.table(
-        ("tensor", "shape", "kind", "bytes", "bits/weight", "zeros", "zero slices"),
+        COLUMNS,
         [_row(tensor) for tensor in tensors],
     )
 
@@ -100,6 +105,8 @@ def _record(about: lnx.Summary, tensors: list[lnx.TensorSummary]) -> dict[str, A
                 "bits_per_weight": tensor.bits_per_weight,
                 "zero_fraction": tensor.zero_fraction,
                 "slice_sparsity": tensor.slice_sparsity,
+                "row_sparsity": tensor.row_sparsity,
+                "column_sparsity": tensor.column_sparsity,
             }
             for tensor in tensors
         ],
@@ -128,4 +135,6 @@ def _row(tensor: lnx.TensorSummary) -> tuple[str, ...]:
         "-" if rate is None else f"{rate:.3f}",
         percent_text(tensor.zero_fraction),
         percent_text(tensor.slice_sparsity),
+        percent_text(tensor.row_sparsity),
+        percent_text(tensor.column_sparsity),
     )

@@ -126,8 +126,12 @@ def exact(shape=(2,), tables=(1,), dtype=U8, held=U8):
     return ExactRecord("x", shape, dtype, held, tables)
 
 
-def latent(shape=(4,), length=1, decoder=0, mask=0, tables=(1,), nonzero=0, zero=4):
-    return LatentRecord("w", shape, length, decoder, mask, tables, nonzero, zero, 0)
+def latent(
+    shape=(4,), length=1, decoder=0, mask=0, tables=(1,), nonzero=0, zero=4, rows=0,
+    columns=0,
+):  # fmt: skip
+    counts = (nonzero, zero, rows, columns, 0)
+    return LatentRecord("w", shape, length, decoder, mask, tables, *counts)
 
 
 def framing() -> Iterator[Case]:
@@ -252,7 +256,11 @@ def tensors() -> Iterator[Case]:
     yield Case("more zero slices than slices", zero, wrong, "5 of 4 slices")
     count = made([latent(nonzero=9, zero=0)], [SINGLE], ONE)
     yield Case("more values than weights", count, wrong, "9 non-zero weights")
-    planes = [LatentRecord(str(i), (0,), 1024, 0, 0, (1,) * 1024, 0, 0, 0)
+    grid = made([latent((2, 2), rows=3)], [SINGLE], ONE)
+    yield Case("more zero rows than rows", grid, wrong, "3 of 2 rows")
+    flat = made([latent(columns=1)], [SINGLE], ONE)
+    yield Case("columns of one dimension", flat, wrong, "1 of 0 columns")
+    planes = [LatentRecord(str(i), (0,), 1024, 0, 0, (1,) * 1024, 0, 0, 0, 0, 0)
               for i in range(400)]  # fmt: skip
     yield Case("too many planes", made(planes, [SINGLE], ONE), wrong, "planes, at most")
     claims = replace(latent(), coded_bytes=1 << 40)
