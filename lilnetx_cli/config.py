@@ -23,6 +23,8 @@ class ModelConfig(_Section):
 
     name: str = "resnet20"
     args: dict[str, int] = Field(default_factory=dict)
+    pretrained: bool = False
+    init: Path | None = None
 
 
 class DataConfig(_Section):
@@ -50,7 +52,7 @@ class TrainConfig(_Section):
     lr: float = Field(default=0.02, gt=0)
     decoder_lr: float = Field(default=0.001, gt=0)
     density_lr: float = Field(default=0.01, gt=0)
-    spread: float = Field(default=0.3, gt=0)
+    spread: float | None = Field(default=None, gt=0)
     warmup: float = Field(default=0.1, ge=0, lt=1)
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
     clip_grad: float | None = Field(default=None, gt=0)

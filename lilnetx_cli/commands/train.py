@@ -33,6 +33,12 @@ def train(
     ] = DEFAULT_FOLDER,
     model: Annotated[str | None, typer.Option(help="See lilnetx models.")] = None,
     model_arg: ModelArg = None,
+    pretrained: Annotated[
+        bool, typer.Option("--pretrained", help="From torchvision's or timm's weights.")
+    ] = False,
+    init: Annotated[
+        Path | None, typer.Option(help="From the weights of a model.pt or .lnx.")
+    ] = None,
     dataset: Annotated[str | None, typer.Option(help="See lilnetx models.")] = None,
     data_dir: DataDir = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the data.")] = None,
@@ -89,6 +95,8 @@ def train(
     """
     given: dict[str, Any] = {
         "model.name": model,
+        "model.pretrained": pretrained or None,
+        "model.init": init,
         "data.name": dataset,
         "data.dir": data_dir,
         "data.workers": workers,
@@ -106,6 +114,10 @@ def train(
         "train.clip_grad": clip_grad,
         "train.max_steps": max_steps,
     }
+    if init is not None:
+        check_input(init)
+        if pretrained:
+            raise UsageError("--init and --pretrained are two starts: give one")
     settings = {key: value for key, value in given.items() if value is not None}
     for key, value in parse_model_args(model_arg).items():
         settings[f"model.args.{key}"] = value

@@ -16,6 +16,10 @@ class Watcher:
         self._out = out
         self._ticker = ticker
 
+    def on_note(self, text: str) -> None:
+        """Print what the run starts from."""
+        self._out.note(text)
+
     def on_step(self, report: StepReport) -> None:
         """Move the bar."""
         size = report.estimated_bytes

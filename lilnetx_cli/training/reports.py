@@ -55,6 +55,9 @@ class EpochReport:
 class Observer(Protocol):
     """Shows a run; the run itself prints nothing."""
 
+    def on_note(self, text: str) -> None:
+        """Hear what the run starts from."""
+
     def on_step(self, report: StepReport) -> None:
         """Follow one step."""
 

@@ -17,7 +17,7 @@ from lilnetx_cli.plots import draw_curves
 from lilnetx_cli.training.finish import estimate_file, finish
 from lilnetx_cli.training.loop import slice_sparsity, train
 from lilnetx_cli.training.reports import EpochReport, Observer
-from lilnetx_cli.training.session import open_session, restore_session
+from lilnetx_cli.training.session import Session, open_session, restore_session
 
 MODEL, RESUME, CONFIG = "model.pt", "resume.pt", "config.toml"
 METRICS, CURVES = "metrics.jsonl", "curves.png"
@@ -58,7 +58,8 @@ def run_training(
     `resume` is what `read_resume` gave. Raises Stopped when asked to stop, and what
     the steps of a run raise.
     """
-    session = open_session(config, splits)
+    session = open_session(config, splits, fresh=resume is None)
+    _tell_start(session, observer)
     metrics = folder / METRICS
     lines: list[dict[str, Any]] = []
     main = session.accelerator.is_main_process
@@ -110,6 +111,11 @@ def run_training(
         seconds=round(seconds, 3),
         predictions=final.predictions,
     )
+
+
+def _tell_start(session: Session, observer: Observer) -> None:
+    if session.started is not None and session.accelerator.is_main_process:
+        observer.on_note(session.started)
 
 
 def _final_report(

@@ -21,6 +21,7 @@ from lilnetx_cli.models import build, describe
 from lilnetx_cli.nn import density_parameters, reparameterize
 from lilnetx_cli.nn.gating import gate_dead_filters
 from lilnetx_cli.nn.latents import latent_groups
+from lilnetx_cli.training.starting import spread_of, start_weights
 from lnx import write_atomic
 
 RESUME_VERSION = 1
@@ -46,6 +47,7 @@ class Session:
         model: the reparameterized network.
         forward: the same network as the device runs it (wrapped, compiled).
         architecture: the record from which the network is rebuilt.
+        started: what was taken over of a trained network, None from scratch.
         step: optimizer steps done, of `steps`.
         totals: sums over the present epoch.
         seconds: time spent in earlier sessions of this run.
@@ -60,6 +62,7 @@ class Session:
     sampler: EpochSampler
     loader: Any
     architecture: dict[str, Any]
+    started: str | None = None
     step: int = 0
     totals: Totals = field(default_factory=Totals)
     seconds: float = 0.0
@@ -84,8 +87,10 @@ class Session:
         return self.step // self.steps_per_epoch
 
 
-def open_session(config: RunConfig, splits: Splits) -> Session:
+def open_session(config: RunConfig, splits: Splits, *, fresh: bool = True) -> Session:
     """Build network, optimizers and loader, all from the seed of the run.
+
+    One that is not fresh is to be restored: it leaves trained weights where they are.
 
     Raises UsageError for a device, a precision or a batch that cannot be had.
     """
@@ -108,9 +113,11 @@ def open_session(config: RunConfig, splits: Splits) -> Session:
     architecture = describe(config.model.name, {**form, **config.model.args})
     architecture["size"] = splits.size
     model = build(architecture["name"], architecture["args"])
+    name = architecture["name"]
+    started = start_weights(model, config, splits, name) if fresh else None
     if settings.channels_last:
         model = model.to(memory_format=torch.channels_last)
-    model = reparameterize(model, spread=settings.spread).to(accelerator.device)
+    model = reparameterize(model, spread=spread_of(config)).to(accelerator.device)
     _gate(model, splits, accelerator.device)
     optimizer = _optimizer(config, model)
     sampler = EpochSampler(len(splits.train), settings.seed)
@@ -129,7 +136,7 @@ def open_session(config: RunConfig, splits: Splits) -> Session:
     vars(model).pop("forward", None)
     return Session(
         config, splits, accelerator, model, forward, optimizer, sampler, loader,
-        architecture,
+        architecture, started,
     )  # fmt: skip
 
 

@@ -5,7 +5,10 @@ class Silent:
     """An observer that keeps what it is told."""
 
     def __init__(self):
-        self.steps, self.epochs = [], []
+        self.steps, self.epochs, self.notes = [], [], []
+
+    def on_note(self, text):
+        self.notes.append(text)
 
     def on_step(self, report):
         self.steps.append(report)
