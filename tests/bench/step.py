@@ -2,11 +2,16 @@
 
     python tests/bench/step.py [--size 28] [--batch 128] [--precision bf16]
 
-Steps of both kinds alternate, so that a slow moment of the machine meets both.
+Steps of both kinds alternate, so that a slow moment of the machine meets both. Batch
+norms are gated, as in a run. Memory is that of a process of its own for each kind: its
+peak, less what it had when torch was imported.
 """
 
 import argparse
+import resource
 import statistics
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 
@@ -15,6 +20,7 @@ import torch.nn.functional as F
 
 from lilnetx_cli.models import build
 from lilnetx_cli.nn import density_parameters, penalty, reparameterize
+from lilnetx_cli.nn.gating import gate_dead_filters
 
 
 def stepper(reparameterized: bool, options: argparse.Namespace) -> Callable[[], float]:
@@ -28,6 +34,7 @@ def stepper(reparameterized: bool, options: argparse.Namespace) -> Callable[[], 
     labels = torch.randint(0, 10, (options.batch,))
     if reparameterized:
         reparameterize(model)
+        gate_dead_filters(model, lambda net: net(images[:2]))
     densities = density_parameters(model)
     apart = {id(p) for p in densities}
     rest = [p for p in model.parameters() if id(p) not in apart]
@@ -53,6 +60,18 @@ def stepper(reparameterized: bool, options: argparse.Namespace) -> Callable[[], 
     return step
 
 
+def peak_kilobytes() -> int:
+    """Return the largest resident size of this process so far."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def memory(kind: str) -> int:
+    """Return the kilobytes that two steps of a kind add, in a process of its own."""
+    command = [sys.executable, __file__, *sys.argv[1:], "--alone", kind]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    return int(done.stdout)
+
+
 def main() -> None:
     """Print medians and the median ratio of neighbouring pairs."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -63,7 +82,14 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=25)
     parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32")
     parser.add_argument("--channels-last", action="store_true")
+    parser.add_argument("--alone", choices=("plain", "latents"), help="peak memory")
     options = parser.parse_args()
+    if options.alone:
+        before, step = peak_kilobytes(), stepper(options.alone == "latents", options)
+        step()
+        step()
+        print(peak_kilobytes() - before)
+        return
     plain, latent = stepper(False, options), stepper(True, options)
     for _ in range(3):
         plain()
@@ -77,6 +103,10 @@ def main() -> None:
     print(f"ratio          {statistics.median(ratios):.3f}"
           f" (quartiles {ratios[len(ratios) // 4]:.3f} to"
           f" {ratios[3 * len(ratios) // 4]:.3f})")  # fmt: skip
+    kilobytes = [memory(kind) for kind in ("plain", "latents")]
+    plain_mb, latent_mb = (count / 1e3 for count in kilobytes)
+    print(f"memory         {plain_mb:.0f} MB plain, {latent_mb:.0f} MB"
+          f" with latents, ratio {latent_mb / plain_mb:.3f}")  # fmt: skip
 
 
 if __name__ == "__main__":
