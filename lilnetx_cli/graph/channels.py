@@ -14,6 +14,7 @@ from lilnetx_cli.graph import elements, layers, shapes
 from lilnetx_cli.graph.state import (
     RULES,
     WEIGHTED,
+    Padding,
     Reader,
     Result,
     State,
@@ -41,6 +42,7 @@ class ChannelGraph:
         axes: labels along (tensor name, dimension) of parameters and buffers.
         readers: layers that mix channels.
         results: what layers give.
+        paddings: modules that add zero channels.
         parts: lists of labels of which equally many must stay.
         reshaped: operations that are told sizes, by name, and their modules.
     """
@@ -49,6 +51,7 @@ class ChannelGraph:
     axes: Mapping[tuple[str, int], Tensor]
     readers: tuple[Reader, ...]
     results: tuple[Result, ...]
+    paddings: tuple[Padding, ...]
     parts: tuple[tuple[Tensor, ...], ...]
     reshaped: Mapping[str, str]
 
@@ -80,6 +83,7 @@ def read_channels(
         state.axes,
         tuple(state.readers),
         tuple(state.results),
+        tuple(state.paddings),
         tuple(state.parts),
         state.reshaped,
     )

@@ -9,8 +9,9 @@ from torch import Tensor
 from torch.fx import Node
 
 from lilnetx_cli.graph.grids import Grid, collapse, unknown
-from lilnetx_cli.graph.state import State, opaque, rule
+from lilnetx_cli.graph.state import Padding, State, opaque, rule
 from lilnetx_cli.graph.tracing import module_of
+from lilnetx_cli.nn.padding import PadChannels
 
 
 @rule(
@@ -138,12 +139,30 @@ def pad(state: State, node: Node, args: Sequence[Any]) -> Any:  # noqa: ANN401
         )
 
     labels = padded(grid.labels, 0)
+    if touched == {1} and grid.axes() == [1]:
+        labels = _with_new_channels(state, node, labels, amounts)
     if not touched & set(grid.axes()):
         labels = grid.labels
     known = padded(grid.known.to(torch.uint8), 1).bool()
     value = padded(grid.value, fill)
     spots = Grid(tuple(node.meta["val"].shape), labels, known, value)
     return spots.settled()
+
+
+def _with_new_channels(
+    state: State, node: Node, labels: Tensor, amounts: list[int]
+) -> Tensor:
+    """Label the channels that a `PadChannels` adds, so that they may leave again."""
+    name = module_of(node)
+    if not isinstance(state.model.get_submodule(name), PadChannels):
+        return labels
+    if any(padding.module == name for padding in state.paddings):  # called twice
+        return labels
+    before, after = (state.labels.fresh(count) for count in amounts[-2:])
+    state.paddings.append(Padding(name, before, after))
+    flat = labels.reshape(-1)
+    inner = flat[len(before) : len(flat) - len(after)]
+    return torch.cat([before, inner, after]).reshape(labels.shape)
 
 
 @rule("aten::pixel_shuffle", "aten::pixel_unshuffle")

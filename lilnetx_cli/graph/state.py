@@ -60,6 +60,21 @@ class Result:
     value: Tensor
 
 
+@dataclass(frozen=True, eq=False)
+class Padding:
+    """Zero channels that a module puts around others, and can put fewer of.
+
+    Attributes:
+        module: name of a `PadChannels`.
+        before: labels of those in front.
+        after: labels of those behind.
+    """
+
+    module: str
+    before: Tensor
+    after: Tensor
+
+
 @dataclass(eq=False)
 class State:
     """What has been found so far.
@@ -72,6 +87,7 @@ class State:
         axes: labels of (tensor name, dimension).
         readers: layers that mix channels.
         results: of all layers with weights of their own.
+        paddings: modules that add zero channels.
         parts: lists of labels of which equally many must stay.
         reshaped: modules in which channels pass an operation that is told sizes, by
             the operation's name.
@@ -86,6 +102,7 @@ class State:
     axes: dict[tuple[str, int], Tensor] = field(default_factory=dict)
     readers: list[Reader] = field(default_factory=list)
     results: list[Result] = field(default_factory=list)
+    paddings: list[Padding] = field(default_factory=list)
     parts: list[tuple[Tensor, ...]] = field(default_factory=list)
     reshaped: dict[str, str] = field(default_factory=dict)
     grids: dict[Node, Any] = field(default_factory=dict)

@@ -7,6 +7,8 @@ hold no weights: 20 layers of width 1 have 0.27 M parameters.
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lilnetx_cli.nn.padding import PadChannels
+
 STAGE_CHANNELS = (16, 32, 64)
 
 
@@ -20,7 +22,8 @@ class BasicBlock(nn.Module):
         self.conv2 = _conv3x3(channels_out, channels_out, 1)
         self.bn2 = nn.BatchNorm2d(channels_out)
         self.stride = stride
-        self.new_channels = channels_out - channels_in
+        new = channels_out - channels_in
+        self.pad = PadChannels(new // 2, new - new // 2) if new else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, C', H / stride, W / stride)."""
@@ -32,10 +35,7 @@ class BasicBlock(nn.Module):
         """Subsample in space and pad with zero channels on both sides."""
         if self.stride != 1:
             x = x[:, :, :: self.stride, :: self.stride]
-        if self.new_channels:
-            before = self.new_channels // 2
-            x = F.pad(x, (0, 0, 0, 0, before, self.new_channels - before))
-        return x
+        return self.pad(x)  # type: ignore[no-any-return]
 
 
 class CifarResNet(nn.Module):

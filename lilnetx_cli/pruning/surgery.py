@@ -5,6 +5,7 @@ Legend: O output and I input channels of a layer, g groups.
 
 import copy
 from collections.abc import Iterator
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +14,7 @@ from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 
 from lilnetx_cli.graph.state import Reader, Result
 from lilnetx_cli.graph.tracing import first_names
+from lilnetx_cli.nn.padding import PadChannels
 from lilnetx_cli.pruning.constant import constant_of
 from lilnetx_cli.pruning.selection import Selection, live_groups
 
@@ -29,6 +31,10 @@ def cut(model: nn.Module, selection: Selection) -> nn.Module:
     groups = _slice(smaller, selection)
     for module in smaller.modules():
         _describe(module, groups)
+    for padding in selection.graph.paddings:
+        pad = cast("PadChannels", smaller.get_submodule(padding.module))
+        pad.before = int(selection.stays(padding.before).sum())
+        pad.after = int(selection.stays(padding.after).sum())
     for name, value in _constant_layers(selection):
         layer = constant_of(smaller.get_submodule(name), value)
         if name and layer is not None:

@@ -7,6 +7,7 @@ from deadening import difference, kill_filters, lived_in, parameters
 from torch import nn
 
 from lilnetx_cli.graph import GraphError
+from lilnetx_cli.models import build
 from lilnetx_cli.pruning import prune
 from lilnetx_cli.pruning.constant import Constant
 
@@ -443,6 +444,23 @@ def test_a_network_that_changes_is_refused_by_name():
     dense = kill_filters(lived_in(Deceptive()), 0.5, gated=True)
     with pytest.raises(GraphError, match=r"of its largest output, first at 'last'"):
         prune(dense, (images(),))
+
+
+@torch.no_grad()
+def test_shortcuts_that_pad_channels_of_our_networks_shrink():
+    torch.manual_seed(0)
+    dense = lived_in(build("resnet20", {"channels": 1, "classes": 10}))
+    for block in dense.layer3:  # 10 channels that only padding makes, 2 of the middle
+        for channels in (slice(4), slice(20, 22), slice(58, 64)):
+            block.conv2.weight[channels] = 0
+            block.bn2.weight[channels] = 0
+            block.bn2.bias[channels] = 0
+    images = torch.randn(2, 1, 28, 28)
+    smaller = prune(dense, (images,)).model
+    assert (smaller.layer3[0].pad.before, smaller.layer3[0].pad.after) == (12, 10)
+    assert smaller.fc.in_features == 64 - 10
+    assert difference(dense, smaller, images) < 1e-5
+    assert dense.layer3[0].pad.before == 16
 
 
 def test_nothing_dead_nothing_gone():
