@@ -174,7 +174,7 @@ def _train(
         "validation_accuracy": result.validation_accuracy,
         "estimated_bytes": result.estimated_bytes,
         "slice_sparsity": result.slice_sparsity,
-        "channel_sparsity": None,
+        "channel_sparsity": result.channel_sparsity,
         "seconds": result.seconds,
         "seconds_per_step": round(result.seconds_per_step, 6),
     }

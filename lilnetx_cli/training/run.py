@@ -13,6 +13,7 @@ from lilnetx_cli.codec import Checkpoint, pack, save_checkpoint
 from lilnetx_cli.config import RunConfig, to_toml
 from lilnetx_cli.data import Splits
 from lilnetx_cli.errors import FileError
+from lilnetx_cli.measure.sparsity import channel_sparsity
 from lilnetx_cli.plots import draw_curves
 from lilnetx_cli.training.finish import estimate_file, finish
 from lilnetx_cli.training.loop import slice_sparsity, train
@@ -35,6 +36,7 @@ class RunResult:
     validation_accuracy: float
     estimated_bytes: int
     slice_sparsity: float | None
+    channel_sparsity: float | None
     seconds: float
     predictions: str
 
@@ -108,6 +110,7 @@ def run_training(
         validation_accuracy=lines[-1]["validation_accuracy"],
         estimated_bytes=size,
         slice_sparsity=sparsity,
+        channel_sparsity=channel_sparsity(final.checkpoint.state_dict),
         seconds=round(seconds, 3),
         predictions=final.predictions,
     )
