@@ -110,7 +110,8 @@ def trace(model: nn.Module, inputs: tuple[Any, ...]) -> Traced:
         n: first[id(state[name])] if name in state else name
         for n, name in tensors.items()
     }
-    values = {name: state[name].detach() for name in tensors.values() if name in state}
+    known = [name for name in tensors.values() if name in state]
+    values = {name: state[name].detach().cpu() for name in known}
     return Traced(nodes, tensors, values)
 
 

@@ -1,7 +1,7 @@
 """Run two networks side by side: do they give the same?"""
 
 import copy
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,16 +39,15 @@ def compare(
 ) -> Difference:
     """Compare on random inputs of two batch sizes and, where it takes them, two sizes.
 
-    Computed in float64, or in float32 where the network does not run in it.
+    Computed in float64 on the CPU, or as the networks are where they do not run so.
     """
-    wide = torch.float64
-    pair = _converted(dense, wide), _converted(smaller, wide)
-    if not _runs(pair[0], _convert(inputs, wide)):
-        wide, pair = torch.float32, (dense, smaller)
-    tolerance = TOLERANCE if wide is torch.float64 else FLOAT32_TOLERANCE
+    pair, tolerance = (_widened(dense), _widened(smaller)), TOLERANCE
+    widen: Callable[[tuple[Any, ...]], tuple[Any, ...]] = _wide_inputs
+    if not _runs(pair[0], widen(inputs)):
+        pair, tolerance, widen = (dense, smaller), FLOAT32_TOLERANCE, _as_given
     worst = Difference(0.0, 0.0)
     for number, given in enumerate(_variants(inputs)):
-        case = _convert(given, wide)
+        case = widen(given)
         if number and not _runs(pair[0], case):
             continue  # the network takes no other size
         found = _compare(pair, case, tolerance)
@@ -76,7 +75,8 @@ def first_difference(
         if before is None:
             continue
         axis = -1 if isinstance(dense.get_submodule(name), nn.Linear) else 1
-        kept = before.index_select(axis, stays[name].nonzero().flatten())
+        index = stays[name].nonzero().flatten().to(before.device)
+        kept = before.index_select(axis, index)
         apart = output.shape != kept.shape
         if apart or _distance(kept, output) > FLOAT32_TOLERANCE * max(1.0, _size(kept)):
             return name
@@ -184,12 +184,18 @@ def _tensors(output: Any) -> list[Tensor]:  # noqa: ANN401
     return [x for x in pytree.tree_leaves(output) if isinstance(x, Tensor)]
 
 
-def _converted(model: nn.Module, dtype: torch.dtype) -> nn.Module:
-    return copy.deepcopy(model).to(dtype)
+def _widened(model: nn.Module) -> nn.Module:
+    return copy.deepcopy(model).to("cpu", torch.float64)
 
 
-def _convert(inputs: tuple[Any, ...], dtype: torch.dtype) -> tuple[Any, ...]:
-    def convert(x: Any) -> Any:  # noqa: ANN401
-        return x.to(dtype) if isinstance(x, Tensor) and x.is_floating_point() else x
+def _wide_inputs(inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+    def widen(x: Any) -> Any:  # noqa: ANN401
+        if not isinstance(x, Tensor):
+            return x
+        return x.cpu().double() if x.is_floating_point() else x.cpu()
 
-    return pytree.tree_map(convert, inputs)  # type: ignore[no-any-return]
+    return pytree.tree_map(widen, inputs)  # type: ignore[no-any-return]
+
+
+def _as_given(inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+    return inputs

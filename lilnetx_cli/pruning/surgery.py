@@ -38,7 +38,8 @@ def cut(model: nn.Module, selection: Selection) -> nn.Module:
     for name, value in _constant_layers(selection):
         layer = constant_of(smaller.get_submodule(name), value)
         if name and layer is not None:
-            smaller.set_submodule(name, layer)
+            device = next(smaller.get_submodule(name).parameters(), value).device
+            smaller.set_submodule(name, layer.to(device))
     return smaller
 
 
