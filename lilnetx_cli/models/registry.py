@@ -121,6 +121,12 @@ def build(name: str, arguments: Mapping[str, Any]) -> nn.Module:
                 f"{name} takes no argument {key!r},"
                 f" it takes: {', '.join(sorted(taken))}"
             )
+    missing = [key for key in FORM if key not in arguments]
+    if missing:
+        raise UsageError(
+            f"{name} needs to know its {' and '.join(missing)}: add --model-arg"
+            " channels=3 --model-arg classes=1000, or what it has"
+        )
     try:
         return info.build(**arguments)
     except (TypeError, ValueError) as error:

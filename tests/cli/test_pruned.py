@@ -142,6 +142,7 @@ def test_what_cannot_be_pruned_is_refused_and_the_dense_one_is_there(
         (("--pruned", "--input-shape", "0x8x8"), "is no shape"),
         (("--pruned", "--model-arg", "width=2"), "needs --model"),
         (("--pruned", "--model", "resnet21"), "no network is named"),
+        (("--pruned", "--model", "resnet32"), "does not fit the network"),
     ],
 )
 def test_wrong_options(cli, sparse, tmp_path, arguments, message):
