@@ -3,7 +3,7 @@
 import operator
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.fx import Node
 
 from lilnetx_cli.graph import elements, layers, shapes
+from lilnetx_cli.graph.grids import Grid, unknown
 from lilnetx_cli.graph.state import (
     RULES,
     WEIGHTED,
@@ -73,7 +74,7 @@ def read_channels(
     state = State(model, traced.tensors, traced.values, uses, held)
     for node in traced.nodes:
         if node.op == "call_function":
-            state.grids[node] = _walk(state, node)
+            state.grids[node] = _tidy(state, _walk(state, node))
         elif node.op == "output":
             state.fix([state.grid(x) for x in node.all_input_nodes])
         elif node not in traced.tensors:
@@ -100,27 +101,35 @@ def _walk(state: State, node: Node) -> Any:  # noqa: ANN401
     if node.target is operator.getitem:
         return state.grid(node.all_input_nodes[0])[args[1]]
     tags = getattr(node.target, "tags", ())
-    if name in RULES:
-        try:
-            return RULES[name](state, node, args)
-        except (RuntimeError, IndexError, TypeError, AttributeError):
-            return opaque(state, node, args)
-    if torch.Tag.pointwise in tags or name in UNTAGGED:
-        return elements.pointwise(state, node, args)
-    return opaque(state, node, args)
+    rule = RULES.get(name)
+    if rule is None and (torch.Tag.pointwise in tags or name in UNTAGGED):
+        rule = elements.pointwise
+    if rule is None:
+        return opaque(state, node, args)
+    try:
+        return rule(state, node, args)
+    except Exception:  # an operation used in a way that its rule does not know
+        return opaque(state, node, args)
+
+
+def _tidy(state: State, result: Any) -> Any:  # noqa: ANN401
+    """Fix channels that stand alone in a tensor: they would be taken for none."""
+    if isinstance(result, tuple | list):
+        return tuple(_tidy(state, part) for part in result)
+    if not isinstance(result, Grid) or result.axes() or not result.labels.any():
+        return result
+    state.fix(result)
+    return replace(result, labels=torch.zeros_like(result.labels))
 
 
 def _argument(state: State, value: Any) -> Any:  # noqa: ANN401
     if isinstance(value, Node):
-        return _plain_number(value) if _is_number(value) else state.grid(value)
+        known = value.meta.get("val")
+        if isinstance(known, int | float | bool):
+            return known
+        if isinstance(known, torch.SymInt | torch.SymFloat | torch.SymBool):
+            return unknown(())  # a number that depends on the data
+        return state.grid(value)
     if isinstance(value, list | tuple):
         return [_argument(state, inner) for inner in value]
     return value
-
-
-def _is_number(node: Node) -> bool:
-    return isinstance(node.meta.get("val"), int | float | bool | torch.SymInt)
-
-
-def _plain_number(node: Node) -> Any:  # noqa: ANN401
-    return node.meta["val"]

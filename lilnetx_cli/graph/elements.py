@@ -111,7 +111,10 @@ def resample(state: State, node: Node, args: Sequence[Any]) -> Any:  # noqa: ANN
     value = node.meta["val"]
     several = isinstance(value, list | tuple)
     shape = tuple((value[0] if several else value).shape)
-    if len(shape) != len(grid.shape) or any(axis > 1 for axis in grid.axes()):
+    rank = 2 + next(n for ending, n in SPATIAL.items() if ending in str(node.target))
+    places = several and any(user.args[1] == 1 and user.users for user in node.users)
+    odd = len(shape) != len(grid.shape) or len(shape) != rank or places
+    if odd or any(axis > 1 for axis in grid.axes()):
         return opaque(state, node, args)
     known, constant = grid.known, grid.value
     if "avg_pool" in str(node.target) and "adaptive" not in str(node.target):

@@ -112,6 +112,8 @@ def _dense(
     if transposed:
         tensor = tensor.transpose(0, 1)
     used = (tensor.flatten(2) if tensor.dim() > 2 else tensor[..., None]).ne(0).any(2)
+    if not _enters(state, weight, inputs, groups):
+        return opaque(state, node, ())  # type: ignore[no-any-return]
     if groups == 1:
         state.labels.unify(state.axis(weight, 0 if transposed else 1), inputs)
     outputs = state.axis(weight, 1 if transposed else 0)
@@ -131,6 +133,17 @@ def _dense(
         Reader(name, weight, inputs, known, value, outputs, reads, groups, foldable)
     )
     return _result(state, node, axis, outputs, fixed, constant)
+
+
+def _enters(state: State, weight: str, inputs: Tensor, groups: int) -> bool:
+    """Unify the inputs of all layers with one weight; False if they differ in form."""
+    known, before = state.entries.setdefault(weight, (groups, inputs))
+    if known == groups and len(before) == len(inputs):
+        state.labels.unify(before, inputs)
+        return True
+    state.labels.fix(before)
+    state.labels.fix(state.axis(weight, 0))
+    return False
 
 
 def _constant_part(weight: Tensor, value: Tensor) -> Tensor:
@@ -197,13 +210,8 @@ def _is_own(state: State, node: Node, weight: str) -> bool:
     named = f"{owner}.bias".lstrip(".")
     known = bias is None or (state.direct(bias) == named and state.uses[named] == 1)
     alone = isinstance(placeholder, Node) and state.uses[weight] == 1
-    return (
-        name == "weight"
-        and known
-        and alone
-        and hasattr(module, "bias")
-        and module_of(node) == owner
-    )
+    plain = type(module).__module__.startswith("torch.nn.modules")
+    return name == "weight" and known and alone and plain and module_of(node) == owner
 
 
 @rule("aten::_native_batch_norm_legit_no_training", weighted=True)

@@ -75,6 +75,8 @@ def cat(state: State, node: Node, args: Sequence[Any]) -> Any:  # noqa: ANN401
     result = Grid(shape, joined("labels"), joined("known"), joined("value"))
     if len(result.axes()) < 2:
         return result
+    if any(axis in grid.axes() for grid in grids):
+        return opaque(state, node, args)
     for first, second in pairwise(grids):
         if first.labels.shape == second.labels.shape:  # along another dimension
             state.labels.unify(first.labels, second.labels)
@@ -126,6 +128,10 @@ def pad(state: State, node: Node, args: Sequence[Any]) -> Any:  # noqa: ANN401
     if len(args) > 3:
         number = args[3]
     touched = {len(grid.shape) - 1 - i // 2 for i, a in enumerate(amounts) if a}
+    if touched & set(grid.axes()):
+        state.reshaped[node.name] = module_of(node)
+        if node.name in state.held:
+            return opaque(state, node, args)
     if "constant" not in (mode, str(node.target).split(".")[1].split("_")[0]):
         if touched & set(grid.axes()):
             return opaque(state, node, args)

@@ -91,6 +91,7 @@ class State:
         parts: lists of labels of which equally many must stay.
         reshaped: modules in which channels pass an operation that is told sizes, by
             the operation's name.
+        entries: groups and input labels of each weight of a layer, by its name.
     """
 
     model: nn.Module
@@ -105,6 +106,7 @@ class State:
     paddings: list[Padding] = field(default_factory=list)
     parts: list[tuple[Tensor, ...]] = field(default_factory=list)
     reshaped: dict[str, str] = field(default_factory=dict)
+    entries: dict[str, tuple[int, Tensor]] = field(default_factory=dict)
     grids: dict[Node, Any] = field(default_factory=dict)
 
     def axis(self, name: str, dimension: int) -> Tensor:

@@ -31,7 +31,7 @@ class Traced:
         nodes: inputs, operations and the output, in order.
         tensors: name of each parameter, buffer or constant, by its node; tied ones
             have the first of their names.
-        values: those tensors by name.
+        values: those tensors by name, less buffers that forward changes.
     """
 
     nodes: tuple[Node, ...]
@@ -87,9 +87,10 @@ def trace(model: nn.Module, inputs: tuple[Any, ...]) -> Traced:
     if model.training:
         raise GraphError("a network is traced in evaluation mode: call .eval() first")
     where: list[str] = []
-    with quietly(), torch.no_grad(), following(model, where):
+    with quietly(), torch.no_grad():
         try:
-            exported = torch.export.export(model, inputs, strict=False)
+            with following(model, where):
+                exported = torch.export.export(model, inputs, strict=False)
             program = exported.run_decompositions({})
         except Exception as error:
             reason = " ".join(str(error).split())[:200]
@@ -110,7 +111,8 @@ def trace(model: nn.Module, inputs: tuple[Any, ...]) -> Traced:
         n: first[id(state[name])] if name in state else name
         for n, name in tensors.items()
     }
-    known = [name for name in tensors.values() if name in state]
+    changing = set(signature.buffers_to_mutate.values())
+    known = [n for n in tensors.values() if n in state and n not in changing]
     values = {name: state[name].detach().cpu() for name in known}
     return Traced(nodes, tensors, values)
 

@@ -49,6 +49,8 @@ def constant_of(module: nn.Module, value: Tensor) -> Constant | None:
     """Return what a layer that gives only constants may be; None where it may not."""
     if not type(module).__module__.startswith("torch.nn.modules"):
         return None  # may do more than its base
+    if module._forward_hooks or module._forward_pre_hooks:
+        return None
     if isinstance(module, nn.Linear):
         return Constant(value, -1)
     if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d):

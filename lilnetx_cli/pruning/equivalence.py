@@ -1,7 +1,8 @@
-"""Run two networks side by side: do they give the same?"""
+"""Run two networks side by side: do they, and all their layers, give the same?"""
 
 import copy
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,11 +10,14 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
-from lilnetx_cli.graph.tracing import following
+from lilnetx_cli.graph.tracing import GraphError, following
 
-TOLERANCE = 1e-5  # of the largest output; what is left of a fold in float32 is 1e-7
+TOLERANCE = 1e-5  # of a tensor's largest; what is left of a fold in float32 is 1e-7
 FLOAT32_TOLERANCE = 1e-4
 LARGER = 8  # pixels
+TINY = 1e-30
+
+Inputs = tuple[Any, ...]
 
 
 @dataclass(frozen=True)
@@ -22,74 +26,150 @@ class Difference:
 
     Attributes:
         largest: absolute difference of outputs.
-        relative: the same, of the largest output.
         problem: what is wrong, None if they are equal within the tolerance.
-        module: where the smaller one failed to run, None if it ran.
+        module: the layer that it shows at first, None if it is not known.
     """
 
     largest: float
-    relative: float
     problem: str | None = None
     module: str | None = None
 
 
+@dataclass(frozen=True)
+class _Pair:
+    dense: nn.Module
+    smaller: nn.Module
+    layers: Mapping[str, tuple[Tensor, Tensor]]
+    tolerance: float
+
+
 @torch.no_grad()
 def compare(
-    dense: nn.Module, smaller: nn.Module, inputs: tuple[Any, ...]
-) -> Difference:
-    """Compare on random inputs of two batch sizes and, where it takes them, two sizes.
-
-    Computed in float64 on the CPU, or as the networks are where they do not run so.
-    """
-    pair, tolerance = (_widened(dense), _widened(smaller)), TOLERANCE
-    widen: Callable[[tuple[Any, ...]], tuple[Any, ...]] = _wide_inputs
-    if not _runs(pair[0], widen(inputs)):
-        pair, tolerance, widen = (dense, smaller), FLOAT32_TOLERANCE, _as_given
-    worst = Difference(0.0, 0.0)
-    for number, given in enumerate(_variants(inputs)):
-        case = widen(given)
-        if number and not _runs(pair[0], case):
-            continue  # the network takes no other size
-        found = _compare(pair, case, tolerance)
-        if found.problem is not None:
-            return found
-        worst = max(worst, found, key=lambda x: x.relative)
-    return worst
-
-
-@torch.no_grad()
-def first_difference(
     dense: nn.Module,
     smaller: nn.Module,
-    stays: Mapping[str, Tensor],
-    inputs: tuple[Any, ...],
-) -> str | None:
-    """Return the first layer whose channels that stay are not those of before.
+    layers: Mapping[str, tuple[Tensor, Tensor]],
+    inputs: Inputs,
+) -> Difference:
+    """Compare on the example and on random inputs, other batches and sizes among them.
 
-    `stays` tells by layer which of its channels do, (C,).
+    Compared are all outputs, and of the layers named the channels that matter: for each
+    two masks, of what is left of its channels, (C,), and of what matters of these. An
+    output may hide what goes wrong before it. Computed in float64 on the CPU, or as the
+    networks are where they do not run so. Raises GraphError where the dense network
+    does not run on the example.
     """
-    given = next(iter(_variants(inputs)))
-    wanted = _layer_outputs(dense, stays, given)
-    for name, output in _layer_outputs(smaller, stays, given).items():
-        before = wanted.get(name)
-        if before is None:
+    pair = _Pair(_widened(dense), _widened(smaller), layers, TOLERANCE)
+    prepare: Callable[[Inputs], Inputs] = _wide_inputs
+    if _outputs(pair.dense, prepare(inputs)) is None:
+        pair = _Pair(dense, smaller, layers, FLOAT32_TOLERANCE)
+        prepare = _cloned
+        if _outputs(dense, prepare(inputs)) is None:
+            raise GraphError("the network does not run on the example")
+    bare = _compare_bare(pair, prepare(inputs))
+    if bare.problem is not None:
+        return bare
+    largest = 0.0
+    for given in _variants(inputs):
+        found = _compare(pair, prepare(given))
+        if found.problem is not None:
+            return found
+        largest = max(largest, found.largest)
+    return Difference(largest)
+
+
+def _compare_bare(pair: _Pair, inputs: Inputs) -> Difference:
+    """Tell whether the smaller network runs, as it will: without hooks."""
+    network = copy.deepcopy(pair.smaller)
+    try:
+        network(*_cloned(inputs))
+    except Exception as error:  # any: the forward is the user's
+        reason = " ".join(str(error).split())[:200]
+        where: list[str] = []
+        again = copy.deepcopy(pair.smaller)
+        with following(again, where):
+            _outputs(again, inputs, fresh=False)
+        module = where[-1] if where else None
+        return Difference(float("inf"), f"does not run: {reason}", module)
+    return Difference(0.0)
+
+
+def _compare(pair: _Pair, inputs: Inputs) -> Difference:
+    """Compare one case, if the dense network takes it."""
+    before: dict[str, Tensor] = {}
+    wanted = _outputs(pair.dense, inputs, pair.layers, before)
+    if wanted is None:
+        return Difference(0.0)  # the network takes no such size, or no such values
+    after: dict[str, Tensor] = {}
+    given = _outputs(pair.smaller, inputs, pair.layers, after)
+    where = _first_difference(pair, before, after)
+    if given is None or [x.shape for x in wanted] != [x.shape for x in given]:
+        return Difference(float("inf"), "fails, or gives other shapes", where)
+    apart = [_distance(a, b) for a, b in zip(wanted, given, strict=True)]
+    far = [d / max(_size(a), TINY) for d, a in zip(apart, wanted, strict=True)]
+    largest, worst = max(apart, default=0.0), max(far, default=0.0)
+    if worst > pair.tolerance:
+        problem = f"differs by {worst:.1e} of the largest output"
+        return Difference(largest, problem, where)
+    if where is not None:
+        return Difference(largest, "has a layer that differs", where)
+    return Difference(largest)
+
+
+def _first_difference(
+    pair: _Pair, before: Mapping[str, Tensor], after: Mapping[str, Tensor]
+) -> str | None:
+    """Return the first layer whose channels that matter are not those of before."""
+    for name, output in after.items():
+        stays, matters = pair.layers[name]
+        wanted = before.get(name)
+        layer = pair.dense.get_submodule(name)
+        axis = -1 if isinstance(layer, nn.Linear) else 1
+        if wanted is None or not matters.any():
             continue
-        axis = -1 if isinstance(dense.get_submodule(name), nn.Linear) else 1
-        index = stays[name].nonzero().flatten().to(before.device)
-        kept = before.index_select(axis, index)
-        apart = output.shape != kept.shape
-        if apart or _distance(kept, output) > FLOAT32_TOLERANCE * max(1.0, _size(kept)):
+        if wanted.dim() < 2 or wanted.shape[axis] != len(stays):
+            continue  # what the module gives is not what its operation gave
+        if output.dim() < 2 or output.shape[axis] != int(stays.sum()):
+            return name
+        left = wanted.index_select(axis, _places(matters, wanted))
+        right = output.index_select(axis, _places(matters[stays], output))
+        if left.shape != right.shape:
+            return name
+        if _distance(left, right) > pair.tolerance * max(_size(left), TINY):
             return name
     return None
 
 
-def _layer_outputs(
-    model: nn.Module, names: Iterable[str], inputs: tuple[Any, ...]
-) -> dict[str, Tensor]:
-    """Run a network as far as it runs; return what some layers gave, in order."""
-    found: dict[str, Tensor] = {}
-    handles = []
+def _places(mask: Tensor, like: Tensor) -> Tensor:
+    return mask.nonzero().flatten().to(like.device)
 
+
+def _outputs(
+    model: nn.Module,
+    inputs: Inputs,
+    layers: Mapping[str, Any] | None = None,
+    found: dict[str, Tensor] | None = None,
+    *,
+    fresh: bool = True,
+) -> list[Tensor] | None:
+    """Return copies of all tensors that a network gives; None where it fails.
+
+    A copy of the network runs on a copy of the inputs: both may be changed by it. What
+    the layers give goes into `found`, in order.
+    """
+    network = copy.deepcopy(model) if fresh else model
+    with _listening(network, layers or {}, found if found is not None else {}):
+        try:
+            output = network(*_cloned(inputs))
+        except Exception:  # any: the forward is the user's
+            return None
+    tensors = [x for x in pytree.tree_leaves(output) if isinstance(x, Tensor)]
+    return [torch.view_as_real(x) if x.is_complex() else x.clone() for x in tensors]
+
+
+@contextmanager
+def _listening(
+    model: nn.Module, names: Mapping[str, Any], found: dict[str, Tensor]
+) -> Iterator[None]:
     def keeper(name: str) -> Any:  # noqa: ANN401
         def keep(module: nn.Module, args: Any, output: Any) -> None:  # noqa: ANN401
             del module, args
@@ -98,38 +178,14 @@ def _layer_outputs(
 
         return keep
 
-    for name in names:
-        layer = model.get_submodule(name)
-        handles.append(layer.register_forward_hook(keeper(name)))
-    _runs(model, inputs)
-    for handle in handles:
-        handle.remove()
-    return found
-
-
-def _compare(
-    pair: tuple[nn.Module, nn.Module], inputs: tuple[Any, ...], tolerance: float
-) -> Difference:
-    wanted = _tensors(pair[0](*inputs))
-    where: list[str] = []
+    handles = [
+        model.get_submodule(name).register_forward_hook(keeper(name)) for name in names
+    ]
     try:
-        with following(pair[1], where):
-            given = _tensors(pair[1](*inputs))
-    except Exception as error:  # any: the forward is the user's
-        reason = " ".join(str(error).split())[:200]
-        module = where[-1] if where else ""
-        return Difference(float("inf"), float("inf"), f"does not run: {reason}", module)
-    if [x.shape for x in wanted] != [x.shape for x in given]:
-        return Difference(float("inf"), float("inf"), "gives other shapes")
-    pairs = list(zip(wanted, given, strict=True))
-    largest = max((_distance(a, b) for a, b in pairs), default=0.0)
-    size = max((_size(a) for a in wanted), default=0.0)
-    relative = largest / size if size else largest
-    if relative <= tolerance:
-        return Difference(largest, relative)
-    return Difference(
-        largest, relative, f"differs by {relative:.1e} of its largest output"
-    )
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
 
 
 def _distance(wanted: Tensor, given: Tensor) -> float:
@@ -146,49 +202,34 @@ def _size(tensor: Tensor) -> float:
     return float(finite.abs().max()) if finite.numel() else 0.0
 
 
-def _variants(inputs: tuple[Any, ...]) -> Iterator[tuple[Any, ...]]:
-    """Yield random inputs: of the given size, a larger batch, a larger image, one."""
+def _variants(inputs: Inputs) -> Iterator[Inputs]:
+    """Yield the example, and random inputs of other batches, sizes and ranges."""
     generator = torch.Generator().manual_seed(0)
 
-    def drawn(more: int, wider: int, first: int | None = None) -> tuple[Any, ...]:
+    def drawn(batch: int, wider: int, values: Callable[[Tensor], Tensor]) -> Inputs:
         def draw(x: Any) -> Any:  # noqa: ANN401
-            if not isinstance(x, Tensor) or not x.is_floating_point():
+            if not isinstance(x, Tensor) or not x.is_floating_point() or not x.dim():
                 return x
-            shape = list(x.shape)
-            if more and shape:
-                shape[0] += more
-            if first is not None and shape:
-                shape[0] = first
-            if wider and len(shape) == 4:
+            shape = [x.shape[0] + batch, *x.shape[1:]]
+            if len(shape) == 4:
                 shape[2:] = [size + wider for size in shape[2:]]
-            values = torch.randn(shape, generator=generator)
-            return values.to(x.device, x.dtype)
+            numbers = values(torch.randn(shape, generator=generator))
+            return numbers.to(x.device, x.dtype)
 
         return pytree.tree_map(draw, inputs)  # type: ignore[no-any-return]
 
-    yield drawn(0, 0)
-    yield drawn(1, 0)
-    yield drawn(0, LARGER)
-    yield drawn(0, LARGER, 1)
-
-
-def _runs(model: nn.Module, inputs: tuple[Any, ...]) -> bool:
-    try:
-        model(*inputs)
-    except Exception:  # any: the forward is the user's
-        return False
-    return True
-
-
-def _tensors(output: Any) -> list[Tensor]:  # noqa: ANN401
-    return [x for x in pytree.tree_leaves(output) if isinstance(x, Tensor)]
+    yield inputs
+    yield drawn(0, 0, lambda x: x)
+    yield drawn(1, 0, lambda x: -3 * x.abs())
+    yield drawn(0, LARGER, lambda x: x.abs())
+    yield drawn(-1, LARGER, lambda x: 100 * x)
 
 
 def _widened(model: nn.Module) -> nn.Module:
     return copy.deepcopy(model).to("cpu", torch.float64)
 
 
-def _wide_inputs(inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+def _wide_inputs(inputs: Inputs) -> Inputs:
     def widen(x: Any) -> Any:  # noqa: ANN401
         if not isinstance(x, Tensor):
             return x
@@ -197,5 +238,8 @@ def _wide_inputs(inputs: tuple[Any, ...]) -> tuple[Any, ...]:
     return pytree.tree_map(widen, inputs)  # type: ignore[no-any-return]
 
 
-def _as_given(inputs: tuple[Any, ...]) -> tuple[Any, ...]:
-    return inputs
+def _cloned(inputs: Inputs) -> Inputs:
+    def clone(x: Any) -> Any:  # noqa: ANN401
+        return x.detach().clone() if isinstance(x, Tensor) else x
+
+    return pytree.tree_map(clone, inputs)  # type: ignore[no-any-return]

@@ -6,15 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from lilnetx_cli.graph import ChannelGraph, GraphError, read_channels, trace
 from lilnetx_cli.graph.tracing import WHOLE, module_of
-from lilnetx_cli.pruning.equivalence import (
-    Difference,
-    compare,
-    first_difference,
-)
+from lilnetx_cli.pruning.equivalence import Difference, compare
 from lilnetx_cli.pruning.selection import Selection, select
 from lilnetx_cli.pruning.surgery import cut
 
@@ -48,51 +44,73 @@ def prune(model: nn.Module, inputs: tuple[Any, ...], *, multiple: int = 1) -> Pr
     Raises GraphError for a network that cannot be traced, and where the smaller one
     does not give the same; it names the layer.
     """
-    dense = copy.deepcopy(model).eval()
-    traced = trace(dense, inputs)
+    dense = _copied(model)
+    traced = trace(_copied(model), inputs)
     held: frozenset[str] = frozenset()
     while True:
         graph = read_channels(dense, traced, held)
         selection = select(graph, multiple)
-        smaller = cut(dense, selection)
-        difference = compare(dense, smaller, inputs)
+        smaller, difference = _smaller(dense, selection, inputs)
         if difference.problem is None:
             places = {module_of(node) for node in traced.nodes if node.name in held}
             names = tuple(sorted(name or WHOLE for name in places))
             return Pruned(smaller, _removed(selection), difference.largest, names)
         more = _to_hold(graph, difference) - held
         if not more:
-            raise _refusal(dense, smaller, selection, difference, inputs)
+            where = difference.module or WHOLE
+            raise GraphError(
+                f"the pruned network {difference.problem}, first at {where!r}:"
+                " it is not used, rebuild the dense one"
+            )
         held |= more
+
+
+def _copied(model: nn.Module) -> nn.Module:
+    """Return a copy in evaluation mode; raises GraphError for what cannot be pruned."""
+    tensors = [*model.parameters(), *model.buffers()]
+    if any(tensor.is_complex() for tensor in tensors):
+        raise GraphError("networks with complex parameters are not pruned")
+    try:
+        return copy.deepcopy(model).eval()
+    except Exception as error:  # weights that are computed, old forms of them
+        reason = " ".join(str(error).split())[:200]
+        raise GraphError(f"the network cannot be copied: {reason}") from error
+
+
+def _smaller(
+    dense: nn.Module, selection: Selection, inputs: tuple[Any, ...]
+) -> tuple[nn.Module, Difference]:
+    """Cut, and compare; without `Constant` layers where their parents want others."""
+    layers = _to_compare(dense, selection)
+    smaller = cut(dense, selection)
+    difference = compare(dense, smaller, layers, inputs)
+    if difference.problem is None:
+        return smaller, difference
+    plainer = cut(dense, selection, constants=False)
+    second = compare(dense, plainer, layers, inputs)
+    return (plainer, second) if second.problem is None else (smaller, difference)
+
+
+def _to_compare(
+    dense: nn.Module, selection: Selection
+) -> dict[str, tuple[Tensor, Tensor]]:
+    """Return what stays of the channels of torch's own layers, and what matters."""
+    results = selection.graph.results
+    calls = Counter(result.module for result in results)
+    layers = {}
+    for result in results:
+        kind = type(dense.get_submodule(result.module))
+        own = kind.__module__.startswith("torch.nn.modules")
+        if result.module and own and calls[result.module] == 1:
+            stays = selection.stays(result.labels)
+            layers[result.module] = stays, selection.is_needed(result.labels)
+    return layers
 
 
 def _to_hold(graph: ChannelGraph, difference: Difference) -> frozenset[str]:
     """Return the operations whose channels may have been in the way."""
     near = {n for n, module in graph.reshaped.items() if module == difference.module}
     return frozenset(near or graph.reshaped)
-
-
-def _refusal(
-    dense: nn.Module,
-    smaller: nn.Module,
-    selection: Selection,
-    difference: Difference,
-    inputs: tuple[Any, ...],
-) -> GraphError:
-    """Say which layer it was, and that the smaller network is not used."""
-    where = difference.module
-    if where is None:
-        calls = Counter(result.module for result in selection.graph.results)
-        stays = {
-            result.module: selection.stays(result.labels)
-            for result in selection.graph.results
-            if result.module and calls[result.module] == 1
-        }
-        where = first_difference(dense, smaller, stays, inputs)
-    return GraphError(
-        f"the pruned network {difference.problem}, first at {where or WHOLE!r}:"
-        " it is not used, rebuild the dense one"
-    )
 
 
 def _removed(selection: Selection) -> int:

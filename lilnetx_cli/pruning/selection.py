@@ -61,6 +61,8 @@ def _spread(graph: ChannelGraph, needed: Tensor) -> bool:
     for reader in reversed(graph.readers):
         alive = needed[graph.roots[reader.outputs]]  # (O,)
         read = reader.reads & alive[:, None]  # (O, I / g)
+        if not read.numel():
+            continue
         width = read.shape[1]
         inputs = read.reshape(reader.groups, -1, width).any(1).reshape(-1)  # (I,)
         needed[graph.roots[reader.inputs[inputs]]] = True

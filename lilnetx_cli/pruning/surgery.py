@@ -20,11 +20,11 @@ from lilnetx_cli.pruning.selection import Selection, live_groups
 
 
 @torch.no_grad()
-def cut(model: nn.Module, selection: Selection) -> nn.Module:
+def cut(model: nn.Module, selection: Selection, *, constants: bool = True) -> nn.Module:
     """Return a smaller copy of a plain network: its layers, with fewer channels.
 
     Constants that leave go into biases, and layers of which nothing but constants
-    stays become `Constant`.
+    stays become `Constant`, if these are wanted.
     """
     smaller = copy.deepcopy(model)
     _fold(smaller, selection)
@@ -35,11 +35,11 @@ def cut(model: nn.Module, selection: Selection) -> nn.Module:
         pad = cast("PadChannels", smaller.get_submodule(padding.module))
         pad.before = int(selection.stays(padding.before).sum())
         pad.after = int(selection.stays(padding.after).sum())
-    for name, value in _constant_layers(selection):
+    for name, value in _constant_layers(selection) if constants else ():
         layer = constant_of(smaller.get_submodule(name), value)
         if name and layer is not None:
-            device = next(smaller.get_submodule(name).parameters(), value).device
-            smaller.set_submodule(name, layer.to(device))
+            own = next(smaller.get_submodule(name).parameters(), value.float())
+            smaller.set_submodule(name, layer.to(own.device, own.dtype))
     return smaller
 
 
@@ -187,4 +187,4 @@ def _constant_layers(selection: Selection) -> Iterator[tuple[str, Tensor]]:
         idle = result.known | ~selection.is_needed(result.labels)
         stays = selection.stays(result.labels)
         if len(results) == 1 and bool(idle[stays].all()):
-            yield name, torch.where(result.known, result.value, 0.0)[stays].float()
+            yield name, torch.where(result.known, result.value, 0.0)[stays]

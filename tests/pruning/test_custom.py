@@ -442,7 +442,7 @@ class Deceptive(Net):
 
 def test_a_network_that_changes_is_refused_by_name():
     dense = kill_filters(lived_in(Deceptive()), 0.5, gated=True)
-    with pytest.raises(GraphError, match=r"of its largest output, first at 'last'"):
+    with pytest.raises(GraphError, match=r"of the largest output, first at 'last'"):
         prune(dense, (images(),))
 
 
