@@ -34,6 +34,8 @@ class Gated(nn.Module):
     @property
     def weight(self) -> Tensor:
         """The scale, (C,)."""
+        if self.training and cast("nn.Conv2d", self._filters[0]).bias is None:
+            return cast("Tensor", self._parameters["weight"])  # it scales exact zeros
         return self._gate("weight")
 
     @property
