@@ -81,9 +81,10 @@ def parse_model_args(texts: list[str] | None) -> dict[str, int]:
 
 def network_arguments(model: str | None, texts: list[str] | None) -> dict[str, int]:
     """Read the arguments of a network that the user names; raises UsageError."""
-    if texts and model is None:
+    arguments = parse_model_args(texts)
+    if arguments and model is None:
         raise UsageError("--model-arg needs --model: the file says its own network")
-    return parse_model_args(texts)
+    return arguments
 
 
 def check_input(path: Path) -> None:

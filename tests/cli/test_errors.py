@@ -23,7 +23,7 @@ LINES = [
     (("decompress", "model.lnx", "-o", "model.lnx"), 2, "ends in '.lnx'"),
     (("decompress", "model.lnx", "-o", "model.pt"), 2, "exists: overwrite it with -f"),
     (("decompress", "model.lnx", "-o", "no/x.pt"), 2, "does not exist"),
-    (("decompress", "model.lnx", "-o", "x.onnx"), 2, "ends in '.onnx'"),
+    (("decompress", "model.lnx", "-o", "x.gguf"), 2, "ends in '.gguf'"),
     (("compress", "none.pt"), 2, "does not exist"),
     (("compress", "model.pt"), 2, "'model.lnx' exists"),
     (("compress", "model.pt", "-o", "model.pt", "-f"), 2, "is the input"),
