@@ -1,8 +1,9 @@
 """What `evaluate` measures of networks beside their accuracy."""
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from lilnetx_cli.errors import LilnetxError
 from lilnetx_cli.export.onnx import open_onnx, write_onnx
 from lilnetx_cli.measure.latency import (
     Latency,
+    Run,
     measure_latency,
     torch_runs,
     torch_threads,
@@ -38,24 +40,38 @@ def measure_all(
 
     Returns the times of each network, and why onnxruntime was left out, if it was.
     """
-    found: list[list[Latency]] = [[] for _ in networks]
+
+    def torch_at(images: Tensor) -> list[Run]:
+        return torch_runs(networks, images)
+
     with torch_threads(threads):
-        for batch in BATCHES:
-            images = _images(example, batch)
-            timed = measure_latency(
-                torch_runs(networks, images),
-                engine="torch",
-                batch=batch,
-                threads=threads,
-                seconds=seconds,
-            )
-            for entries, one in zip(found, timed, strict=True):
-                entries.append(one)
+        found = _times("torch", torch_at, example, threads, seconds)
     try:
-        _time_onnx(networks, example, threads, seconds, found)
+        more = _time_onnx(networks, example, threads, seconds)
     except LilnetxError as error:
         return found, str(error)
-    return found, None
+    return [[*one, *two] for one, two in zip(found, more, strict=True)], None
+
+
+def _times(
+    engine: str,
+    runs_at: Callable[[Tensor], list[Run]],
+    example: Tensor,
+    threads: int,
+    seconds: float,
+) -> list[list[Latency]]:
+    """Time what one engine runs, at each batch size; a list for each network."""
+    by_batch = [
+        measure_latency(
+            runs_at(example[:1].expand(batch, *example.shape[1:]).contiguous()),
+            engine=engine,
+            batch=batch,
+            threads=threads,
+            seconds=seconds,
+        )
+        for batch in BATCHES
+    ]
+    return [list(times) for times in zip(*by_batch, strict=True)]
 
 
 def latency_record(entries: Sequence[Latency]) -> dict[str, Any]:
@@ -70,30 +86,17 @@ def latency_record(entries: Sequence[Latency]) -> dict[str, Any]:
 
 
 def _time_onnx(
-    networks: Sequence[nn.Module],
-    example: Tensor,
-    threads: int,
-    seconds: float,
-    found: list[list[Latency]],
-) -> None:
+    networks: Sequence[nn.Module], example: Tensor, threads: int, seconds: float
+) -> list[list[Latency]]:
+    sessions = []
     with tempfile.TemporaryDirectory(prefix="lilnetx-") as folder:
-        sessions = []
         for number, network in enumerate(networks):
             path = Path(folder) / f"{number}.onnx"
             write_onnx(network, example, path)
             sessions.append(open_onnx(path, threads))
-        for batch in BATCHES:
-            array = _images(example, batch).numpy()
-            timed = measure_latency(
-                [lambda s=session, a=array: s(a) for session in sessions],  # type: ignore[misc]
-                engine="onnxruntime",
-                batch=batch,
-                threads=threads,
-                seconds=seconds,
-            )
-            for entries, one in zip(found, timed, strict=True):
-                entries.append(one)
 
+    def onnx_at(images: Tensor) -> list[Run]:
+        array = images.numpy()
+        return [partial(session, array) for session in sessions]
 
-def _images(example: Tensor, batch: int) -> Tensor:
-    return example[:1].expand(batch, *example.shape[1:]).contiguous()
+    return _times("onnxruntime", onnx_at, example, threads, seconds)

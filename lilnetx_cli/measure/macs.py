@@ -41,8 +41,13 @@ def count_macs(model: nn.Module, example: Tensor) -> Work:
     device = next(model.parameters(), example).device
     image = example[:1].to(device)
     listener = _Listener()
-    with FlopCounterMode(display=False) as counter, listener:
-        model(image)
+    fused = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)  # whole layers without a formula
+    try:
+        with FlopCounterMode(display=False) as counter, listener:
+            model(image)
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fused)
     return Work(counter.get_total_flops() // 2, tuple(sorted(listener.names)))
 
 

@@ -8,7 +8,6 @@ from torch import nn
 
 import lilnetx_cli as lilnetx
 import lnx
-from lilnetx_cli.codec import Checkpoint, pack
 from lilnetx_cli.models import build
 
 FACTORY = """
@@ -215,4 +214,3 @@ def test_a_checkpoint_is_evaluated_pruned_too(cli, sparse, tmp_path):
                "--pruned", "--no-latency", "--json")  # fmt: skip
     assert done.code == 0, done.err
     assert json.loads(done.out)["pruned"]["removed_channels"] == 168
-    assert pack(Checkpoint(network.state_dict())).tensors
