@@ -32,7 +32,7 @@ test-numpy:
 
 SECONDS ?= 60
 fuzz: install
-	$(BIN)/python tests/format/fuzz.py $(SECONDS)
+	$(BIN)/python -m tests.format.fuzz $(SECONDS)
 
 lint: install
 	$(BIN)/ruff check .
@@ -42,9 +42,9 @@ types: install
 	$(BIN)/mypy
 
 bench: install
-	$(BIN)/python tests/bench/step.py
-	$(BIN)/python tests/bench/container.py
-	$(BIN)/python tests/bench/commands.py
+	$(BIN)/python -m tests.bench.step
+	$(BIN)/python -m tests.bench.container
+	$(BIN)/python -m tests.bench.commands
 
 clean:
 	rm -rf .venv .venv-* dist

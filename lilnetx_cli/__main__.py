@@ -18,8 +18,8 @@ def run(arguments: list[str]) -> int:
     record: dict[str, Any] = {}
     try:
         # Imported here, so that Ctrl-C is one line from the first moment on.
-        from lilnetx_cli.app import app
-        from lilnetx_cli.failures import explain, prepare_streams
+        from lilnetx_cli.cli.app import app
+        from lilnetx_cli.cli.exit_codes import explain, prepare_streams
 
         prepare_streams()
         result = app(
@@ -34,7 +34,7 @@ def run(arguments: list[str]) -> int:
         code, message = explain(error)
         record = dict(getattr(error, "record", {}))
     if message:
-        from lilnetx_cli.console import write_error
+        from lilnetx_cli.cli.console import write_error
 
         write_error(message, code, as_json=as_json, record=record)
     return code

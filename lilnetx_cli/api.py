@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 
 import lnx
-from lilnetx_cli.codec import capture, pack, unpack
+from lilnetx_cli.checkpoint import capture, pack, unpack
 from lilnetx_cli.errors import UsageError
 from lilnetx_cli.models import fill
 from lilnetx_cli.models.inputs import example_input

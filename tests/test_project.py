@@ -49,7 +49,7 @@ def test_python_blocks_of_the_readme_run(tmp_path):
 
 
 def test_every_verb_is_in_the_readme():
-    from lilnetx_cli.app import app
+    from lilnetx_cli.cli.app import app
 
     text = (ROOT / "README.md").read_text("utf-8")
     for command in app.registered_commands:

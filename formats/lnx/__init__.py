@@ -8,7 +8,7 @@ lnx.save(container, "copy.lnx")       atomic
 
 from typing import TYPE_CHECKING, Any
 
-from lnx.content import Alias, Container, Exact, Latent
+from lnx.dtypes import DType
 from lnx.errors import (
     ContentError,
     CorruptError,
@@ -17,15 +17,15 @@ from lnx.errors import (
     LnxError,
     VersionError,
 )
-from lnx.frame import Sizes
-from lnx.spec import DType
-from lnx.summary import Summary, TensorSummary, summary
+from lnx.parts.prefix import Sizes
+from lnx.summary import Summary, TensorSummary, is_lnx, summary
+from lnx.tensors.container import Alias, Container, Exact, Latent
 
 if TYPE_CHECKING:
-    from lnx.atomic import atomic_path, write_atomic
-    from lnx.container import dumps, estimate, loads
-    from lnx.files import arrays, decode, load, save, verify
-    from lnx.reconstruction import Decoded, rebuild, rebuild_all
+    from lnx.api import arrays, decode, dumps, load, loads, save, verify
+    from lnx.binary.atomic import atomic_path, write_atomic
+    from lnx.tensors.reconstruct import Decoded, rebuild, rebuild_all
+    from lnx.write.encode import estimate
 
 __all__ = [
     "Alias",
@@ -48,6 +48,7 @@ __all__ = [
     "decode",
     "dumps",
     "estimate",
+    "is_lnx",
     "load",
     "loads",
     "rebuild",
@@ -60,19 +61,19 @@ __all__ = [
 
 # Looking at a file does without what codes: these modules wait to be asked for.
 _LATER = {
-    "atomic_path": "atomic",
-    "write_atomic": "atomic",
-    "dumps": "container",
-    "estimate": "container",
-    "loads": "container",
-    "arrays": "files",
-    "decode": "files",
-    "load": "files",
-    "save": "files",
-    "verify": "files",
-    "Decoded": "reconstruction",
-    "rebuild": "reconstruction",
-    "rebuild_all": "reconstruction",
+    "atomic_path": "binary.atomic",
+    "write_atomic": "binary.atomic",
+    "dumps": "api",
+    "estimate": "write.encode",
+    "loads": "api",
+    "arrays": "api",
+    "decode": "api",
+    "load": "api",
+    "save": "api",
+    "verify": "api",
+    "Decoded": "tensors.reconstruct",
+    "rebuild": "tensors.reconstruct",
+    "rebuild_all": "tensors.reconstruct",
 }
 
 

@@ -1,12 +1,19 @@
 """What is in a file, from its header alone: nothing is decoded, nothing else read."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
-from lnx.atomic import PathLike
-from lnx.content import Record, elements
-from lnx.frame import Frame, Sizes, record_bytes
-from lnx.opening import frame_of
-from lnx.records import AliasRecord, ExactRecord, FillRecord, LatentRecord, TensorRecord
+from lnx import spec
+from lnx.binary.atomic import PathLike
+from lnx.parts.prefix import Frame, Sizes, frame_of, record_bytes
+from lnx.parts.records import (
+    AliasRecord,
+    ExactRecord,
+    FillRecord,
+    LatentRecord,
+    TensorRecord,
+)
+from lnx.tensors.container import Record, elements
 
 
 @dataclass(frozen=True)
@@ -73,6 +80,16 @@ class Summary:
             for tensor in self.tensors
             if tensor.kind != "alias" and tensor.dtype.startswith(("F", "BF", "C"))
         )
+
+
+def is_lnx(path: PathLike) -> bool:
+    """Tell whether a file starts as a .lnx file does; raises OSError.
+
+    The line ends of the signature may be damaged: `load` then says what happened.
+    """
+    start = spec.MAGIC[:4]
+    with Path(path).open("rb") as file:
+        return file.read(len(start)) == start
 
 
 def summary(path: PathLike) -> Summary:

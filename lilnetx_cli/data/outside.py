@@ -9,7 +9,7 @@ from torch.utils.data import Dataset
 
 from lilnetx_cli.data.stream import Batch
 from lilnetx_cli.errors import InputError
-from lilnetx_cli.factories import call_factory, reason_of
+from lilnetx_cli.user_code import call_factory, reason_of
 
 
 class PairImages(Dataset[Batch]):

@@ -18,7 +18,7 @@ from lilnetx_cli.data.idx import find_idx, read_idx
 from lilnetx_cli.data.outside import PairImages, open_pairs
 from lilnetx_cli.data.stream import ArrayImages, Augmentation, EpochDataset
 from lilnetx_cli.errors import InputError, UsageError
-from lilnetx_cli.factories import is_factory
+from lilnetx_cli.user_code import is_factory
 
 FOLDER_SIZE = 224
 PAIRS_HELD = 0.1

@@ -1,6 +1,6 @@
 """Which channels of a network stand and fall together, and what is known of them."""
 
-from lilnetx_cli.graph.channels import ChannelGraph, read_channels
+from lilnetx_cli.graph.channel_graph import ChannelGraph, read_channels
 from lilnetx_cli.graph.tracing import GraphError, trace
 
 __all__ = ["ChannelGraph", "GraphError", "read_channels", "trace"]

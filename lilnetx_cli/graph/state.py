@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.fx import Node
 
 from lilnetx_cli.graph.grids import Grid, channels, unknown
-from lilnetx_cli.graph.labels import FIXED, Labels
+from lilnetx_cli.graph.union_find import FIXED, Labels
 
 # Modules of torch that compute with their parameters' shapes as they come; those of
 # others are cut, too, and the result compared.

@@ -6,7 +6,7 @@ from typing import Any
 from torch import nn
 
 from lilnetx_cli.errors import InputError
-from lilnetx_cli.factories import call_factory
+from lilnetx_cli.user_code import call_factory
 
 TIMM_PREFIX = "timm:"
 

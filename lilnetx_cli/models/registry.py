@@ -10,7 +10,6 @@ import torch
 from torch import Tensor, nn
 
 from lilnetx_cli.errors import FileError, UsageError
-from lilnetx_cli.factories import is_factory
 from lilnetx_cli.models.imagenet import (
     PREFIX,
     mobilenet_v2,
@@ -20,6 +19,7 @@ from lilnetx_cli.models.imagenet import (
 from lilnetx_cli.models.outside import TIMM_PREFIX, factory_network, timm_network
 from lilnetx_cli.models.resnet_cifar import cifar_resnet
 from lilnetx_cli.models.vgg import cifar_vgg
+from lilnetx_cli.user_code import is_factory
 
 # A file is attacker text: no argument of a network may be larger than this.
 MAX_ARGUMENT = 65_536

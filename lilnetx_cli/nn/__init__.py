@@ -8,7 +8,7 @@ from lilnetx_cli.nn.latents import (
     latent_weights,
     reparameterize,
 )
-from lilnetx_cli.nn.materializing import materialize
+from lilnetx_cli.nn.materialize import materialize
 from lilnetx_cli.nn.penalty import Penalty, penalty
 from lilnetx_cli.nn.rounding import add_uniform_noise, round_ste
 

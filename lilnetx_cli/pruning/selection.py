@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from lilnetx_cli.graph.channels import ChannelGraph
-from lilnetx_cli.graph.labels import FIXED
+from lilnetx_cli.graph.channel_graph import ChannelGraph
 from lilnetx_cli.graph.state import Reader
+from lilnetx_cli.graph.union_find import FIXED
 
 
 @dataclass(frozen=True, eq=False)

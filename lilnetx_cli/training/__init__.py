@@ -3,7 +3,7 @@
 from lilnetx_cli.training.loop import Stopped
 from lilnetx_cli.training.reports import EpochReport, Observer, StepReport
 from lilnetx_cli.training.run import FILES, RESUME, RunResult, run_training
-from lilnetx_cli.training.session import read_resume
+from lilnetx_cli.training.state import read_resume
 
 __all__ = [
     "FILES",

@@ -1,5 +1,6 @@
 """The loop: steps, epochs, estimates; interrupted and resumed without a trace."""
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -8,13 +9,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lilnetx_cli.codec.checkpoint import take_latents
+from lilnetx_cli.checkpoint.model_pt import take_latents
 from lilnetx_cli.errors import InputError
 from lilnetx_cli.measure import measure_accuracy
 from lilnetx_cli.nn import penalty
 from lilnetx_cli.training.reports import EpochReport, Observer, StepReport
-from lilnetx_cli.training.schedule import cosine
-from lilnetx_cli.training.session import Session, Totals, save_session
+from lilnetx_cli.training.state import Session, Totals, save_session
 from lnx import LnxError
 
 ESTIMATE_SHARE = 0.03  # of the time, for the numbers beside the progress bar
@@ -195,3 +195,16 @@ def _end_epoch(
     record(report)
     observer.on_epoch(report)
     save_session(session, resume_path, time.monotonic() - started)
+
+
+def cosine(step: int, steps: int, warmup: float) -> float:
+    """Return the factor for a step: linear from 0 over the warm-up, then a cosine.
+
+    `warmup` is a share of the steps. Source: Loshchilov and Hutter 2017, equation 5,
+    one period without restarts.
+    """
+    rising = max(1, round(steps * warmup))
+    if step < rising:
+        return (step + 1) / rising
+    progress = (step - rising) / max(1, steps - rising)
+    return 0.5 * (1 + math.cos(math.pi * progress))

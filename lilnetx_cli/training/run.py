@@ -9,16 +9,16 @@ from typing import Any
 from torch import nn
 
 import lnx
-from lilnetx_cli.codec import Checkpoint, pack, save_checkpoint
+from lilnetx_cli.checkpoint import Checkpoint, pack, save_checkpoint
 from lilnetx_cli.config import RunConfig, to_toml
 from lilnetx_cli.data import Splits
 from lilnetx_cli.errors import FileError
 from lilnetx_cli.measure.sparsity import channel_sparsity
 from lilnetx_cli.plots import draw_curves
-from lilnetx_cli.training.finish import estimate_file, finish
+from lilnetx_cli.training.finalize import estimate_file, finish
 from lilnetx_cli.training.loop import slice_sparsity, train
 from lilnetx_cli.training.reports import EpochReport, Observer
-from lilnetx_cli.training.session import Session, open_session, restore_session
+from lilnetx_cli.training.state import Session, open_session, restore_session
 
 MODEL, RESUME, CONFIG = "model.pt", "resume.pt", "config.toml"
 METRICS, CURVES = "metrics.jsonl", "curves.png"

@@ -1,6 +1,6 @@
 """Whole commands: seconds of inspect, and peak memory of decompress.
 
-    python tests/bench/commands.py [--inspect 25] [--decompress 100]
+    python -m tests.bench.commands [--inspect 25] [--decompress 100]
 
 Both numbers are millions of weights. Seconds are the difference to an interpreter that
 imports what inspect needs, runs of both alternating; memory is what the system counts
@@ -17,9 +17,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from networks import TWO_BITS, make_network
-
 import lnx
+from tests.bench.networks import TWO_BITS, make_network
 
 LILNETX = [str(Path(sys.executable).with_name("lilnetx"))]
 BASE = [sys.executable, "-c", "import typer, rich.table, numpy"]

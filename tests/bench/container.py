@@ -1,6 +1,6 @@
 """The container beside zstd and NNCodec on the same tensors, in one run.
 
-    python tests/bench/container.py [--weights 4] [--no-rivals]
+    python -m tests.bench.container [--weights 4] [--no-rivals]
 
 Speeds are on one core, in million weights a second, file to float32 arrays and back,
 every hash included; "numpy" is the reader without constriction. The rivals get an
@@ -19,14 +19,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from networks import KINDS, Kind, make_network
 
 import lnx
-from lnx import entropy, spec
-from lnx.chunks import order_of
-from lnx.layout import SECTIONS, layouts_of
-from lnx.opening import open_source, read_chunk, stored_chunks
-from lnx.source import Memory
+from lnx import spec
+from lnx.binary.source import Memory
+from lnx.coding import range_coder
+from lnx.parts.chunks import order_of
+from lnx.parts.sections import SECTIONS, layouts_of
+from lnx.read.opening import open_source, read_chunk, stored_chunks
+from tests.bench.networks import KINDS, Kind, make_network
 
 ROOT = Path(__file__).parents[2]
 REPEATS = 3
@@ -81,13 +82,13 @@ def run_lnx(container: lnx.Container, path: Path) -> dict[str, float]:
 
 def without_constriction(container: lnx.Container, path: Path) -> dict[str, float]:
     """Measure the container with the coder that needs numpy alone."""
-    kept, entropy.constriction = entropy.constriction, None
-    entropy.constriction_is_exact.cache_clear()
+    kept, range_coder.constriction = range_coder.constriction, None
+    range_coder.constriction_is_exact.cache_clear()
     try:
         return run_lnx(container, path)
     finally:
-        entropy.constriction = kept
-        entropy.constriction_is_exact.cache_clear()
+        range_coder.constriction = kept
+        range_coder.constriction_is_exact.cache_clear()
 
 
 def streams(path: Path) -> Iterator[tuple[int, float]]:
@@ -100,7 +101,7 @@ def streams(path: Path) -> Iterator[tuple[int, float]]:
             data = read_chunk(opened.source, kind, layouts, place)
             words = place.chunk.words * spec.WORD_BYTES
             order = order_of(layouts, place.parts, opened.tables)
-            (runs,) = entropy.decode([(data[:words], order.lengths())])
+            (runs,) = range_coder.decode([(data[:words], order.lengths())])
             ideal = 0.0
             for (table, _), symbols in zip(order.runs, runs, strict=True):
                 shares = np.log2(table.frequencies) - table.bits
@@ -129,7 +130,7 @@ def report(kind: Kind, weights: int, *, rivals: bool) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "m.lnx"
         rows = {"lnx, numpy": without_constriction(container, path)}
-        if entropy.constriction_is_exact():
+        if range_coder.constriction_is_exact():
             rows = {"lnx": run_lnx(container, path), **rows}
         loss = describe_loss(path)
     if rivals:

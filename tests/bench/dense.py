@@ -1,6 +1,6 @@
 """The plain network trained as lilnetx trains it: the accuracy to compare with.
 
-    python tests/bench/dense.py --model vgg16_bn --model-arg percent=25 \
+    python -m tests.bench.dense --model vgg16_bn --model-arg percent=25 \
         --dataset fashion-mnist --data-dir FOLDER --epochs 8 --bf16
 
 Same images, augmentation, batches, Adam, warm-up and cosine; no latents, no penalty.
@@ -12,11 +12,11 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 
-from lilnetx_cli.commands.options import parse_model_args
+from lilnetx_cli.cli.options import parse_model_args
 from lilnetx_cli.data import EpochSampler, batches, load_splits
 from lilnetx_cli.measure import measure_accuracy
 from lilnetx_cli.models import build
-from lilnetx_cli.training.schedule import cosine
+from lilnetx_cli.training.loop import cosine
 
 
 def train(options: argparse.Namespace) -> float:

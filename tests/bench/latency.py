@@ -1,6 +1,6 @@
 """Half of the inner filters dead: how much faster is the pruned network, on the clock?
 
-    python tests/bench/latency.py [--models resnet20 resnet18 mobilenet_v2]
+    python -m tests.bench.latency [--models resnet20 resnet18 mobilenet_v2]
 
 Dense and pruned networks run in turns, in torch and in onnxruntime, on one and on two
 threads, batch 1 and 32. The last column is the ratio of times over that of MACs.
@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from torchvision.models.mobilenetv2 import InvertedResidual
 
-from lilnetx_cli.commands.measuring import describe_work, measure_all
+from lilnetx_cli.measure.side_by_side import describe_work, measure_all
 from lilnetx_cli.models import build
 from lilnetx_cli.pruning import prune
 

@@ -1,6 +1,6 @@
 """Do all forms of a file predict the same, on every test image?
 
-    python tests/bench/predictions.py model.lnx --data-dir FOLDER
+    python -m tests.bench.predictions model.lnx --data-dir FOLDER
 
 Dense and pruned in torch, and the pruned .pt2 and .onnx as the command line writes
 them: equal predicted classes are counted against those of the dense network.

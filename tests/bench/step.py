@@ -1,6 +1,6 @@
 """One training step, reparameterized against plain, as a ratio in one run.
 
-    python tests/bench/step.py [--size 28] [--batch 128] [--precision bf16]
+    python -m tests.bench.step [--size 28] [--batch 128] [--precision bf16]
 
 Steps of both kinds alternate, so that a slow moment of the machine meets both. Batch
 norms are gated, as in a run. Memory is that of a process of its own for each kind: its

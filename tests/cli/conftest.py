@@ -3,7 +3,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from running import TRAIN, Result
+
+from tests.cli.running import TRAIN, Result
 
 
 @pytest.fixture(scope="session")

@@ -6,16 +6,12 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 import lnx
-
-FORMAT = Path(__file__).parents[1] / "format"
-sys.path.insert(0, str(FORMAT))
-from hostile import cases  # noqa: E402
+from tests.format.hostile import cases
 
 MANY = """
 import contextlib, io, json, sys

@@ -8,10 +8,10 @@ import time
 import numpy as np
 import pytest
 import torch
-from running import TRAIN
 from safetensors.numpy import load_file
 
 import lnx
+from tests.cli.running import TRAIN
 
 
 def test_train_reports_itself(trained):

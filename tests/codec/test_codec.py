@@ -6,7 +6,7 @@ from torch import nn
 
 import lilnetx_cli as lilnetx
 import lnx
-from lilnetx_cli.codec import (
+from lilnetx_cli.checkpoint import (
     Checkpoint,
     capture,
     load_checkpoint,

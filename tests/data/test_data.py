@@ -1,12 +1,12 @@
 import numpy as np
 import pytest
 import torch
-from making_data import make_cifar, make_folder, make_mnist, write_idx
 from torchvision.datasets import cifar
 
 from lilnetx_cli.data import DATASETS, EpochSampler, batches, load_splits
 from lilnetx_cli.data.registry import SPLIT_SEED
 from lilnetx_cli.errors import InputError, UsageError
+from tests.data.making_data import make_cifar, make_folder, make_mnist, write_idx
 
 
 def test_digits_are_split_as_told():

@@ -1,4 +1,4 @@
-"""Fuzz the reader, guided by coverage: python tests/format/fuzz.py [SECONDS] [FOLDER]
+"""Fuzz the reader, guided by coverage: python -m tests.format.fuzz [SECONDS] [FOLDER]
 
 Needs the package atheris. FOLDER keeps what was found interesting between runs.
 """
@@ -10,9 +10,9 @@ from pathlib import Path
 import atheris
 
 with atheris.instrument_imports(include=["lnx"]):
-    from fuzzing import check, seeds
+    from tests.format.fuzzing import check, seeds
 
-from mutate import right_length
+from tests.format.mutate import right_length
 
 LONGEST = 4096
 MEMORY_MB = 2048

@@ -6,22 +6,19 @@ change without tearing DEFLATE apart.
 """
 
 import resource
-import sys
 from contextlib import ExitStack
-from pathlib import Path
 from unittest import mock
 
-FOLDER = Path(__file__).parent
-sys.path[:0] = [str(FOLDER), str(FOLDER.parents[1] / "formats")]
+import numpy as np
 
-import numpy as np  # noqa: E402
-from making import assert_equal, small_container  # noqa: E402
-from regenerate import golden_containers  # noqa: E402
-
-import lnx  # noqa: E402
-from lnx import container, entropy, frame, opening, reconstruction  # noqa: E402
-from lnx import side as side_blocks  # noqa: E402
-from lnx.spec import Packing  # noqa: E402
+import lnx
+from lnx.coding import range_coder
+from lnx.parts import blocks, prefix
+from lnx.read import opening
+from lnx.spec import Packing
+from lnx.tensors import reconstruct
+from tests.format.making import assert_equal, small_container
+from tests.format.regenerate import golden_containers
 
 MOST_DECODED = 1 << 22
 MEMORY_BYTES = 1 << 30
@@ -57,11 +54,11 @@ def blind():
     """Return a context in which no hash differs."""
     stack = ExitStack()
     for module, name in (
-        (frame, "digest"), (opening, "digest"), (opening, "side_digest"),
+        (prefix, "digest"), (opening, "digest"), (opening, "side_digest"),
     ):  # fmt: skip
         stack.enter_context(mock.patch.object(module, name, return_value=Anything(8)))
     stack.enter_context(mock.patch.object(opening, "hashlib", AnyHash))
-    stack.enter_context(mock.patch.object(reconstruction, "hashlib", AnyHash))
+    stack.enter_context(mock.patch.object(reconstruct, "hashlib", AnyHash))
     return stack
 
 
@@ -87,7 +84,7 @@ def seeds():
     golden = [one for name, one in golden_containers().items() if name != "parts"]
     held = [*golden, small_container(), masked]
     with ExitStack() as stack:
-        for module in (frame, side_blocks):
+        for module in (prefix, blocks):
             stack.enter_context(mock.patch.object(module, "pack", _plain))
         return [lnx.dumps(one) for one in held]
 
@@ -99,19 +96,19 @@ def _plain(data):
 def read(data):
     """Return the container of any bytes, or the name of the documented error."""
     try:
-        return container.loads(data, max_size=MOST_DECODED)
+        return lnx.loads(data, max_size=MOST_DECODED)
     except lnx.LnxError as error:
         return type(error).__name__
 
 
 def read_with_numpy(data):
     """Do the same without constriction."""
-    entropy.constriction_is_exact.cache_clear()
+    range_coder.constriction_is_exact.cache_clear()
     try:
-        with mock.patch.object(entropy, "constriction", None):
+        with mock.patch.object(range_coder, "constriction", None):
             return read(data)
     finally:
-        entropy.constriction_is_exact.cache_clear()
+        range_coder.constriction_is_exact.cache_clear()
 
 
 def check(data):
@@ -125,7 +122,7 @@ def check(data):
                 raise AssertionError(f"{found} by constriction, {other} by numpy")
             return
         assert_equal(found, other)
-    again = container.loads(container.dumps(found))
+    again = lnx.loads(lnx.dumps(found))
     assert_equal(found, again)
 
 

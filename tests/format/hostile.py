@@ -8,13 +8,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
-from making import latents, small_container
 
 import lnx
 from lnx import spec
-from lnx.frame import PREFIX, read_frame, write_frame
-from lnx.header import write_header
-from lnx.records import (
+from lnx.binary.wire import Writer, digest
+from lnx.coding.tables import Table
+from lnx.dtypes import DType
+from lnx.parts.blocks import Block, pack_decoders, pack_tables, side_digest
+from lnx.parts.header import write_header
+from lnx.parts.prefix import PREFIX, read_frame, write_frame
+from lnx.parts.records import (
     AliasRecord,
     Chunk,
     ExactRecord,
@@ -22,10 +25,7 @@ from lnx.records import (
     Header,
     LatentRecord,
 )
-from lnx.side import Block, pack_decoders, pack_tables, side_digest
-from lnx.spec import DType
-from lnx.tables import Table
-from lnx.wire import Writer, digest
+from tests.format.making import latents, small_container
 
 SMALL = lnx.dumps(small_container())
 U8 = DType.U8
@@ -63,7 +63,7 @@ def finished(body):
 
 def plain_block(data):
     """Hold bytes as tables or decoders, whatever they are."""
-    from lnx.records import SideBlock
+    from lnx.parts.records import SideBlock
     from lnx.spec import Packing
 
     return Block(SideBlock(Packing.PLAIN, len(data), len(data)), data)

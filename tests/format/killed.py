@@ -1,4 +1,4 @@
-"""Kill writers at random moments: python tests/format/killed.py [COUNT] [SEED]
+"""Kill writers at random moments: python -m tests.format.killed [COUNT] [SEED]
 
 A writer saves one of two files over the other, again and again; after each kill, the
 target must be one of them, to the byte, and what else lies about is removed.
@@ -11,16 +11,16 @@ import tempfile
 import time
 from pathlib import Path
 
-FOLDER = Path(__file__).parent
-PATHS = [str(FOLDER), str(FOLDER.parents[1] / "formats")]
-sys.path[:0] = PATHS
+import numpy as np
+
+import lnx
+from tests.format.making import ENVIRONMENT, small_container
 
 WRITER = """
 import sys
-sys.path[:0] = {paths!r}
 import lnx
-from making import small_container
-from killed import large_container
+from tests.format.making import small_container
+from tests.format.killed import large_container
 while True:
     for container in (small_container(), large_container()):
         lnx.save(container, sys.argv[1])
@@ -30,10 +30,6 @@ while True:
 
 def large_container():
     """Return a container whose file takes some milliseconds to write."""
-    import numpy as np
-
-    import lnx
-
     rng = np.random.default_rng(0)
     data = rng.integers(0, 256, 3_000_000, dtype=np.uint8)
     return lnx.Container((lnx.Exact("noise", lnx.DType.U8, data.shape, data),))
@@ -41,9 +37,8 @@ def large_container():
 
 def kill_one(target, pause):
     """Start a writer, wait for its first file and a pause, and kill it."""
-    code = WRITER.format(paths=PATHS)
-    command = [sys.executable, "-c", code, str(target)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE) as writer:
+    command = [sys.executable, "-c", WRITER, str(target)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env=ENVIRONMENT) as writer:
         writer.stdout.readline()
         time.sleep(pause)
         writer.kill()
@@ -51,10 +46,6 @@ def kill_one(target, pause):
 
 def run(count, seed, folder):
     """Kill count writers; raises SystemExit where one left a damaged file."""
-    from making import small_container
-
-    import lnx
-
     rng = random.Random(seed)
     whole = {lnx.dumps(small_container()), lnx.dumps(large_container())}
     target = Path(folder) / "m.lnx"

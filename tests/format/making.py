@@ -1,13 +1,16 @@
 """Containers for the tests, made from integers."""
 
+import os
 from pathlib import Path
 
 import numpy as np
 
 import lnx
 
-# Where another interpreter finds this module and lnx.
-PATHS = [str(Path(__file__).parent), str(Path(lnx.__file__).parents[1])]
+# For another interpreter, which is to find these tests and lnx.
+ROOT = Path(__file__).parents[2]
+PATHS = [str(ROOT), str(Path(lnx.__file__).parents[1])]
+ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(PATHS)}
 
 
 def decoder(size, seed=0):

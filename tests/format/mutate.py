@@ -1,4 +1,4 @@
-"""Read files that were changed at random: python tests/format/mutate.py [COUNT] [SEED]
+"""Read files that were changed at random: python -m tests.format.mutate [COUNT] [SEED]
 
 Half of them with hashes, half blind to them. Stops at the first finding with the bytes
 in hexadecimal; run by the tests in a process of its own, under a memory limit.
@@ -8,9 +8,8 @@ import random
 import sys
 import time
 
-from fuzzing import check, check_hashed, limit_memory, seeds
-
 import lnx
+from tests.format.fuzzing import check, check_hashed, limit_memory, seeds
 
 INTERESTING = (0, 1, 2, 0x7F, 0x80, 0xFE, 0xFF)
 SLOW = 1.0  # seconds for one file of a few hundred bytes

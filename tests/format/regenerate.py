@@ -1,16 +1,16 @@
-"""Write the golden files anew: python tests/format/regenerate.py
+"""Write the golden files anew: python -m tests.format.regenerate
 
 Their contents are integers written here, so the bytes must be the same everywhere.
 """
 
 import hashlib
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
 
-ROOT = Path(__file__).parents[2]
+import lnx
+
 FOLDER = Path(__file__).parent / "golden"
 LONG = 10_000
 
@@ -25,8 +25,6 @@ def integers(rows, columns, step):
 
 def golden_containers():
     """Return the golden containers by name."""
-    import lnx
-
     matrix = (np.arange(81, dtype=np.float32).reshape(9, 9) - 40) / 64
     ones = np.arange(24, dtype="<i8").view(np.uint8)
     norm = (np.arange(12, dtype="<f4") / 8).view(np.uint8)
@@ -53,8 +51,6 @@ def golden_containers():
 
 def mixed():
     """Masks, wide latents, held types, odd shapes: what the other file leaves out."""
-    import lnx
-
     sparse = integers(200, 4, 3)
     sparse[np.arange(200) % 9 > 0] = 0
     wide = (np.arange(64, dtype=np.int32) ** 5).reshape(64, 1) * (-1) ** np.arange(64)[
@@ -89,8 +85,6 @@ def mixed():
 
 def parts():
     """Several chunks in each section, and what the other files leave out."""
-    import lnx
-
     masked = integers(150_000, 2, 3)
     masked[np.arange(150_000) % 11 > 0] = 0
     other = integers(90_000, 2, 5)
@@ -115,16 +109,12 @@ def parts():
 
 def held(name, dtype, array, shape=None):
     """An exact tensor of the bytes of an array."""
-    import lnx
-
     data = np.frombuffer(array.tobytes(), np.uint8)
     return lnx.Exact(name, dtype, array.shape if shape is None else shape, data)
 
 
 def values_of(container):
     """Return what a reader must get, as plain integers and names."""
-    import lnx
-
     return {
         tensor.name: {"shape": list(tensor.array.shape), **shown(tensor.array)}
         for tensor in lnx.rebuild_all(container)
@@ -141,8 +131,6 @@ def shown(array):
 
 def main():
     """Write every golden file and its values."""
-    import lnx
-
     FOLDER.mkdir(exist_ok=True)
     for name, container in golden_containers().items():
         (FOLDER / f"{name}.lnx").write_bytes(lnx.dumps(container))
@@ -151,5 +139,4 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.path.insert(0, str(ROOT / "formats"))
     main()

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from making import assert_equal, decoder, exact, latents, small_container
 
 import lnx
-from lnx.frame import read_frame
-from lnx.records import ExactRecord, FillRecord, LatentRecord
-from lnx.spec import ITEM_BYTES, NUMPY_NAMES, DType
+from lnx.dtypes import ITEM_BYTES, NUMPY_NAMES, DType
+from lnx.parts.prefix import read_frame
+from lnx.parts.records import ExactRecord, FillRecord, LatentRecord
+from tests.format.making import assert_equal, decoder, exact, latents, small_container
 
 
 def records_of(data):

@@ -3,12 +3,12 @@ import struct
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from making import assert_equal, decoder, latents, small_container
 
 import lnx
 from lnx import spec
-from lnx.frame import PREFIX
-from lnx.wire import digest
+from lnx.binary.wire import digest
+from lnx.parts.prefix import PREFIX
+from tests.format.making import assert_equal, decoder, latents, small_container
 
 SMALL = lnx.dumps(small_container())
 
@@ -64,7 +64,7 @@ def test_mutations_give_an_error_or_an_equal_result(data):
 @settings(max_examples=200, deadline=None)
 def test_any_header_is_read_or_refused(noise):
     """Headers with right hashes and any content: an error of ours, nothing else."""
-    from lnx.frame import write_frame
+    from lnx.parts.prefix import write_frame
 
     body = write_frame(noise or b"\0", 0)
     hostile = body + digest(spec.FILE_DIGEST_BYTES, body)

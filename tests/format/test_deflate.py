@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lnx import spec
-from lnx.deflate import deflate
-from lnx.huffman import code_lengths, codes
+from lnx.binary.deflate import deflate
+from lnx.binary.huffman import code_lengths, codes
 
 
 def inflate(data, dictionary):

@@ -5,18 +5,20 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from making import PATHS, assert_equal, small_container
 
 import lnx
-from lnx import CorruptError, entropy
-from lnx.entropy import GOLDEN, constriction_is_exact
-from lnx.lanes import decode_lanes, encode_lanes
-from lnx.tables import PRICE_BITS, Table, make_table, quantize_counts
+from lnx import CorruptError
+from lnx.coding import range_coder
+from lnx.coding.numpy_coder import decode_lanes, encode_lanes
+from lnx.coding.range_coder import GOLDEN, constriction_is_exact
+from lnx.coding.tables import PRICE_BITS, Table
+from lnx.write.fit_tables import make_table, quantize_counts
+from tests.format.making import ENVIRONMENT, assert_equal, small_container
 
 # Both coders where constriction is installed, the own one everywhere.
 CODERS = {"lanes": (encode_lanes, decode_lanes)}
-if entropy.constriction is not None:
-    CODERS["constriction"] = (entropy.encode, entropy.decode)
+if range_coder.constriction is not None:
+    CODERS["constriction"] = (range_coder.encode, range_coder.decode)
 
 
 @pytest.fixture(params=sorted(CODERS))
@@ -45,13 +47,13 @@ def test_golden_messages(coder, frequencies, symbols, words):
     assert_runs(message, decode([(bytes.fromhex(words), lengths(message))])[0])
 
 
-@pytest.mark.skipif(entropy.constriction is None, reason="not installed")
+@pytest.mark.skipif(range_coder.constriction is None, reason="not installed")
 def test_constriction_is_trusted_only_if_it_codes_the_golden_messages(monkeypatch):
     assert constriction_is_exact()
     bad = (((8192, 8192), (0, 1), "00000000"),)
-    monkeypatch.setattr(entropy, "GOLDEN", bad)
+    monkeypatch.setattr(range_coder, "GOLDEN", bad)
     assert not constriction_is_exact.__wrapped__()
-    monkeypatch.setattr(entropy, "constriction", None)
+    monkeypatch.setattr(range_coder, "constriction", None)
     assert not constriction_is_exact.__wrapped__()
 
 
@@ -124,13 +126,13 @@ def test_coder_loses_a_thousandth_and_32_bits_at_most(coder, spread):
     assert len(encode([[(table, symbols)]])[0]) * 8 <= 1.001 * ideal + 32
 
 
-@pytest.mark.skipif(entropy.constriction is None, reason="not installed")
+@pytest.mark.skipif(range_coder.constriction is None, reason="not installed")
 def test_runs_longer_than_a_call_of_the_coder():
     rng = np.random.default_rng(0)
     symbols = (rng.random((1 << 20) + 17) < 0.1).astype(np.int32)
     message = [(table_of([900, 124], 10), symbols)]
-    (data,) = entropy.encode([message])
-    assert_runs(message, entropy.decode([(data, lengths(message))])[0])
+    (data,) = range_coder.encode([message])
+    assert_runs(message, range_coder.decode([(data, lengths(message))])[0])
 
 
 @given(st.binary(max_size=64).map(lambda d: d[: len(d) // 4 * 4]))
@@ -148,16 +150,19 @@ def test_noise_decodes_to_symbols_or_to_an_error(noise):
 WITHOUT = """
 import sys
 sys.modules["constriction"] = None
-sys.path[:0] = {paths!r}
 import lnx
-from making import small_container
+from tests.format.making import small_container
 sys.stdout.buffer.write(lnx.dumps(small_container()))
 """
 
 
 def test_files_are_the_same_without_constriction():
-    code = WITHOUT.format(paths=PATHS)
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT],
+        env=ENVIRONMENT,
+        capture_output=True,
+        check=True,
+    )
     assert done.stdout == lnx.dumps(small_container())
     assert_equal(lnx.loads(done.stdout), small_container())
 
@@ -172,7 +177,7 @@ def test_many_large_tables_are_searched_not_spread():
         tables.append(Table(np.arange(6), frequencies, 16))
     message = [(t, rng.integers(0, 6, 7).astype(np.int32)) for t in tables]
     words = encode_lanes([message, message[:50]])
-    assert words == [entropy.encode([m])[0] for m in (message, message[:50])]
+    assert words == [range_coder.encode([m])[0] for m in (message, message[:50])]
     found = decode_lanes(
         [(w, lengths(m)) for w, m in zip(words, (message, message[:50]), strict=True)]
     )

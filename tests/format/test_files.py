@@ -1,11 +1,11 @@
 import os
 
-import killed
 import numpy as np
 import pytest
-from making import assert_equal, small_container
 
 import lnx
+from tests.format import killed
+from tests.format.making import assert_equal, small_container
 
 
 def test_files_come_back(tmp_path):
@@ -86,7 +86,7 @@ def test_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
 
 
 def test_killed_writers_leave_a_whole_file(tmp_path):
-    """A hundred were killed by hand: python tests/format/killed.py."""
+    """A hundred were killed by hand: python -m tests.format.killed."""
     killed.run(5, 1, tmp_path)
 
 

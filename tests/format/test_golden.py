@@ -3,9 +3,9 @@
 import json
 
 import pytest
-from regenerate import FOLDER, golden_containers, values_of
 
 import lnx
+from tests.format.regenerate import FOLDER, golden_containers, values_of
 
 GOLDEN = golden_containers()
 

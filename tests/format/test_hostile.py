@@ -5,10 +5,10 @@ import subprocess
 import sys
 
 import pytest
-from hostile import SMALL, cases, with_prefix
-from making import PATHS, assert_equal, small_container
 
 import lnx
+from tests.format.hostile import SMALL, cases, with_prefix
+from tests.format.making import ENVIRONMENT, assert_equal, small_container
 
 CASES = cases()
 
@@ -36,14 +36,13 @@ def test_newer_minor_versions_and_optional_features_load(changes):
 
 WATCHED = """
 import json, resource, sys, time
-sys.path[:0] = {paths!r}
 import lnx
-from lnx.opening import open_source
+from lnx.read.opening import open_source
 # What reading imports, and a first file read, so that growth is that of hostile files.
 lnx.loads(lnx.dumps(lnx.Container(())))
 
 peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-base, answers = peak(), {{}}
+base, answers = peak(), {}
 for path in sys.argv[1:]:
     for read in (lnx.load, lnx.summary, lnx.arrays, lnx.verify):
         start = time.monotonic()
@@ -52,7 +51,7 @@ for path in sys.argv[1:]:
             answer = "none"
         except lnx.LnxError as error:
             answer = type(error).__name__
-        answers[f"{{path}} {{read.__name__}}"] = answer, time.monotonic() - start
+        answers[f"{path} {read.__name__}"] = answer, time.monotonic() - start
 print(json.dumps([peak() - base, answers]))
 """
 
@@ -62,9 +61,11 @@ def test_answers_take_under_a_second_and_200_mb(tmp_path):
     for number, case in enumerate(CASES):
         paths.append(tmp_path / f"{number}.lnx")
         paths[-1].write_bytes(case.data)
-    code = WATCHED.format(paths=PATHS)
     done = subprocess.run(
-        [sys.executable, "-c", code, *map(str, paths)], capture_output=True, text=True
+        [sys.executable, "-c", WATCHED, *map(str, paths)],
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 0, done.stderr
     grown, answers = json.loads(done.stdout)

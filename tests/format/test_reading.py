@@ -5,14 +5,20 @@ import sys
 
 import numpy as np
 import pytest
-from making import PATHS, assert_equal, decoder, exact, latents, small_container
 
 import lnx
-from lnx import entropy
-from lnx.opening import open_source
-from lnx.reading import read_tensors
-from lnx.source import Memory
-from lnx.workers import Coder
+from lnx.binary.source import Memory
+from lnx.coding import range_coder
+from lnx.coding.parallel import Coder
+from lnx.read.decode import read_tensors
+from lnx.read.opening import open_source
+from tests.format.making import (
+    assert_equal,
+    decoder,
+    exact,
+    latents,
+    small_container,
+)
 
 
 def large_container():
@@ -107,7 +113,6 @@ def test_a_tensor_alone_can_be_lied_about(tmp_path):
 
 PROCESSES = """
 import hashlib, sys
-sys.path[:0] = {paths!r}
 import lnx
 
 if __name__ == "__main__":
@@ -126,7 +131,7 @@ if __name__ == "__main__":
 def test_any_number_of_processes_gives_the_same_bits(tmp_path):
     path, code = tmp_path / "m.lnx", tmp_path / "code.py"
     path.write_bytes(LARGE)
-    code.write_text(PROCESSES.format(paths=PATHS))
+    code.write_text(PROCESSES)
     hashes = set()
     for jobs in ("1", "2"):
         copy = tmp_path / f"{jobs}.lnx"
@@ -141,13 +146,13 @@ def test_any_number_of_processes_gives_the_same_bits(tmp_path):
 
 def test_both_coders_give_the_same_file_and_values(monkeypatch):
     assert_equal(lnx.loads(LARGE), large_container())
-    monkeypatch.setattr(entropy, "constriction", None)
-    entropy.constriction_is_exact.cache_clear()
+    monkeypatch.setattr(range_coder, "constriction", None)
+    range_coder.constriction_is_exact.cache_clear()
     try:
         assert_equal(lnx.loads(LARGE), large_container())
         assert lnx.dumps(large_container()) == LARGE
     finally:
-        entropy.constriction_is_exact.cache_clear()
+        range_coder.constriction_is_exact.cache_clear()
 
 
 def test_a_killed_process_is_an_error(monkeypatch):
@@ -177,7 +182,7 @@ def test_a_file_that_shrinks_while_it_is_read(tmp_path):
     path = tmp_path / "m.lnx"
     path.write_bytes(LARGE)
     with path.open("rb") as file:
-        from lnx.source import Stream
+        from lnx.binary.source import Stream
 
         opened = open_source(Stream(file, len(LARGE)), max_size=1 << 30)
         with path.open("r+b") as other:

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from lnx import spec
-from lnx.spec import DType, Kind
+from lnx.dtypes import DType
+from lnx.spec import Kind
 
 TEXT = (Path(__file__).parents[2] / "formats" / "SPEC.md").read_text("utf-8")
 FLAT = " ".join(TEXT.split())
@@ -65,8 +66,8 @@ def test_the_dictionary_is_in_the_text():
 
 def test_every_named_file_exists():
     root = Path(__file__).parents[2]
-    for name in set(re.findall(r"`(\w+\.py)`", TEXT)):
-        homes = (root / "formats" / "lnx", root / "tests" / "format")
+    for name in set(re.findall(r"`([\w/]+\.py)`", TEXT)):
+        homes = [root / "formats" / "lnx", root / "tests" / "format"]
         assert any((home / name).is_file() for home in homes), name
 
 

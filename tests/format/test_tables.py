@@ -6,17 +6,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lnx import FormatError, spec
-from lnx.clusters import Histogram, histogram, share_tables
-from lnx.tables import (
-    PRICE_BITS,
-    Table,
-    log2_fixed,
+from lnx.binary.wire import Reader, Writer, zigzag
+from lnx.coding.tables import PRICE_BITS, Table, log2_fixed, read_table, write_table
+from lnx.write.fit_tables import (
+    Histogram,
+    histogram,
     make_table,
     quantize_counts,
-    read_table,
-    write_table,
+    share_tables,
 )
-from lnx.wire import Reader, Writer, zigzag
 
 COUNTS = st.lists(st.integers(1, 1 << 40), min_size=1, max_size=300)
 

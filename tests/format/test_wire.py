@@ -6,9 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lnx import ContentError, FormatError, LimitError
-from lnx.errors import located, printable
-from lnx.spec import HEADER_DICTIONARY, Packing
-from lnx.wire import (
+from lnx.binary.wire import (
     Reader,
     Writer,
     dump_record,
@@ -18,6 +16,8 @@ from lnx.wire import (
     unzigzag,
     zigzag,
 )
+from lnx.errors import located, printable
+from lnx.spec import HEADER_DICTIONARY, Packing
 
 
 @given(st.lists(st.integers(0, (1 << 63) - 1)))

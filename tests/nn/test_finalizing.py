@@ -5,14 +5,9 @@ import torch
 from torch import nn
 
 from lilnetx_cli.nn import materialize, reparameterize
-from lilnetx_cli.nn.finalizing import (
-    calibrate_batch_norms,
-    fold_batch_norms,
-    round_mantissa,
-    round_side,
-    with_short_decoders,
-)
+from lilnetx_cli.nn.batch_norm import calibrate_batch_norms, fold_batch_norms
 from lilnetx_cli.nn.latents import latent_groups
+from lilnetx_cli.nn.side_rounding import round_mantissa, round_side, with_short_decoders
 
 
 def network():

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from lilnetx_cli.nn import latent_weights, materialize, reparameterize
-from lilnetx_cli.nn.finalizing import fold_batch_norms
+from lilnetx_cli.nn.batch_norm import fold_batch_norms
 from lilnetx_cli.nn.gating import Gated, gate_dead_filters
 
 DEAD = [1, 4]

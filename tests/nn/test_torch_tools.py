@@ -4,12 +4,12 @@ import copy
 
 import pytest
 import torch
-from test_layers import LAYERS, make, step
 from torch import nn
 
 from lilnetx_cli.models import build
 from lilnetx_cli.nn import materialize, penalty, reparameterize
 from lilnetx_cli.nn.gating import Gated, gate_dead_filters
+from tests.nn.test_layers import LAYERS, make, step
 
 # Graph breaks are torch's own: it has no graph of these.
 BREAKS = ("rnn", "lstm", "projected lstm", "gru", "bag")

@@ -3,13 +3,13 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from deadening import difference, kill_filters, lived_in, parameters
 from torch import nn
 
 from lilnetx_cli.graph import GraphError
 from lilnetx_cli.models import build
 from lilnetx_cli.pruning import prune
 from lilnetx_cli.pruning.constant import Constant
+from tests.pruning.deadening import difference, kill_filters, lived_in, parameters
 
 
 def conv(inputs, outputs, kernel=3, **options):

@@ -6,7 +6,6 @@ import sys
 import numpy as np
 import pytest
 import torch
-from deadening import kill_filters, lived_in
 from torch import nn
 
 from lilnetx_cli.errors import LilnetxError
@@ -14,6 +13,7 @@ from lilnetx_cli.export.onnx import open_onnx, write_onnx
 from lilnetx_cli.export.program import write_program
 from lilnetx_cli.models import build
 from lilnetx_cli.pruning import prune
+from tests.pruning.deadening import kill_filters, lived_in
 
 
 @pytest.fixture(scope="module")

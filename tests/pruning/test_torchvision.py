@@ -9,11 +9,16 @@ import copy
 import pytest
 import torch
 import torch_pruning as tp
-from deadening import difference, kill_filters, parameters, torchvision_network
 from torch import nn
 from torchvision.models import detection, segmentation
 
 from lilnetx_cli.pruning import prune
+from tests.pruning.deadening import (
+    difference,
+    kill_filters,
+    parameters,
+    torchvision_network,
+)
 
 NETWORKS = [
     "alexnet", "vgg11", "vgg13_bn", "resnet18", "resnet50", "resnext50_32x4d",

@@ -3,16 +3,16 @@
 from pathlib import Path
 
 import pytest
-from making_data import make_cifar, make_folder, make_mnist
-from silent import Silent
 from torchvision.datasets import cifar
 
 import lnx
-from lilnetx_cli.codec import load_checkpoint, pack
+from lilnetx_cli.checkpoint import load_checkpoint, pack
 from lilnetx_cli.config import resolve
 from lilnetx_cli.data import load_splits
 from lilnetx_cli.models import build
 from lilnetx_cli.training import run_training
+from tests.data.making_data import make_cifar, make_folder, make_mnist
+from tests.training.silent import Silent
 
 PRESETS = sorted((Path(__file__).parents[2] / "examples").glob("*.toml"))
 STEPS = {"train.max_steps": 2, "train.batch_size": 4, "train.device": "cpu",

@@ -2,16 +2,16 @@ import json
 
 import pytest
 import torch
-from silent import Silent
 
 import lnx
-from lilnetx_cli.codec import load_checkpoint, pack
+from lilnetx_cli.checkpoint import load_checkpoint, pack
 from lilnetx_cli.config import resolve
 from lilnetx_cli.data import load_splits
 from lilnetx_cli.errors import InputError, UsageError
 from lilnetx_cli.measure import measure_accuracy
 from lilnetx_cli.models.registry import build_record
 from lilnetx_cli.training import Stopped, read_resume, run_training
+from tests.training.silent import Silent
 
 
 def never():

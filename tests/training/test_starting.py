@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-from silent import Silent
 from torch import nn
 
 import lilnetx_cli as lilnetx
@@ -11,14 +10,11 @@ from lilnetx_cli.data import batches, load_splits
 from lilnetx_cli.errors import InputError, UsageError
 from lilnetx_cli.measure import measure_accuracy
 from lilnetx_cli.models import build
-from lilnetx_cli.models.starting import (
-    pretrained_state,
-    start_from,
-    unfold_batch_norms,
-)
-from lilnetx_cli.nn.finalizing import fold_batch_norms
+from lilnetx_cli.models.pretrained import pretrained_state, start_from
+from lilnetx_cli.nn.batch_norm import fold_batch_norms, unfold_batch_norms
 from lilnetx_cli.training import run_training
-from lilnetx_cli.training.session import open_session
+from lilnetx_cli.training.state import open_session
+from tests.training.silent import Silent
 
 DIGITS = {
     "data.name": "digits", "train.device": "cpu", "train.epochs": 6,
@@ -46,7 +42,7 @@ def test_a_run_starts_where_another_ended(trained, tmp_path, suffix):
     path = trained.checkpoint
     if suffix == "lnx":
         import lnx
-        from lilnetx_cli.codec import load_checkpoint, pack
+        from lilnetx_cli.checkpoint import load_checkpoint, pack
 
         path = tmp_path / "model.lnx"
         lnx.save(pack(load_checkpoint(trained.checkpoint)), path)

@@ -1,0 +1,1 @@
+"""Symbols <-> payload: integer probability tables and the range coder."""

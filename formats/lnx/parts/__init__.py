@@ -1,0 +1,1 @@
+"""The parts of a file, one module each, with its writer and its reader."""

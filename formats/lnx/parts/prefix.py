@@ -1,0 +1,215 @@
+"""The outside of a file: prefix, header, and what must lie where behind them."""
+
+import struct
+from dataclasses import dataclass
+
+from lnx import spec
+from lnx.binary.atomic import PathLike
+from lnx.binary.source import Source, open_file
+from lnx.binary.wire import digest, pack, unpack
+from lnx.dtypes import ITEM_BYTES
+from lnx.errors import (
+    ContentError,
+    CorruptError,
+    FormatError,
+    LimitError,
+    VersionError,
+)
+from lnx.parts.header import read_header
+from lnx.parts.records import AliasRecord, Header, LatentRecord, TensorRecord
+from lnx.parts.sections import SECTIONS, layouts_of, section_bytes
+from lnx.spec import Packing
+from lnx.tensors.container import elements
+
+# magic, major, minor, required flags, optional flags, file bytes, header stored, plain
+PREFIX = struct.Struct("<8sBBHHQII")
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Bytes of each part of a file, the digest at its end included."""
+
+    prefix: int
+    header: int
+    tables: int
+    decoders: int
+    masks: int
+    latents: int
+    exact: int
+    digest: int
+
+    @property
+    def file(self) -> int:
+        """The whole file."""
+        return self.payload + self.side + self.overhead
+
+    @property
+    def payload(self) -> int:
+        """Entropy-coded masks and latents."""
+        return self.masks + self.latents
+
+    @property
+    def side(self) -> int:
+        """Exact tensors: norms, biases, buffers."""
+        return self.exact
+
+    @property
+    def overhead(self) -> int:
+        """All the rest."""
+        return self.prefix + self.header + self.tables + self.decoders + self.digest
+
+
+@dataclass(frozen=True)
+class Frame:
+    """The prefix of a file, checked, and the header behind it."""
+
+    version: tuple[int, int]
+    header: Header
+    sizes: Sizes
+
+
+def read_head(source: Source) -> Frame:
+    """Read prefix and header, and compare the file's length; raises FormatError."""
+    head = source.read(0, min(source.size, spec.PREFIX_BYTES))
+    if len(head) == spec.PREFIX_BYTES and head.startswith(spec.MAGIC):
+        stored = min(_stored_bytes(head), spec.MAX_HEADER_BYTES)
+        stop = min(source.size, spec.PREFIX_BYTES + stored)
+        head += source.read(spec.PREFIX_BYTES, stop)
+    frame = read_frame(head)
+    check_length(frame, source.size)
+    return frame
+
+
+def frame_of(path: PathLike) -> Frame:
+    """Read and check a file's prefix and header alone; raises as `load` does."""
+    with open_file(path) as source:
+        return read_head(source)
+
+
+def read_frame(data: bytes) -> Frame:
+    """Read prefix and header, which must be at the start of data.
+
+    More may follow or be missing: `check_length` compares with the whole file.
+    """
+    if data[:8] != spec.MAGIC[: len(data)]:
+        raise FormatError(_foreign(data[:8]))
+    if len(data) < spec.PREFIX_BYTES:
+        raise FormatError(f"{len(data)} bytes are too short for a .lnx file")
+    major, minor, file_bytes, stored, plain = _read_prefix(data)
+    head = data[spec.PREFIX_BYTES : spec.PREFIX_BYTES + stored]
+    if len(head) < stored:
+        raise FormatError(f"header of {stored} bytes, {len(head)} are there")
+    fixed = PREFIX.size
+    expected = digest(spec.PREFIX_DIGEST_BYTES, data[:fixed], head)
+    if expected != data[fixed : spec.PREFIX_BYTES]:
+        raise CorruptError("the header's hash differs: the file is damaged")
+    packing = Packing.DEFLATE if stored < plain else Packing.PLAIN
+    header = read_header(unpack("the header", packing, head, plain))
+    sizes = _sizes(header, stored)
+    _check_shares(header, sizes)
+    if sizes.file != file_bytes:
+        raise FormatError(
+            f"parts of {sizes.file} bytes in a file of {file_bytes} bytes"
+        )
+    return Frame((major, minor), header, sizes)
+
+
+def check_length(frame: Frame, length: int) -> None:
+    """Raise CorruptError unless a file has the length that its prefix tells."""
+    expected = frame.sizes.file
+    if length < expected:
+        raise CorruptError(f"file is cut short: {length} of {expected} bytes")
+    if length > expected:
+        raise FormatError(f"{length - expected} bytes follow the end of the file")
+
+
+def check_budget(header: Header, max_size: int) -> None:
+    """Raise LimitError if the tensors of a file take more than max_size bytes."""
+    size = sum(record_bytes(record) for record in header.records)
+    if size > max_size:
+        raise LimitError(
+            f"decoded size is {size} bytes, the limit is {max_size}: raise it only"
+            " for a file you trust"
+        )
+
+
+def record_bytes(record: TensorRecord) -> int:
+    """Return the size of a decoded tensor in bytes; 0 for an alias."""
+    if isinstance(record, AliasRecord):
+        return 0
+    return elements(record.shape) * ITEM_BYTES[record.dtype]
+
+
+def write_frame(plain: bytes, body: int) -> bytes:
+    """Return prefix and packed header of a file with a body of so many bytes."""
+    _, packed = pack(plain)
+    if len(plain) > spec.MAX_HEADER_BYTES:
+        raise ContentError(f"header of {len(plain)} bytes is too long")
+    total = spec.PREFIX_BYTES + len(packed) + body + spec.FILE_DIGEST_BYTES
+    fixed = PREFIX.pack(
+        spec.MAGIC, spec.MAJOR, spec.MINOR, 0, 0, total, len(packed), len(plain)
+    )
+    return fixed + digest(spec.PREFIX_DIGEST_BYTES, fixed, packed) + packed
+
+
+def _read_prefix(data: bytes) -> tuple[int, int, int, int, int]:
+    _, major, minor, required, _, file_bytes, stored, plain = PREFIX.unpack_from(data)
+    if major != spec.MAJOR:
+        newer = major > spec.MAJOR
+        hint = "update lilnetx to read it" if newer else "no such version exists"
+        raise VersionError(f"format version {major}.{minor}: {hint}")
+    unknown = required & ~spec.KNOWN_REQUIRED
+    if unknown:
+        raise VersionError(f"unknown feature {unknown:#06x}: update lilnetx to read it")
+    for name, size in (("stored", stored), ("plain", plain)):
+        if not 0 < size <= spec.MAX_HEADER_BYTES:
+            raise FormatError(f"header of {size} bytes {name} is out of bounds")
+    if stored > plain:
+        raise FormatError(f"header of {stored} bytes stored, {plain} plain")
+    return major, minor, file_bytes, stored, plain
+
+
+def _stored_bytes(data: bytes) -> int:
+    *_, stored, _ = PREFIX.unpack_from(data)
+    return int(stored)
+
+
+def _foreign(magic: bytes) -> str:
+    if magic[1:4] == spec.MAGIC[1:4]:
+        return "signature is damaged, as a transfer in text mode does: copy it again"
+    known = {
+        b"PK\x03\x04": "a zip archive or a PyTorch checkpoint",
+        b"\x80\x02": "a pickle",
+    }
+    for start, name in known.items():
+        if magic.startswith(start):
+            return f"this is {name}, not a .lnx file"
+    return f"this is no .lnx file: it starts with {magic[:4].hex(' ')}"
+
+
+def _check_shares(header: Header, sizes: Sizes) -> None:
+    """Raise FormatError for tensors that claim more of the payload than there is."""
+    latent = [r for r in header.records if isinstance(r, LatentRecord)]
+    claimed = sum(record.coded_bytes for record in latent)
+    slack = len(latent) + sizes.payload // spec.SHARE_SLACK
+    if claimed > sizes.payload + slack:
+        raise FormatError(
+            f"tensors claim {claimed} of {sizes.payload} bytes of payload"
+        )
+
+
+def _sizes(header: Header, stored: int) -> Sizes:
+    lengths = {
+        kind.name: section_bytes(
+            layouts_of(kind, header.records), header.chunks(kind.name)
+        )
+        for kind in SECTIONS
+    }
+    return Sizes(
+        prefix=spec.PREFIX_BYTES,
+        header=stored,
+        tables=header.tables.stored,
+        decoders=header.decoders.stored,
+        digest=spec.FILE_DIGEST_BYTES,
+        **lengths,
+    )

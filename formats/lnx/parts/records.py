@@ -1,0 +1,164 @@
+"""What a header says, as frozen values: one record a tensor, one a chunk."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+from lnx.dtypes import DType
+from lnx.spec import Kind, Packing
+from lnx.tensors.container import Record, elements
+
+
+@dataclass(frozen=True)
+class LatentRecord:
+    """One latent tensor.
+
+    Attributes:
+        slice_length: L; the tensor has N = elements / L slices.
+        decoder: index of its decoder.
+        mask_table: id of the table of its slice mask, 0 without a mask.
+        tables: ids of the tables of its L planes.
+        nonzero: number of decoded weights whose latent is not zero.
+        zero_slices: number of slices with nothing but zeros.
+        zero_rows: indices of dimension 0 with nothing but zeros.
+        zero_columns: indices of dimension 1 with nothing but zeros.
+        coded_bytes: its share of the payload, mask included.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    slice_length: int
+    decoder: int
+    mask_table: int
+    tables: tuple[int, ...]
+    nonzero: int
+    zero_slices: int
+    zero_rows: int
+    zero_columns: int
+    coded_bytes: int
+
+    @property
+    def kind(self) -> Kind:
+        """Tag in the file."""
+        return Kind.LATENT
+
+    @property
+    def dtype(self) -> DType:
+        """Decoders give float32."""
+        return DType.F32
+
+    @property
+    def masked(self) -> bool:
+        """Whether zero slices are told by a mask and left out."""
+        return self.mask_table != 0
+
+    @cached_property
+    def slices(self) -> int:
+        """N, the number of slices."""
+        return elements(self.shape) // self.slice_length
+
+    @property
+    def channels(self) -> tuple[int, int]:
+        """Sizes of dimensions 0 and 1, where slices lie within them; else (0, 0)."""
+        counts = len(self.shape) > 1 and elements(self.shape) > 0
+        if not counts or elements(self.shape[2:]) % self.slice_length:
+            return 0, 0
+        return self.shape[0], self.shape[1]
+
+    @property
+    def coded_slices(self) -> int:
+        """The number of slices whose values are coded."""
+        return self.slices - self.zero_slices if self.masked else self.slices
+
+
+@dataclass(frozen=True)
+class ExactRecord:
+    """One tensor held byte for byte, its elements in type `held`, a table a byte."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: DType
+    held: DType
+    tables: tuple[int, ...]
+
+    @property
+    def kind(self) -> Kind:
+        """Tag in the file."""
+        return Kind.EXACT
+
+
+@dataclass(frozen=True)
+class FillRecord:
+    """One tensor that repeats one element."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: DType
+    element: bytes
+
+    @property
+    def kind(self) -> Kind:
+        """Tag in the file."""
+        return Kind.FILL
+
+
+@dataclass(frozen=True)
+class AliasRecord:
+    """One more name of the earlier tensor at index target."""
+
+    name: str
+    target: int
+
+    @property
+    def kind(self) -> Kind:
+        """Tag in the file."""
+        return Kind.ALIAS
+
+
+TensorRecord = LatentRecord | ExactRecord | FillRecord | AliasRecord
+
+
+class Chunk(NamedTuple):
+    """An independently decodable run of rows of one section.
+
+    Attributes:
+        rows: how many rows it holds, counted over the tensors in file order.
+        words: length of its range-coded stream, in 32-bit words.
+        digest: BLAKE2b over its stored bytes.
+    """
+
+    rows: int
+    words: int
+    digest: bytes
+
+
+@dataclass(frozen=True)
+class SideBlock:
+    """Where the tables or the decoders lie: packing, stored and plain bytes."""
+
+    packing: Packing
+    stored: int
+    plain: int
+
+
+@dataclass(frozen=True)
+class Header:
+    """All that is known of a file without decoding it."""
+
+    records: tuple[TensorRecord, ...]
+    tables: SideBlock
+    decoders: SideBlock
+    side_digest: bytes
+    masks: tuple[Chunk, ...]
+    latents: tuple[Chunk, ...]
+    exact: tuple[Chunk, ...]
+    integers_digest: bytes
+    rebuilt_digest: bytes
+    architecture: Record | None
+    summary: Record | None
+
+    def chunks(self, section: str) -> tuple[Chunk, ...]:
+        """Return the chunks of the section of a name."""
+        return {"masks": self.masks, "latents": self.latents, "exact": self.exact}[
+            section
+        ]

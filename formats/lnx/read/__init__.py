@@ -1,0 +1,1 @@
+"""Bytes -> container. All that parses a hostile file, and never imports `lnx.write`."""

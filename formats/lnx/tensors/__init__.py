@@ -1,0 +1,1 @@
+"""What a container holds, and the arithmetic that rebuilds weights from it."""

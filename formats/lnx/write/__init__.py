@@ -1,0 +1,1 @@
+"""Container -> bytes. Never imports `lnx.read`."""

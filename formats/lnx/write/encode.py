@@ -1,0 +1,226 @@
+"""Tensors -> bytes, one at a time: chunks go out as they are coded.
+
+file = prefix, header, tables, decoders, masks, latents, exact, file digest
+"""
+
+import hashlib
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import BinaryIO, cast
+
+import numpy as np
+
+from lnx import spec
+from lnx.binary.source import BLOCK_BYTES
+from lnx.binary.wire import digest, pack
+from lnx.coding import range_coder
+from lnx.coding.parallel import Coder, ToEncode
+from lnx.coding.tables import PRICE_BITS
+from lnx.dtypes import ITEM_BYTES, Symbols, narrow
+from lnx.errors import ContentError, FormatError
+from lnx.parts.blocks import Block, pack_decoders, pack_tables, side_digest
+from lnx.parts.chunks import gather, order_of
+from lnx.parts.header import write_header
+from lnx.parts.prefix import Sizes, write_frame
+from lnx.parts.records import Chunk, ExactRecord, Header, LatentRecord
+from lnx.parts.sections import (
+    MASKS,
+    STREAM_END_BITS,
+    SectionKind,
+    pieces,
+    section_bytes,
+)
+from lnx.tensors.container import Container, Exact, Latent, alive_rows
+from lnx.tensors.reconstruct import Digests, digests_of
+from lnx.write.plan import Plan, Section, make_plan
+
+SPOOL_BYTES = 1 << 24  # coded chunks up to here stay in memory
+
+
+def write(
+    container: Container, file: BinaryIO, coder: Coder, folder: str | None = None
+) -> int:
+    """Write a container to a file and return its length in bytes.
+
+    The header tells the lengths of chunks, so these are coded first, beside it: large
+    ones wait in an unnamed file in folder. Raises ContentError for what cannot be
+    held, and OSError.
+    """
+    plan = make_plan(container)
+    tables, decoders = pack_tables(plan.tables), pack_decoders(container.decoders)
+    digests = coder.aside(partial(_digests, container))
+    with tempfile.SpooledTemporaryFile(SPOOL_BYTES, dir=folder) as spool:
+        body = cast("BinaryIO", spool)
+        chunks = [
+            encode_section(section, container, plan, coder, body)
+            for section in plan.sections
+        ]
+        side = tables.stored + decoders.stored
+        length = len(side) + body.tell()
+        head = make_header(container, plan, tables, decoders, chunks, digests())
+        return _finish(file, write_frame(write_header(head), length) + side, body)
+
+
+def _finish(file: BinaryIO, head: bytes, body: BinaryIO) -> int:
+    """Write what is known, then the coded chunks, then the hash of all."""
+    state = hashlib.blake2b(head, digest_size=spec.FILE_DIGEST_BYTES)
+    file.write(head)
+    written = len(head) + spec.FILE_DIGEST_BYTES
+    body.seek(0)
+    while block := body.read(BLOCK_BYTES):
+        state.update(block)
+        file.write(block)
+        written += len(block)
+    file.write(state.digest())
+    return written
+
+
+def make_header(
+    container: Container,
+    plan: Plan,
+    tables: Block,
+    decoders: Block,
+    chunks: Sequence[Sequence[Chunk]],
+    digests: Digests,
+) -> Header:
+    """Return the header of a file."""
+    masks, latents, exact = (tuple(section) for section in chunks)
+    return Header(
+        records=plan.records,
+        tables=tables.entry,
+        decoders=decoders.entry,
+        side_digest=side_digest(tables.stored, decoders.stored),
+        masks=masks,
+        latents=latents,
+        exact=exact,
+        integers_digest=digests.integers(),
+        rebuilt_digest=digests.rebuilt(),
+        architecture=container.architecture,
+        summary=container.summary,
+    )
+
+
+def _digests(container: Container) -> Digests:
+    try:
+        return digests_of(container)
+    except FormatError as error:
+        raise ContentError(str(error)) from error
+
+
+def encode_section(
+    section: Section,
+    container: Container,
+    plan: Plan,
+    coder: Coder,
+    body: BinaryIO,
+) -> list[Chunk]:
+    """Append the chunks of a section to body; return their entries."""
+    chunks = []
+    batches = _batches(section, container, plan)
+    for raws, words in coder.encode(batches):
+        for (rows, raw), coded in zip(raws, words, strict=True):
+            data = coded + raw
+            check = digest(spec.CHUNK_DIGEST_BYTES, data)
+            chunks.append(Chunk(rows, len(coded) // spec.WORD_BYTES, check))
+            body.write(data)
+    return chunks
+
+
+Raws = list[tuple[int, bytes]]
+
+
+def _batches(
+    section: Section, container: Container, plan: Plan
+) -> Iterator[tuple[Raws, list[ToEncode]]]:
+    """Group the messages of chunks so that a batch is worth a process."""
+    raws: Raws = []
+    messages: list[ToEncode] = []
+    cells, most = 0, range_coder.batch_cells()
+    matrix = _matrices(section, container, plan)
+    held = pieces(section.layouts, section.sizes)
+    for rows, parts in zip(section.sizes, held, strict=True):
+        order = order_of(section.layouts, parts, plan.tables)
+        message, raw = gather(order, matrix)
+        raws.append((rows, raw))
+        messages.append(message)
+        cells += sum(part.rows * section.layouts[part.matrix].columns for part in parts)
+        if cells >= most:
+            yield raws, messages
+            raws, messages, cells = [], [], 0
+    if messages:
+        yield raws, messages
+
+
+def _matrices(
+    section: Section, container: Container, plan: Plan
+) -> Callable[[int], Symbols]:
+    """Return a function from a matrix's index to its symbols, the last one kept."""
+    records = {record.name: record for record in plan.records}
+    last: tuple[int, Symbols] | None = None
+
+    def matrix(index: int) -> Symbols:
+        nonlocal last
+        if last is None or last[0] != index:
+            layout = section.layouts[index]
+            tensor, record = container[layout.name], records[layout.name]
+            if isinstance(tensor, Latent) and isinstance(record, LatentRecord):
+                last = index, _latent(section.kind, tensor, record)
+            elif isinstance(tensor, Exact) and isinstance(record, ExactRecord):
+                last = index, _exact(tensor, record)
+            else:
+                raise ContentError(f"{layout.name!r} has no symbols")
+        return last[1]
+
+    return matrix
+
+
+def _latent(kind: SectionKind, tensor: Latent, record: LatentRecord) -> Symbols:
+    if not record.masked:
+        return tensor.symbols
+    alive = alive_rows(tensor.symbols)
+    return alive[:, None].view(np.uint8) if kind is MASKS else tensor.symbols[alive]
+
+
+def _exact(tensor: Exact, record: ExactRecord) -> Symbols:
+    held, data = narrow(np.ascontiguousarray(tensor.data), tensor.dtype)
+    if held is not record.held:
+        raise ContentError(f"{tensor.name!r} was changed while it was written")
+    return data.reshape(-1, ITEM_BYTES[held])
+
+
+def estimate(container: Container) -> Sizes:
+    """Return the sizes of the file that `dumps` would write, without coding it."""
+    plan = make_plan(container)
+    tables, decoders = pack_tables(plan.tables), pack_decoders(container.decoders)
+    chunks = [_expected_chunks(section) for section in plan.sections]
+    header = make_header(container, plan, tables, decoders, chunks, Digests())
+    _, packed = pack(write_header(header))
+    masks, latents, exact = (
+        section_bytes(section.layouts, expected)
+        for section, expected in zip(plan.sections, chunks, strict=True)
+    )
+    return Sizes(
+        prefix=spec.PREFIX_BYTES,
+        header=len(packed),
+        tables=len(tables.stored),
+        decoders=len(decoders.stored),
+        masks=masks,
+        latents=latents,
+        exact=exact,
+        digest=spec.FILE_DIGEST_BYTES,
+    )
+
+
+def _expected_chunks(section: Section) -> list[Chunk]:
+    """Return chunks of the expected length; their digests only take the space."""
+    total = sum(section.prices) >> PRICE_BITS
+    raw = 8 * sum(layout.raw_bytes for layout in section.layouts)
+    rows = sum(section.sizes)
+    chunks = []
+    for number, size in enumerate(section.sizes):
+        bits = (total - raw) * size // rows + STREAM_END_BITS if total > raw else 0
+        words = bits // (8 * spec.WORD_BYTES)
+        check = digest(spec.CHUNK_DIGEST_BYTES, number.to_bytes(4, "little"))
+        chunks.append(Chunk(size, words, check))
+    return chunks

@@ -1,0 +1,202 @@
+"""Fit tables: group histograms so that tables and symbols together are smallest."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from lnx import spec
+from lnx.binary.wire import Writer
+from lnx.coding.tables import (
+    PRICE_BITS,
+    Table,
+    log2_fixed,
+    write_table,
+)
+from lnx.dtypes import IntArray, Symbols
+
+ROUNDS = 6
+CLUSTER_COUNTS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
+SMOOTHING = 64  # counts are scaled by this before one is added to unseen symbols
+
+
+@dataclass(frozen=True, eq=False)
+class Histogram:
+    """How often each symbol appears in one plane.
+
+    Attributes:
+        values: (n,) int64, strictly increasing.
+        counts: (n,) int64, each at least 1.
+    """
+
+    values: IntArray
+    counts: IntArray
+
+
+def histogram(symbols: Symbols) -> Histogram:
+    """Count the symbols of a plane, (N,) with N >= 1."""
+    low, high = int(symbols.min()), int(symbols.max())
+    if high - low > 1 << 16:
+        values, counts = np.unique(symbols, return_counts=True)
+        return Histogram(values.astype(np.int64), counts.astype(np.int64))
+    counts = np.bincount(symbols.astype(np.int32) - np.int32(low))
+    used = np.flatnonzero(counts)
+    return Histogram(used + low, counts[used].astype(np.int64))
+
+
+def share_tables(
+    planes: Sequence[Histogram],
+    *,
+    first_id: int,
+    raw_price: int | None = None,
+    most_symbols: int = spec.MAX_TABLE_SYMBOLS,
+) -> tuple[list[Table], list[int]]:
+    """Return few tables, and the id of the one that each plane uses.
+
+    raw_price, in bits, is what a symbol costs when it is stored as it is under id 0;
+    None where that cannot be. Ids of tables start at first_id; together they hold at
+    most most_symbols, or there is a single one. Integer arithmetic only: equal
+    histograms give equal tables on every machine.
+    """
+    if not planes:
+        return [], []
+    symbols = np.unique(np.concatenate([plane.values for plane in planes]))
+    counts = np.zeros((len(planes), len(symbols)), np.int64)  # (P, S)
+    for row, plane in zip(counts, planes, strict=True):
+        row[np.searchsorted(symbols, plane.values)] = plane.counts
+    best: tuple[int, list[Table], list[int]] | None = None
+    worse = 0
+    for clusters in CLUSTER_COUNTS:
+        if clusters > len(planes) or worse > 1:
+            break
+        labels = _assign(counts, clusters, raw_price)
+        price, tables, ids = _settle(symbols, counts, labels, first_id, raw_price)
+        if best is not None and sum(len(t.values) for t in tables) > most_symbols:
+            break
+        if best is None or price < best[0]:
+            best, worse = (price, tables, ids), 0
+        else:
+            worse += 1
+    if best is None:
+        raise ValueError("no clustering was tried")
+    return best[1], best[2]
+
+
+def _assign(counts: IntArray, clusters: int, raw_price: int | None) -> IntArray:
+    """Return the cluster of each plane, (P,); -1 where storing raw is cheaper."""
+    labels = _by_entropy(counts, clusters)
+    for _ in range(ROUNDS):
+        prices = np.stack([_model(counts[labels == c]) for c in range(clusters)])
+        costs = counts @ prices.T  # (P, C)
+        new = np.argmin(costs, axis=1)
+        if raw_price is not None:
+            raw = counts.sum(1) * (raw_price << PRICE_BITS)
+            new = np.where(costs.min(axis=1) < raw, new, -1)
+        if np.array_equal(new, labels):
+            break
+        labels = new
+    return labels
+
+
+def _by_entropy(counts: IntArray, clusters: int) -> IntArray:
+    """Start from planes sorted by how spread their symbols are; (P,)."""
+    whole = 1 << spec.MAX_TABLE_BITS
+    totals = np.maximum(counts.sum(1, keepdims=True), 1)
+    shares = counts * whole // totals  # (P, S)
+    spread = -(shares * log2_fixed(shares)).sum(1)
+    order = np.lexsort((np.arange(len(counts)), spread))
+    labels = np.empty(len(counts), np.int64)
+    labels[order] = np.arange(len(counts)) * clusters // len(counts)
+    return labels
+
+
+def _model(members: IntArray) -> IntArray:
+    """Return prices of all symbols under what the members of a cluster share; (S,)."""
+    smooth = members.sum(0) * SMOOTHING + 1
+    bits = spec.MAX_TABLE_BITS
+    table = Table(np.arange(len(smooth)), quantize_counts(smooth, bits), bits)
+    return table.prices
+
+
+def _settle(
+    symbols: IntArray,
+    counts: IntArray,
+    labels: IntArray,
+    first_id: int,
+    raw_price: int | None,
+) -> tuple[int, list[Table], list[int]]:
+    """Return price in 2**-16 bits, tables and ids for one assignment."""
+    ids = np.zeros(len(labels), np.int64)
+    price = 0
+    tables: list[Table] = []
+    for cluster in np.unique(labels):
+        mine = labels == cluster
+        total = counts[mine].sum(0)
+        raw = int(total.sum()) * (raw_price or 0) << PRICE_BITS
+        if cluster < 0:
+            price += raw
+            continue
+        table = make_table(symbols, total)
+        coded = int((total[total > 0] * table.prices).sum())
+        if raw_price is not None and coded + table_price(table) >= raw:
+            price += raw
+            continue
+        price += coded
+        ids[mine] = first_id + len(tables)
+        tables.append(table)
+    price += _side_price(tables, len(labels))
+    return price, tables, [int(i) for i in ids]
+
+
+def _side_price(tables: list[Table], planes: int) -> int:
+    """Price the tables themselves and the ids that point to them."""
+    id_bits = planes * len(tables).bit_length()
+    return sum(table_price(table) for table in tables) + (id_bits << PRICE_BITS)
+
+
+def quantize_counts(counts: IntArray, bits: int) -> IntArray:
+    """Return frequencies of sum 2**bits, each at least 1, near the counts' shares.
+
+    counts: (n,) positive, n <= 2**bits. Largest remainders first; what the lifted
+    small ones cost is taken from the largest.
+    """
+    total = int(counts.sum())
+    shift = max(0, total.bit_length() + bits - 62)
+    counts = np.maximum(counts >> shift, 1)
+    total = int(counts.sum())
+    exact, remainder = np.divmod(counts << bits, total)
+    frequencies = np.maximum(exact, 1)
+    missing = (1 << bits) - int(frequencies.sum())
+    if missing > 0:
+        order = np.lexsort((np.arange(len(counts)), -remainder))
+        frequencies[order[:missing]] += 1
+    while missing < 0:
+        largest = int(np.argmax(frequencies))
+        step = min(-missing, max(1, int(frequencies[largest]) // 8))
+        frequencies[largest] -= step
+        missing += step
+    return frequencies
+
+
+def make_table(values: IntArray, counts: IntArray) -> Table:
+    """Return the table of least cost, itself included, for symbols with counts."""
+    used = counts > 0
+    values, counts = values[used], counts[used]
+    best: tuple[int, Table] | None = None
+    for bits in range(spec.MIN_TABLE_BITS, spec.MAX_TABLE_BITS + 1, 2):
+        if len(values) > 1 << bits:
+            continue
+        table = Table(values, quantize_counts(counts, bits), bits)
+        price = int((counts * table.prices).sum()) + table_price(table)
+        if best is None or price < best[0]:
+            best = (price, table)
+    if best is None:
+        raise ValueError(f"{len(values)} symbols are too many for a table")
+    return best[1]
+
+
+def table_price(table: Table) -> int:
+    """Return what a table costs in the file, in 2**-16 bits."""
+    writer = Writer()
+    write_table(writer, table)
+    return len(writer.getvalue()) * 8 << PRICE_BITS

@@ -1,0 +1,143 @@
+"""Whatever file holds a network's tensors -> a checkpoint, and what was used of it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from lilnetx_cli.checkpoint.model_pt import (
+    MARK,
+    Checkpoint,
+    load_torch,
+    read_checkpoint,
+)
+from lilnetx_cli.errors import FileError, InputError, UsageError
+from lnx.errors import printable
+
+# Where trainers put the weights in a larger checkpoint, the likeliest first.
+KEYS = ("state_dict", "model_state_dict", "model", "module", "net", "params")
+# What wrappers of torch put before every name.
+PREFIXES = ("module.", "_orig_mod.")
+
+
+@dataclass(frozen=True)
+class Source:
+    """A checkpoint, and one line for each choice made while reading it."""
+
+    checkpoint: Checkpoint
+    notes: tuple[str, ...]
+
+
+def read_source(
+    path: Path, *, key: str | None = None, unsafe_pickle: bool = False
+) -> Source:
+    """Read a lilnetx checkpoint, or any state dict: .pt, .pth or .safetensors.
+
+    `key` names the entry of a nested checkpoint, dots between levels. `unsafe_pickle`
+    lets the file run code. Raises InputError for files without a state dict, UsageError
+    for a key that is not there.
+    """
+    notes: list[str] = []
+    if path.suffix == ".safetensors":
+        state = _read_safetensors(path)
+    else:
+        content = load_torch(path, unsafe_pickle=unsafe_pickle)
+        if key is None and isinstance(content, Mapping) and MARK in content:
+            return Source(read_checkpoint(content, path), ())
+        content, notes = _select(content, key, path)
+        state, more = _tensors(content, path)
+        notes += more
+    state, stripped = _strip(state)
+    return Source(Checkpoint(state), (*notes, *stripped))
+
+
+def _read_safetensors(path: Path) -> dict[str, Tensor]:
+    import safetensors
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(path)
+    except safetensors.SafetensorError as error:
+        reason = " ".join(str(error).split())
+        raise FileError(
+            f"{str(path)!r} is no safetensors file, or a damaged one: {reason}"
+        ) from error
+
+
+def _select(content: Any, key: str | None, path: Path) -> tuple[Any, list[str]]:  # noqa: ANN401
+    """Return the entry that holds the tensors."""
+    if key is not None:
+        for part in key.split("."):
+            if not isinstance(content, Mapping) or part not in content:
+                raise UsageError(
+                    f"{str(path)!r} has no entry {key!r}: {_keys(content)}"
+                )
+            content = content[part]
+        return _state_of(content), [f"used entry {key!r}"]
+    if not isinstance(content, Mapping):
+        return _state_of(content), []
+    for name in KEYS:
+        inner = _state_of(content.get(name))
+        if _holds_tensors(inner):
+            return inner, [f"used entry {name!r} of {_keys(content)}"]
+    return content, []
+
+
+def _state_of(content: Any) -> Any:  # noqa: ANN401
+    """Return the state dict of a whole pickled module, and others as they are."""
+    from torch import nn
+
+    return content.state_dict() if isinstance(content, nn.Module) else content
+
+
+def _holds_tensors(content: Any) -> bool:  # noqa: ANN401
+    return isinstance(content, Mapping) and any(
+        isinstance(value, Tensor) for value in content.values()
+    )
+
+
+def _tensors(content: Any, path: Path) -> tuple[dict[str, Tensor], list[str]]:  # noqa: ANN401
+    """Return the tensors of a mapping; entries of other kinds are named."""
+    if not _holds_tensors(content):
+        raise InputError(
+            f"{str(path)!r} holds no state dict: {_keys(content)};"
+            " name the entry that does with --key"
+        )
+    nested = [k for k, v in content.items() if _holds_tensors(_state_of(v))]
+    if nested:
+        raise InputError(
+            f"{str(path)!r} holds tensors beside an entry {printable(str(nested[0]))}"
+            " that holds more: name the entry to use with --key"
+        )
+    state = {str(k): v for k, v in content.items() if isinstance(v, Tensor)}
+    tensors = sum(isinstance(v, Tensor) for v in content.values())
+    if len(state) != tensors:
+        raise InputError(f"{str(path)!r} has two entries of one name")
+    other = [printable(str(k)) for k, v in content.items() if not isinstance(v, Tensor)]
+    if not other:
+        return state, []
+    return state, [f"left out entries that are no tensors: {', '.join(other[:8])}"]
+
+
+def _strip(state: dict[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:
+    """Take off prefixes that every name has."""
+    notes = []
+    changed = True
+    while changed and state:
+        changed = False
+        for prefix in PREFIXES:
+            if all(name.startswith(prefix) for name in state):
+                state = {name[len(prefix) :]: value for name, value in state.items()}
+                notes.append(f"took prefix {prefix!r} off every name")
+                changed = True
+    return state, notes
+
+
+def _keys(content: Any) -> str:  # noqa: ANN401
+    if not isinstance(content, Mapping):
+        return f"a {type(content).__name__}"
+    names = [printable(str(key))[1:-1] for key in content]
+    more = f" and {len(names) - 8} more" if len(names) > 8 else ""
+    return f"keys {', '.join(names[:8])}{more}" if names else "an empty dict"

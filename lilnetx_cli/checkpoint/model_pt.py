@@ -1,0 +1,190 @@
+"""`model.pt`: the network that ships, as a plain state dict and the latents behind it.
+
+The file is a dict that loads with `weights_only=True`. Its key `state_dict` is the
+dense network, for anyone; the other keys are what `compress` codes instead of it.
+"""
+
+import io
+import pickle
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lilnetx_cli.errors import FileError, InputError
+from lilnetx_cli.nn.latents import latent_groups, latent_weights
+from lilnetx_cli.nn.materialize import materialize
+from lnx import write_atomic
+from lnx.errors import printable
+
+MARK = "lilnetx"
+VERSION = 1
+LARGEST_LATENT = 2**31
+
+
+@dataclass(frozen=True)
+class LatentEntry:
+    """Integers behind one weight: (N, L) int8, int16 or int32, and their decoder."""
+
+    symbols: Tensor
+    decoder: int
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A network that is finished.
+
+    Attributes:
+        state_dict: every tensor of the plain network, dense, in its own order.
+        latents: by weight name; the weight is what they decode to, to the bit.
+        decoders: float32, (L, L) or (1, 1).
+        architecture: the record it is rebuilt from, or None.
+        summary: what training reports of itself, or None.
+    """
+
+    state_dict: Mapping[str, Tensor]
+    latents: Mapping[str, LatentEntry] = field(default_factory=dict)
+    decoders: tuple[Tensor, ...] = ()
+    architecture: Mapping[str, Any] | None = None
+    summary: Mapping[str, Any] | None = None
+
+
+def capture(
+    model: nn.Module,
+    *,
+    architecture: Mapping[str, Any] | None = None,
+    summary: Mapping[str, Any] | None = None,
+) -> Checkpoint:
+    """Take a network, reparameterized or plain, as it is now."""
+    model = getattr(model, "_orig_mod", model)  # torch.compile wraps a network
+    plain = materialize(model)
+    latents, decoders = take_latents(model)
+    return Checkpoint(plain.state_dict(), latents, decoders, architecture, summary)
+
+
+def take_latents(
+    model: nn.Module,
+) -> tuple[dict[str, LatentEntry], tuple[Tensor, ...]]:
+    """Return the rounded latents and the decoders of a reparameterized network.
+
+    Raises InputError for latents that are no numbers any more.
+    """
+    groups = list(latent_groups(model).values())
+    numbers = {id(group): number for number, group in enumerate(groups)}
+    latents = {}
+    for name, weight, latent in latent_weights(model):
+        values = torch.round(weight.rows(latent.detach())).cpu()
+        if not bool((values.abs() < LARGEST_LATENT).all()):
+            raise InputError(f"latents of {name!r} are NaN or too large to be held")
+        rows = values.to(torch.int32)
+        latents[name] = LatentEntry(rows, numbers[id(weight.group)])
+    decoders = tuple(g.decoder.detach().cpu().float().clone() for g in groups)
+    return latents, decoders
+
+
+def save_checkpoint(checkpoint: Checkpoint, path: Path) -> int:
+    """Write `model.pt` atomically; return its length in bytes."""
+    content = {
+        MARK: VERSION,
+        "state_dict": dict(checkpoint.state_dict),
+        "latents": {k: _shortest(v.symbols) for k, v in checkpoint.latents.items()},
+        "decoder_of": {k: v.decoder for k, v in checkpoint.latents.items()},
+        "decoders": list(checkpoint.decoders),
+        "architecture": _plain(checkpoint.architecture),
+        "summary": _plain(checkpoint.summary),
+    }
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    write_atomic(buffer.getvalue(), path)
+    return len(buffer.getvalue())
+
+
+def load_checkpoint(path: Path) -> Checkpoint:
+    """Read `model.pt`; raises InputError for anything else, saying what it is."""
+    content = load_torch(path)
+    if not isinstance(content, Mapping) or MARK not in content:
+        raise InputError(f"{str(path)!r} is no checkpoint of lilnetx train")
+    return read_checkpoint(content, path)
+
+
+def read_checkpoint(content: Mapping[str, Any], path: Path) -> Checkpoint:
+    """Return the checkpoint in a mapping that has the mark; raises FileError."""
+    if content[MARK] != VERSION:
+        raise FileError(
+            f"{str(path)!r} is a checkpoint of version {content[MARK]!r},"
+            f" expected {VERSION}: use the lilnetx that wrote it"
+        )
+    try:
+        owners = content["decoder_of"]
+        latents = {
+            name: LatentEntry(_integers(symbols), int(owners[name]))
+            for name, symbols in content["latents"].items()
+        }
+        return Checkpoint(
+            content["state_dict"],
+            latents,
+            tuple(content["decoders"]),
+            content["architecture"],
+            content["summary"],
+        )
+    except (KeyError, AttributeError, TypeError, ValueError) as error:
+        raise FileError(
+            f"{str(path)!r} is an incomplete lilnetx checkpoint: {error!r}"
+        ) from error
+
+
+def load_torch(path: Path, *, unsafe_pickle: bool = False) -> Any:  # noqa: ANN401
+    """Read a file of torch.save; raises FileError for anything else.
+
+    No code of the file runs, unless unsafe_pickle allows it.
+    """
+    safe = not unsafe_pickle
+    try:
+        try:
+            return torch.load(path, "cpu", weights_only=safe, mmap=True)
+        except RuntimeError:  # files older than the zip format cannot be mapped
+            return torch.load(path, "cpu", weights_only=safe)
+    except pickle.UnpicklingError as error:
+        raise FileError(f"{str(path)!r} {_refusal(str(error))}") from error
+    except OSError:
+        raise
+    except Exception as error:
+        reason = printable(" ".join(str(error).split()))[1:-1]
+        raise FileError(
+            f"{str(path)!r} is no PyTorch checkpoint, or a damaged one: {reason}"
+        ) from error
+
+
+def _refusal(reason: str) -> str:
+    """Say what a pickle wanted to run."""
+    marker = "GLOBAL "
+    if marker in reason:
+        name = printable(reason.split(marker, 1)[1].split(" ", 1)[0])[1:-1]
+        return (
+            f"needs {name} to load, which could run code: save its state dict"
+            " instead, torch.save(model.state_dict(), ...), or trust the file with"
+            " --unsafe-pickle"
+        )
+    return "is no PyTorch checkpoint, or a damaged one"
+
+
+def _integers(symbols: Tensor) -> Tensor:
+    """Return symbols in a type that files hold; a mapped file stays where it is."""
+    held = (torch.int8, torch.int16, torch.int32)
+    return symbols if symbols.dtype in held else symbols.to(torch.int32)
+
+
+def _shortest(symbols: Tensor) -> Tensor:
+    """Return integers in the shortest type that holds them."""
+    for dtype in (torch.int8, torch.int16):
+        short = symbols.to(dtype)
+        if torch.equal(short.to(torch.int32), symbols):
+            return short
+    return symbols
+
+
+def _plain(record: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    return None if record is None else dict(record)

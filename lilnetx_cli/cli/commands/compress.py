@@ -1,0 +1,100 @@
+"""`lilnetx compress`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+import lnx
+from lilnetx_cli.cli.console import Output, size_text
+from lilnetx_cli.cli.options import (
+    Force,
+    Jobs,
+    Json,
+    Quiet,
+    Stopwatch,
+    check_input,
+    check_output,
+    peak_rss_bytes,
+    processes,
+)
+
+if TYPE_CHECKING:
+    from lnx import Sizes
+
+
+def compress(
+    file: Annotated[
+        Path, typer.Argument(help="model.pt of a run, any .pt, .pth, .safetensors.")
+    ],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Where to write the .lnx.")
+    ] = None,
+    key: Annotated[
+        str | None, typer.Option(help="Entry of a nested checkpoint, such as ema.net.")
+    ] = None,
+    unsafe_pickle: Annotated[
+        bool,
+        typer.Option("--unsafe-pickle", help="Let the checkpoint run code to load."),
+    ] = False,
+    force: Force = False,
+    jobs: Jobs = None,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Code a network into a .lnx file; not one bit of it is lost.
+
+    A checkpoint of lilnetx train is coded as trained; of any other, every tensor is
+    held byte for byte.
+    """
+    watch = Stopwatch()
+    check_input(file)
+    target = output or file.with_suffix(".lnx")
+    check_output(target, force=force, source=file)
+    out = Output(json, quiet)
+    container = _read(file, key, unsafe_pickle, out)
+    written = lnx.save(container, target, jobs=processes(jobs))
+    about = lnx.summary(target)
+    record = {
+        "input_bytes": file.stat().st_size,
+        "dense_bytes": about.decoded_bytes,
+        "output_bytes": written,
+        "payload_bytes": about.sizes.payload,
+        "side_bytes": about.sizes.side,
+        "overhead_bytes": about.sizes.overhead,
+        "parameters": about.parameters,
+        "bits_per_weight": 8 * written / max(1, about.parameters),
+        "snr_db": None,  # nothing is lost
+        "seconds": watch.seconds,
+        "peak_rss_bytes": peak_rss_bytes(),
+        "output": str(target),
+    }
+    ratio = about.decoded_bytes / written
+    out.result(
+        record,
+        f"{target}: {size_text(about.decoded_bytes)} dense -> {size_text(written)}"
+        f" whole file, {ratio:.1f}x smaller",
+        f"  {sizes_text(about.sizes)}",
+    )
+
+
+def sizes_text(sizes: "Sizes") -> str:
+    """Return what a file is made of, on one line."""
+    return (
+        f"payload {size_text(sizes.payload)}"
+        f" + side information {size_text(sizes.side)}"
+        f" + overhead {size_text(sizes.overhead)}"
+    )
+
+
+def _read(
+    file: Path, key: str | None, unsafe_pickle: bool, out: Output
+) -> lnx.Container:
+    if lnx.is_lnx(file):
+        return lnx.load(file)
+    from lilnetx_cli.checkpoint import pack, read_source
+
+    source = read_source(file, key=key, unsafe_pickle=unsafe_pickle)
+    for note in source.notes:
+        out.warn(f"{file}: {note}")
+    return pack(source.checkpoint)

@@ -1,0 +1,30 @@
+"""`lilnetx models`."""
+
+from lilnetx_cli.cli.console import Output
+from lilnetx_cli.cli.options import Json, Quiet
+
+
+def models(json: Json = False, quiet: Quiet = False) -> None:
+    """List the networks and the data sets that can be named."""
+    from lilnetx_cli.data import DATASETS
+    from lilnetx_cli.data import OTHERS as OTHER_DATA
+    from lilnetx_cli.models import MODELS, OTHERS
+
+    out = Output(json, quiet)
+    networks = [
+        {"name": name, "title": info.title, "arguments": list(info.arguments())}
+        for name, info in MODELS.items()
+    ]
+    networks += [
+        {"name": name, "title": title, "arguments": []}
+        for name, title in OTHERS.items()
+    ]
+    sets = [{"name": name, "title": info.title} for name, info in DATASETS.items()]
+    sets += [{"name": name, "title": title} for name, title in OTHER_DATA.items()]
+    out.result(
+        {"models": networks, "datasets": sets},
+        "networks",
+        *(f"  {network['name']:<22}{network['title']}" for network in networks),
+        "data sets",
+        *(f"  {held['name']:<22}{held['title']}" for held in sets),
+    )

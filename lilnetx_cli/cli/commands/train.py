@@ -1,0 +1,231 @@
+"""`lilnetx train`."""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from lilnetx_cli.cli.console import Output, percent_text, size_text
+from lilnetx_cli.cli.options import (
+    DataDir,
+    Force,
+    Json,
+    ModelArg,
+    Quiet,
+    check_input,
+    parse_model_args,
+)
+from lilnetx_cli.errors import FileError, Interrupted, LilnetxError, UsageError
+
+if TYPE_CHECKING:
+    from lilnetx_cli.config import RunConfig
+
+Device = Literal["auto", "cpu", "cuda", "mps"]
+Precision = Literal["fp32", "bf16", "fp16"]
+DEFAULT_FOLDER = Path("run")
+RUN_FILES = ("model.pt", "resume.pt", "metrics.jsonl", "config.toml", "curves.png")
+
+
+def train(
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Folder of the run.")
+    ] = DEFAULT_FOLDER,
+    model: Annotated[str | None, typer.Option(help="See lilnetx models.")] = None,
+    model_arg: ModelArg = None,
+    pretrained: Annotated[
+        bool, typer.Option("--pretrained", help="From torchvision's or timm's weights.")
+    ] = False,
+    init: Annotated[
+        Path | None, typer.Option(help="From the weights of a model.pt or .lnx.")
+    ] = None,
+    dataset: Annotated[str | None, typer.Option(help="See lilnetx models.")] = None,
+    data_dir: DataDir = None,
+    epochs: Annotated[int | None, typer.Option(help="Passes over the data.")] = None,
+    batch_size: Annotated[
+        int | None, typer.Option("--batch-size", "-b", help="Images in a batch.")
+    ] = None,
+    lr: Annotated[float | None, typer.Option(help="Of latents and norms.")] = None,
+    rate_weight: Annotated[
+        float | None, typer.Option(help="Loss per bit per weight.")
+    ] = None,
+    slice_weight: Annotated[
+        float | None, typer.Option(help="Loss per step of mean slice norm.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Of everything random.")] = None,
+    device: Annotated[Device | None, typer.Option(help="Where to train.")] = None,
+    precision: Annotated[
+        Precision | None, typer.Option(help="Of the network; latents stay fp32.")
+    ] = None,
+    channels_last: Annotated[
+        bool, typer.Option("--channels-last", help="Faster on most CPUs and GPUs.")
+    ] = False,
+    compile_: Annotated[
+        bool, typer.Option("--compile", help="Compile the network with torch.")
+    ] = False,
+    accumulate: Annotated[
+        int | None, typer.Option(help="Batches in an optimizer step.")
+    ] = None,
+    clip_grad: Annotated[
+        float | None, typer.Option(help="Largest norm of the gradient.")
+    ] = None,
+    max_steps: Annotated[
+        int | None, typer.Option(help="End the run after so many steps.")
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option("--workers", "-j", help="Processes that load data.")
+    ] = None,
+    resume: Annotated[
+        str | None, typer.Option(help="auto, or the resume.pt of a run.")
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option("--config", "-c", help="A TOML file.")
+    ] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="One setting: section.key=value.")
+    ] = None,
+    force: Force = False,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Train a network for accuracy and size in one run.
+
+    Writes model.pt, the network that ships, config.toml, metrics.jsonl, curves.png
+    and, for --resume, resume.pt. Ctrl-C stops after the present step.
+    """
+    given: dict[str, Any] = {
+        "model.name": model,
+        "model.pretrained": pretrained or None,
+        "model.init": init,
+        "data.name": dataset,
+        "data.dir": data_dir,
+        "data.workers": workers,
+        "loss.rate_weight": rate_weight,
+        "loss.slice_weight": slice_weight,
+        "train.epochs": epochs,
+        "train.batch_size": batch_size,
+        "train.lr": lr,
+        "train.seed": seed,
+        "train.device": device,
+        "train.precision": precision,
+        "train.channels_last": channels_last or None,
+        "train.compile": compile_ or None,
+        "train.accumulate": accumulate,
+        "train.clip_grad": clip_grad,
+        "train.max_steps": max_steps,
+    }
+    if init is not None:
+        check_input(init)
+        if pretrained:
+            raise UsageError("--init and --pretrained are two starts: give one")
+    settings = {key: value for key, value in given.items() if value is not None}
+    for key, value in parse_model_args(model_arg).items():
+        settings[f"model.args.{key}"] = value
+    from lilnetx_cli.config import parse_setting, resolve
+
+    settings.update(parse_setting(text) for text in set_ or [])
+    if config is not None:
+        check_input(config)
+    resolved = resolve(config, settings)
+    _train(
+        resolved, output, resume, bool(settings or config), force, Output(json, quiet)
+    )
+
+
+def _train(
+    config: "RunConfig",
+    folder: Path,
+    resume: str | None,
+    configured: bool,
+    force: bool,
+    out: Output,
+) -> None:
+    content = None
+    if resume is None:
+        _check_folder(folder, force=force)
+    else:
+        content, config = _read_resume(folder, resume, config, configured, force)
+    from lilnetx_cli.cli.progress import Watcher, polite_interrupt
+    from lilnetx_cli.data import load_splits
+    from lilnetx_cli.training import Stopped, run_training
+
+    splits = load_splits(config.data.name, config.data.dir, augment=config.data.augment)
+    total = planned_steps(config, len(splits.train))
+    with polite_interrupt() as interrupt, out.progress("training", total) as ticker:
+        try:
+            result = run_training(
+                config,
+                splits,
+                folder,
+                observer=Watcher(out, ticker),
+                should_stop=interrupt,
+                resume=content,
+            )
+        except Stopped:
+            raise Interrupted(
+                f"stopped; go on with: lilnetx train -o {folder} --resume auto"
+            ) from None
+    if os.environ.get("RANK", "0") != "0":
+        return  # one process of several speaks
+    record = {
+        "checkpoint": str(result.checkpoint),
+        "epochs": result.epochs,
+        "accuracy": result.accuracy,
+        "validation_accuracy": result.validation_accuracy,
+        "estimated_bytes": result.estimated_bytes,
+        "slice_sparsity": result.slice_sparsity,
+        "channel_sparsity": result.channel_sparsity,
+        "seconds": result.seconds,
+        "seconds_per_step": round(result.seconds_per_step, 6),
+    }
+    out.result(
+        record,
+        f"{result.checkpoint}: test accuracy {100 * result.accuracy:.2f} %,"
+        f" about {size_text(result.estimated_bytes)} as a .lnx file,"
+        f" {percent_text(result.slice_sparsity)} of the slices zero",
+        f"next: lilnetx compress {result.checkpoint}",
+    )
+
+
+def planned_steps(config: "RunConfig", images: int) -> int:
+    """Return the optimizer steps of a run in one process, for its progress bar."""
+    settings = config.train
+    per_epoch = max(1, images // settings.batch_size // settings.accumulate)
+    return min(per_epoch * settings.epochs, settings.max_steps or 1 << 62)
+
+
+def _check_folder(folder: Path, *, force: bool) -> None:
+    """Refuse a folder that holds a run, or that cannot be made."""
+    if folder.exists() and not folder.is_dir():
+        raise LilnetxError(f"output {str(folder)!r} is a file, expected a folder")
+    found = next((name for name in RUN_FILES if (folder / name).exists()), None)
+    if found is not None and not force:
+        raise UsageError(
+            f"{str(folder)!r} holds a run ({found}): go on with --resume auto,"
+            " or overwrite it with -f"
+        )
+
+
+def _read_resume(
+    folder: Path, resume: str, config: "RunConfig", configured: bool, force: bool
+) -> tuple[dict[str, Any], "RunConfig"]:
+    """Return the state of a run and its own configuration."""
+    from lilnetx_cli.training import RESUME, read_resume
+
+    path = folder / RESUME if resume == "auto" else Path(resume)
+    check_input(path)
+    if path.resolve().parent != folder.resolve():
+        _check_folder(folder, force=force)
+    content = read_resume(path)
+    try:
+        from lilnetx_cli.config import RunConfig
+
+        stored = RunConfig.model_validate(content["config"])
+    except ValueError as error:
+        raise FileError(f"{str(path)!r} holds no settings of this version") from error
+    if configured and config != stored:
+        raise UsageError(
+            "a resumed run keeps its own settings: leave out all options but"
+            " --output and --resume"
+        )
+    return content, stored

@@ -1,0 +1,60 @@
+"""`lilnetx verify`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+import lnx
+from lilnetx_cli.cli.console import Output, size_text
+from lilnetx_cli.cli.options import (
+    DEFAULT_MAX_SIZE,
+    Jobs,
+    Json,
+    MaxSize,
+    Quiet,
+    Stopwatch,
+    check_input,
+    parse_size,
+    processes,
+)
+from lilnetx_cli.errors import FileError
+
+
+def verify(
+    file: Annotated[Path, typer.Argument(help="A .lnx file.")],
+    max_size: MaxSize = DEFAULT_MAX_SIZE,
+    jobs: Jobs = None,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Check every hash of a .lnx file and decode everything."""
+    watch = Stopwatch()
+    check_input(file)
+    size = file.stat().st_size
+    try:
+        limit = parse_size(max_size)
+        tensors = lnx.verify(file, max_size=limit, jobs=processes(jobs))
+    except lnx.FormatError as error:
+        raise _damage(error, size) from error
+    record = {"ok": True, "tensors": tensors, "bytes": size, "seconds": watch.seconds}
+    Output(json, quiet).result(
+        record, f"{file}: ok, {tensors} tensors in {size_text(size)}"
+    )
+
+
+def _damage(error: lnx.FormatError, size: int) -> FileError:
+    """Say under --json which tensors are damaged, and where that starts."""
+    names: tuple[str, ...] = ()
+    offset = None
+    if isinstance(error, lnx.CorruptError):
+        names, offset = error.tensors, error.offset
+    damage = FileError(str(error))
+    damage.record = {
+        "ok": False,
+        "bytes": size,
+        "tensor": names[0] if names else None,
+        "damaged_tensors": list(names),
+        "offset": offset,
+    }
+    return damage

@@ -1,0 +1,114 @@
+"""A network from whatever file the user names."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+import lnx
+from lilnetx_cli.checkpoint import pack, read_source, unpack
+from lilnetx_cli.cli.console import Output
+from lilnetx_cli.errors import UsageError
+from lilnetx_cli.graph import GraphError
+from lilnetx_cli.measure.sparsity import channel_sparsity
+from lilnetx_cli.models import build, describe, fill
+from lilnetx_cli.models.inputs import example_input
+from lilnetx_cli.models.registry import build_record
+from lilnetx_cli.pruning import Pruned, prune
+from lnx.spec import DEFAULT_MAX_SIZE
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A network in evaluation mode, and what its file says of it."""
+
+    network: nn.Module
+    architecture: Mapping[str, Any] | None
+    training: Mapping[str, Any]
+    slice_sparsity: float | None
+    channel_sparsity: float | None
+
+
+def load_network(
+    file: Path,
+    name: str | None,
+    arguments: Mapping[str, int],
+    *,
+    max_size: int = DEFAULT_MAX_SIZE,
+    jobs: int = 1,
+) -> Loaded:
+    """Read a .lnx file or a checkpoint; a name overrides what the file says.
+
+    Raises UsageError where neither says which network it is, or it does not fit.
+    """
+    if lnx.is_lnx(file):
+        container = lnx.load(file, max_size=max_size, jobs=jobs)
+    else:
+        container = pack(read_source(file).checkpoint)
+    record = container.architecture
+    if name is not None:
+        own = describe(name, {**_form(record, name), **arguments})
+        make = partial(build, name, own["args"])
+    elif record is not None:
+        make = partial(build_record, record)
+    else:
+        raise UsageError(f"{str(file)!r} does not say which network it is: add --model")
+    state = unpack(lnx.rebuild_all(container))
+    network = _filled(make, state, file).eval()
+    return Loaded(
+        network,
+        record,
+        container.summary or {},
+        _slice_sparsity(container),
+        channel_sparsity(state),
+    )
+
+
+def load_pruned(
+    file: Path,
+    loaded: Loaded,
+    shape: tuple[int, ...] | None,
+    multiple: int,
+    out: Output,
+) -> Pruned:
+    """Prune a loaded network; says what could not be followed."""
+    example = example_input(loaded.architecture, shape)
+    try:
+        pruned = prune(loaded.network, (example,), multiple=multiple)
+    except GraphError as error:
+        raise GraphError(f"{str(file)!r} is not pruned: {error}") from error
+    for name in pruned.held:
+        out.warn(f"channels stay where {name} reshapes them by numbers of its own")
+    return pruned
+
+
+def _form(record: Mapping[str, Any] | None, name: str) -> dict[str, Any]:
+    """Return what a file says of its network that suits the named one."""
+    own = record.get("args") if record is not None else None
+    if record is None or not isinstance(own, dict):
+        return {}
+    if record.get("name") == name:
+        return own
+    return {key: own[key] for key in ("channels", "classes") if key in own}
+
+
+def _filled(
+    make: Callable[[], nn.Module], state: dict[str, Tensor], file: Path
+) -> nn.Module:
+    try:
+        return fill(make, state)
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())[:200]
+        raise UsageError(f"{str(file)!r} does not fit the network: {reason}") from error
+
+
+def _slice_sparsity(container: lnx.Container) -> float | None:
+    slices = zero = 0
+    for tensor in container.tensors:
+        if isinstance(tensor, lnx.Latent) and tensor.symbols.shape[1] > 1:
+            slices += len(tensor.symbols)
+            zero += int((~tensor.symbols.any(axis=1)).sum())
+    return zero / slices if slices else None

@@ -1,0 +1,95 @@
+"""Give a fresh network the weights of a trained one."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from lilnetx_cli.errors import InputError, UsageError
+from lilnetx_cli.models.imagenet import PREFIX
+from lilnetx_cli.models.outside import TIMM_PREFIX
+
+# Of our own names, those that are torchvision's networks to the last tensor.
+AT_TORCHVISION = ("resnet18", "resnet34", "resnet50", "mobilenet_v2")
+SHOWN = 4
+
+
+@dataclass(frozen=True)
+class Start:
+    """What a network took over.
+
+    Attributes:
+        taken: how many tensors.
+        fresh: names of those that the trained network has not, or in another shape.
+    """
+
+    taken: int
+    fresh: tuple[str, ...]
+
+    def text(self) -> str:
+        """Say it in one line."""
+        if not self.fresh:
+            return f"all {self.taken} tensors taken over"
+        more = ", ..." if len(self.fresh) > SHOWN else ""
+        names = ", ".join(self.fresh[:SHOWN]) + more
+        return f"{self.taken} tensors taken over, {len(self.fresh)} are fresh: {names}"
+
+
+@torch.no_grad()
+def start_from(network: nn.Module, state: Mapping[str, Tensor]) -> Start:
+    """Copy every tensor that fits by name and shape into a network, in place.
+
+    Raises InputError where no weight fits.
+    """
+    fresh = []
+    own = network.state_dict()
+    for name, tensor in own.items():
+        given = state.get(name)
+        if given is None or given.shape != tensor.shape:
+            fresh.append(name)
+        else:
+            tensor.copy_(given)
+    weights = [name for name, tensor in own.items() if tensor.dim() > 1]
+    if weights and set(weights) <= set(fresh):
+        raise InputError("no weight of the trained network fits this one")
+    return Start(len(own) - len(fresh), tuple(fresh))
+
+
+def pretrained_state(name: str) -> dict[str, Tensor]:
+    """Return the weights that torchvision or timm has of a network, downloaded once.
+
+    Raises UsageError for networks without any, InputError where they are not to be had.
+    """
+    try:
+        return _downloaded(name)
+    except UsageError:
+        raise
+    except Exception as error:  # of the network, the file system, the library
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(
+            f"trained weights of {name!r} cannot be had: {reason}"
+        ) from error
+
+
+def _downloaded(name: str) -> dict[str, Tensor]:
+    if name.startswith(TIMM_PREFIX):
+        import timm
+
+        network: nn.Module = timm.create_model(
+            name.removeprefix(TIMM_PREFIX), pretrained=True
+        )
+        return network.state_dict()
+    if name.startswith(PREFIX) or name in AT_TORCHVISION:
+        from torchvision.models import get_model_weights
+
+        kinds = list(get_model_weights(name.removeprefix(PREFIX)))
+        if not kinds:
+            raise UsageError(f"torchvision has no trained weights of {name!r}")
+        best = get_model_weights(name.removeprefix(PREFIX)).DEFAULT
+        state: dict[str, Tensor] = best.get_state_dict(progress=False, check_hash=True)
+        return state
+    raise UsageError(
+        f"{name!r} has no trained weights: --pretrained is for torchvision:NAME,"
+        f" timm:NAME, {', '.join(AT_TORCHVISION)}; use --init with a file of your own"
+    )

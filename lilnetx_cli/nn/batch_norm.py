@@ -1,0 +1,101 @@
+"""Batch norms: their statistics measured again, folded away, and brought back."""
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+
+@torch.no_grad()
+def calibrate_batch_norms(model: nn.Module, images: Iterable[Tensor]) -> None:
+    """Measure the running statistics of all batch norms anew, as plain averages.
+
+    Weights moved while the old averages were taken, and rounding moved them more.
+    """
+    norms = [m for m in model.modules() if isinstance(m, _BatchNorm)]
+    norms = [m for m in norms if m.track_running_stats]
+    if not norms:
+        return
+    was_training = model.training
+    momenta = [norm.momentum for norm in norms]
+    model.eval()
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None
+        norm.train()
+    for batch in images:
+        model(batch)
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+    model.train(was_training)
+
+
+@torch.no_grad()
+def fold_batch_norms(model: nn.Module) -> None:
+    """Put running statistics and eps of batch norms into scale and shift, in place.
+
+    Afterwards mean is 0 and variance 1, and the outputs in evaluation mode are those
+    of before, up to float32 rounding. A channel that was always zero gets scale 0.
+    """
+    for norm in model.modules():
+        if isinstance(norm, _BatchNorm) and norm.affine and norm.track_running_stats:
+            _fold(norm)
+
+
+def _fold(norm: _BatchNorm) -> None:
+    if norm.running_mean is None or norm.running_var is None:
+        return
+    mean, variance = norm.running_mean.double(), norm.running_var.double()
+    scale = norm.weight.double() / torch.sqrt(variance + norm.eps)
+    scale = torch.where((variance == 0) & (mean == 0), 0.0, scale)
+    shift = norm.bias.double() - mean * scale
+    norm.weight.copy_(scale * (1 + norm.eps) ** 0.5)
+    norm.bias.copy_(shift)
+    norm.reset_running_stats()
+
+
+@torch.no_grad()
+def unfold_batch_norms(network: nn.Module, images: Iterable[Tensor]) -> int:
+    """Give folded batch norms statistics again, in place; the function stays.
+
+    A finished network has mean 0 and variance 1, all else in scale and shift; trained
+    on, its batch norms would divide by what batches have. Returns how many there were.
+    """
+    norms = [m for m in network.modules() if isinstance(m, _BatchNorm) and _folded(m)]
+    seen: dict[nn.Module, list[Tensor]] = {norm: [] for norm in norms}
+    handles = [
+        norm.register_forward_pre_hook(
+            lambda module, args: seen[module].append(args[0].transpose(0, 1).flatten(1))
+        )
+        for norm in norms
+    ]
+    was_training = network.training
+    network.eval()
+    for batch in images if norms else ():
+        network(batch)
+    network.train(was_training)
+    for handle in handles:
+        handle.remove()
+    for norm, inputs in seen.items():
+        if isinstance(norm, _BatchNorm) and inputs:
+            _unfold(norm, torch.cat(inputs, 1))
+    return len(norms)
+
+
+def _folded(norm: _BatchNorm) -> bool:
+    mean, variance = norm.running_mean, norm.running_var
+    if not norm.affine or mean is None or variance is None:
+        return False
+    return bool((mean == 0).all() and (variance == 1).all())
+
+
+def _unfold(norm: _BatchNorm, values: Tensor) -> None:
+    """Take mean and variance of inputs, (C, N), out of scale and shift."""
+    mean, variance = values.mean(1), values.var(1, unbiased=False)
+    factor = norm.weight / (1 + norm.eps) ** 0.5
+    norm.weight.copy_(factor * (variance + norm.eps).sqrt())
+    norm.bias.add_(factor * mean)
+    if norm.running_mean is not None and norm.running_var is not None:
+        norm.running_mean.copy_(mean)
+        norm.running_var.copy_(variance)

@@ -1,0 +1,80 @@
+"""Round what is not a latent: norms, biases, and the decoders."""
+
+import copy
+from collections.abc import Callable
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from lilnetx_cli.nn.latents import latent_groups
+
+ModuleT = TypeVar("ModuleT", bound=nn.Module)
+
+MANTISSA_BITS = (3, 4, 5, 6, 7, 8, 9, 10)  # the last is that of float16
+SHORT_TOLERANCE = 2.0**-10  # of float16 in its normal range
+
+
+def with_short_decoders(model: ModuleT) -> ModuleT:
+    """Return a copy whose decoders are float16 values where that loses little."""
+    model = copy.deepcopy(model)
+    for group in latent_groups(model).values():
+        decoder = group.decoder.data
+        short = decoder.half().to(decoder.dtype)
+        if float((short - decoder).norm()) <= SHORT_TOLERANCE * float(decoder.norm()):
+            group.decoder.data = short
+    return model
+
+
+def side_parameters(model: nn.Module) -> list[nn.Parameter]:
+    """Return the small float parameters: norms' scale and shift, and biases."""
+    return [p for p in model.parameters() if p.dim() <= 1 and p.is_floating_point()]
+
+
+@torch.no_grad()
+def round_side(
+    model: nn.Module, outputs: Callable[[nn.Module], Tensor | None], tolerance: float
+) -> int:
+    """Round norms and biases to the fewest mantissa bits that keep the outputs.
+
+    `outputs` runs the network on some images, or gives None where it has no single
+    tensor; the RMS change of what it returns, relative to its RMS, stays within
+    tolerance. Returns the number of mantissa bits; values become float16 values.
+    """
+    parameters = side_parameters(model)
+    kept = [p.detach().clone() for p in parameters]
+    wanted = outputs(model)
+    for bits in MANTISSA_BITS:
+        for parameter, value in zip(parameters, kept, strict=True):
+            parameter.copy_(round_mantissa(value, bits))
+        last = bits == MANTISSA_BITS[-1]
+        if last or _close(outputs(model), wanted, tolerance):
+            return bits
+    return MANTISSA_BITS[-1]
+
+
+@torch.no_grad()
+def round_side_to(model: nn.Module, bits: int) -> None:
+    """Round norms and biases to so many mantissa bits."""
+    for parameter in side_parameters(model):
+        parameter.copy_(round_mantissa(parameter, bits))
+
+
+def round_mantissa(values: Tensor, bits: int) -> Tensor:
+    """Round to so many bits after the leading one, within the range of float16.
+
+    Values below float16's normal range keep fewer bits, beyond its limit they stay.
+    """
+    mantissa, exponent = torch.frexp(values.double())
+    rounded = torch.round(mantissa * 2 ** (bits + 1)) * 2.0 ** (-bits - 1)
+    short = torch.ldexp(rounded, exponent).to(values.dtype)
+    half = short.half().to(values.dtype)
+    return torch.where(half.isfinite(), half, values)
+
+
+def _close(new: Tensor | None, wanted: Tensor | None, tolerance: float) -> bool:
+    if new is None or wanted is None:
+        return False
+    change = (new.double() - wanted.double()).square().mean().sqrt()
+    size = wanted.double().square().mean().sqrt()
+    return bool(change <= tolerance * size)

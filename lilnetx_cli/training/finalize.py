@@ -1,0 +1,109 @@
+"""The end of a run: the network that ships, and what is said of it."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+import lnx
+from lilnetx_cli.checkpoint import Checkpoint, pack
+from lilnetx_cli.checkpoint.model_pt import take_latents
+from lilnetx_cli.data import EpochDataset, batches
+from lilnetx_cli.measure import measure_accuracy
+from lilnetx_cli.measure.accuracy import plain_tensor
+from lilnetx_cli.nn.batch_norm import calibrate_batch_norms, fold_batch_norms
+from lilnetx_cli.nn.materialize import decode_in_place
+from lilnetx_cli.nn.side_rounding import round_side, round_side_to, with_short_decoders
+from lilnetx_cli.training.state import Session
+
+CALIBRATION_BATCH = 256
+CALIBRATION_SEED = 0
+PROBE_IMAGES = 256
+SIDE_TOLERANCE = 0.01
+UNPROBED_MANTISSA_BITS = 5
+
+
+@dataclass(frozen=True)
+class Finished:
+    """The network that ships, and a hash of its classes on the test images."""
+
+    checkpoint: Checkpoint
+    predictions: str
+
+
+def finish(session: Session) -> Finished:
+    """Finalize the network of a run, measure it on validation and test images."""
+    settings = session.config.train
+    session.splits.train.begin_epoch(settings.seed, settings.epochs)
+    count = settings.calibration_images
+    images = _images(session.splits.train, count, session.accelerator.device)
+    calibrate_batch_norms(session.model, images)
+    network, checkpoint = finalize(session.model, probe_images(session))
+    workers = session.config.data.workers
+    held = measure_accuracy(network, session.splits.validation, workers=workers)
+    test = measure_accuracy(network, session.splits.test, workers=workers)
+    summary = _summary(session, test.accuracy, held.accuracy)
+    return Finished(
+        replace(checkpoint, architecture=session.architecture, summary=summary),
+        test.predictions,
+    )
+
+
+def finalize(
+    model: nn.Module, probe: Tensor | None, tolerance: float = SIDE_TOLERANCE
+) -> tuple[nn.Module, Checkpoint]:
+    """Return the plain network that ships, on the CPU, and its checkpoint.
+
+    Batch norms are folded, norms and biases rounded as far as the outputs on the
+    probe images allow, decoders held as float16, weights decoded in the fixed order.
+    Without probe images norms and biases keep a fixed number of mantissa bits.
+    """
+    short = with_short_decoders(model)
+    latents, decoders = take_latents(short)
+    network = decode_in_place(short).cpu().eval()
+    fold_batch_norms(network)
+    if probe is None:
+        round_side_to(network, UNPROBED_MANTISSA_BITS)
+    else:
+        images = probe
+        round_side(network, lambda net: plain_tensor(net(images)), tolerance)
+    return network, Checkpoint(network.state_dict(), latents, decoders)
+
+
+def estimate_file(model: nn.Module, session: Session) -> int:
+    """Return the bytes of the file that a network would ship in now, not coded."""
+    _, checkpoint = finalize(model, None)
+    final = replace(
+        checkpoint,
+        architecture=session.architecture,
+        summary=_summary(session, 1 / 3, 1 / 3),
+    )
+    return lnx.estimate(pack(final)).file
+
+
+def probe_images(session: Session) -> Tensor:
+    """Return the images on which outputs before and after rounding are compared."""
+    return torch.cat(list(_images(session.splits.calibration, PROBE_IMAGES, "cpu")))
+
+
+def _summary(session: Session, accuracy: float, validation: float) -> dict[str, Any]:
+    settings = session.config.train
+    return {
+        "accuracy": round(accuracy, 6),
+        "dataset": session.config.data.name,
+        "epochs": (session.step - 1) // session.steps_per_epoch + 1,
+        "seed": settings.seed,
+        "validation_accuracy": round(validation, 6),
+    }
+
+
+def _images(
+    dataset: EpochDataset, count: int, device: torch.device | str
+) -> Iterator[Tensor]:
+    """Yield some images of a data set in batches, the same ones at every call."""
+    generator = torch.Generator().manual_seed(CALIBRATION_SEED)
+    order = torch.randperm(len(dataset), generator=generator)[:count].tolist()
+    for images, _ in batches(dataset, CALIBRATION_BATCH, sampler=order):
+        yield images.to(device)
