@@ -2,8 +2,13 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# Test processes: one a core where memory allows it, about 3 GB each.
+JOBS ?= 2
+PYTEST := -m pytest --numprocesses $(JOBS) --dist worksteal
+FAST := -m 'not slow'
 
-.PHONY: install demo test test-numpy fuzz lint types bench clean
+.PHONY: install hooks demo test test-all test-numpy test-lowest test-newest wheel fuzz \
+	lint types bench clean
 
 install: $(STAMP)
 
@@ -14,11 +19,18 @@ $(STAMP): pyproject.toml
 	$(BIN)/python -m pip install --quiet -e '.[dev]'
 	touch $(STAMP)
 
+# Lint and types before every commit.
+hooks: install
+	$(BIN)/pre-commit install
+
 demo: install
 	$(BIN)/lilnetx demo
 
 test: install
-	$(BIN)/python -m pytest
+	$(BIN)/python $(PYTEST) $(FAST)
+
+test-all: install
+	$(BIN)/python $(PYTEST)
 
 # The container alone, as on a device that has neither torch nor constriction, with the
 # oldest numpy that this Python can have.
@@ -29,6 +41,31 @@ test-numpy:
 		|| $(NUMPY)/bin/python -m pip install --quiet numpy pytest hypothesis; }; }
 	! $(NUMPY)/bin/python -c 'import constriction' 2>/dev/null
 	PYTHONPATH=formats $(NUMPY)/bin/python -m pytest tests/format
+
+# The oldest release of each package that pyproject.toml allows: needs Python 3.11.
+LOWEST := .venv-lowest
+test-lowest:
+	test -x $(LOWEST)/bin/python || $(PYTHON) -m venv $(LOWEST)
+	$(LOWEST)/bin/python -m tests.lowest > $(LOWEST)/lowest.txt
+	$(LOWEST)/bin/python -m pip install --quiet -c $(LOWEST)/lowest.txt -e '.[test]'
+	$(LOWEST)/bin/python $(PYTEST) $(FAST)
+
+# The newest release of each.
+NEWEST := .venv-newest
+test-newest:
+	test -x $(NEWEST)/bin/python || $(PYTHON) -m venv $(NEWEST)
+	$(NEWEST)/bin/python -m pip install --quiet --upgrade --upgrade-strategy eager \
+		-e '.[test]'
+	$(NEWEST)/bin/python $(PYTEST) $(FAST)
+
+# What users install: built, installed where the clone is not on the path, and tried.
+WHEEL := .venv-wheel
+wheel: install
+	rm -rf dist $(WHEEL)
+	$(BIN)/python -m build --outdir dist
+	$(PYTHON) -m venv $(WHEEL)
+	$(WHEEL)/bin/python -m pip install --quiet dist/*.whl
+	cd dist && ../$(WHEEL)/bin/lilnetx --version && ../$(WHEEL)/bin/lilnetx demo
 
 SECONDS ?= 60
 fuzz: install

@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode, flop_registry
 
@@ -44,7 +45,12 @@ def count_macs(model: nn.Module, example: Tensor) -> Work:
     fused = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)  # whole layers without a formula
     try:
-        with FlopCounterMode(display=False) as counter, listener:
+        # Attention as matrix products: not every release has formulas for its kernels.
+        with (
+            sdpa_kernel(SDPBackend.MATH),
+            FlopCounterMode(display=False) as counter,
+            listener,
+        ):
             model(image)
     finally:
         torch.backends.mha.set_fastpath_enabled(fused)

@@ -5,13 +5,30 @@ from pathlib import Path
 import pytest
 
 from tests.cli.running import TRAIN, Result
+from tests.cli.server import Server
 
 
 @pytest.fixture(scope="session")
-def cli():
+def server(tmp_path_factory):
+    """What runs command lines quickly, or None where processes cannot be forked."""
+    if sys.platform != "linux":  # elsewhere, system libraries do not survive a fork
+        yield None
+        return
+    running = Server(tmp_path_factory.mktemp("server"))
+    yield running
+    running.close()
+
+
+@pytest.fixture(scope="session")
+def cli(server):
+    """Run a command line in a process of its own."""
+
     def run(*arguments, cwd=None, **options):
+        texts = [str(argument) for argument in arguments]
+        if server is not None and not options:
+            return Result(server.run(texts, cwd))
         done = subprocess.run(
-            [sys.executable, "-m", "lilnetx_cli", *map(str, arguments)],
+            [sys.executable, "-m", "lilnetx_cli", *texts],
             capture_output=True, text=True, cwd=cwd, timeout=300, **options,
         )  # fmt: skip
         return Result(done)

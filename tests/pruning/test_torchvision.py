@@ -33,7 +33,18 @@ BEYOND_TORCH_PRUNING = {
     "shufflenet_v2_x0_5", "shufflenet_v2_x1_0", "resnext50_32x4d", "regnet_x_400mf",
     "regnet_y_400mf", "swin_t",
 }  # fmt: skip
+# One of each kind that takes a few seconds at most; `make test` leaves out the others.
+QUICK = {
+    "alexnet", "resnet18", "squeezenet1_1", "mobilenet_v3_small", "shufflenet_v2_x0_5",
+    "vit",
+}  # fmt: skip
 MIXES_CHANNELS = (nn.LayerNorm, nn.MultiheadAttention)
+
+
+def marked(names):
+    """Return parameters of a test, what is not quick marked as slow."""
+    slow = pytest.mark.slow
+    return [pytest.param(x, marks=() if x in QUICK else slow) for x in sorted(names)]
 
 
 def images(name):
@@ -74,7 +85,7 @@ def deaden(coupled):
                 module.bias[indices] = 0
 
 
-@pytest.mark.parametrize("name", sorted(set(NETWORKS) - BEYOND_TORCH_PRUNING))
+@pytest.mark.parametrize("name", marked(set(NETWORKS) - BEYOND_TORCH_PRUNING))
 def test_as_small_as_torch_pruning_makes_it(name):
     network, example = torchvision_network(name), images(name)
     graph = tp.DependencyGraph().build_dependency(network, example)
@@ -91,7 +102,7 @@ def test_as_small_as_torch_pruning_makes_it(name):
 
 
 @pytest.mark.parametrize("gated", [True, False])
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", marked(NETWORKS))
 def test_dead_filters_leave_and_outputs_stay(name, gated):
     example = images(name)
     dense = kill_filters(torchvision_network(name), gated=gated)
