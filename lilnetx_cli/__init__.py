@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from lilnetx_cli.api import (
         Penalty,
         Pruned,
+        RoundingWarning,
         load,
         load_model,
         materialize,
@@ -27,6 +28,7 @@ __version__ = "0.1.0"
 __all__ = [
     "Penalty",
     "Pruned",
+    "RoundingWarning",
     "load",
     "load_model",
     "materialize",

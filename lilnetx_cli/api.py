@@ -13,12 +13,19 @@ from lilnetx_cli.errors import UsageError
 from lilnetx_cli.models import fill
 from lilnetx_cli.models.inputs import example_input
 from lilnetx_cli.models.registry import build_record
-from lilnetx_cli.nn import Penalty, materialize, penalty, reparameterize
+from lilnetx_cli.nn import (
+    Penalty,
+    RoundingWarning,
+    materialize,
+    penalty,
+    reparameterize,
+)
 from lilnetx_cli.pruning import Pruned, prune
 
 __all__ = [
     "Penalty",
     "Pruned",
+    "RoundingWarning",
     "load",
     "load_model",
     "materialize",

@@ -15,8 +15,10 @@ import torch
 from torch import Tensor, nn
 
 from lilnetx_cli.errors import FileError, InputError
-from lilnetx_cli.nn.latents import latent_groups, latent_weights
+from lilnetx_cli.nn.decoding import decode_exact, decode_matmul
+from lilnetx_cli.nn.latents import LatentWeight, latent_groups, latent_weights
 from lilnetx_cli.nn.materialize import materialize
+from lilnetx_cli.nn.reparameterize import keep_energy
 from lnx import write_atomic
 from lnx.errors import printable
 
@@ -83,6 +85,50 @@ def take_latents(
         latents[name] = LatentEntry(rows, numbers[id(weight.group)])
     decoders = tuple(g.decoder.detach().cpu().float().clone() for g in groups)
     return latents, decoders
+
+
+@torch.no_grad()
+def put_latents(model: nn.Module, checkpoint: Checkpoint) -> None:
+    """Give a reparameterized network the latents and decoders of a checkpoint.
+
+    The mirror of `take_latents`: what decodes to the same weights as in the checkpoint
+    is held by the same integers. A weight that the checkpoint has not, in another shape
+    or with other latents than its own, keeps its values; where its group takes over a
+    decoder, they are written anew in steps of that.
+    """
+    members: dict[int, list[tuple[str, LatentWeight, Tensor]]] = {}
+    for name, weight, latent in latent_weights(model):
+        members.setdefault(id(weight.group), []).append((name, weight, latent))
+    for group in members.values():
+        decoders = [_decoder_of(*member, checkpoint) for member in group]
+        number = next((d for d in decoders if d is not None), None)
+        if number is None:
+            continue
+        old = group[0][1].group.decoder.clone()
+        group[0][1].group.decoder.copy_(checkpoint.decoders[number])
+        for (name, weight, latent), decoder in zip(group, decoders, strict=True):
+            if decoder == number:
+                symbols = checkpoint.latents[name].symbols
+                latent.copy_(symbols.reshape(latent.shape))
+            else:
+                values = decode_matmul(weight.rows(latent), old)
+                latent.copy_(weight.right_inverse(values.reshape(latent.shape)))
+                keep_energy(latent)
+
+
+def _decoder_of(
+    name: str, weight: LatentWeight, latent: Tensor, checkpoint: Checkpoint
+) -> int | None:
+    """Return the decoder behind a weight, None where its latents cannot be used."""
+    entry, dense = checkpoint.latents.get(name), checkpoint.state_dict.get(name)
+    if entry is None or dense is None or dense.shape != latent.shape:
+        return None
+    decoder = checkpoint.decoders[entry.decoder]
+    fits = entry.symbols.shape == weight.rows(latent).shape
+    if not fits or decoder.shape != weight.group.decoder.shape:
+        return None
+    same = torch.equal(decode_exact(entry.symbols, decoder).reshape(dense.shape), dense)
+    return entry.decoder if same else None
 
 
 def save_checkpoint(checkpoint: Checkpoint, path: Path) -> int:

@@ -20,6 +20,10 @@ class Watcher:
         """Print what the run starts from."""
         self._out.note(text)
 
+    def on_warning(self, text: str) -> None:
+        """Print what the user should not miss."""
+        self._out.warn(text)
+
     def on_step(self, report: StepReport) -> None:
         """Move the bar."""
         size = report.estimated_bytes

@@ -6,10 +6,10 @@ from lilnetx_cli.nn.latents import (
     LatentWeight,
     density_parameters,
     latent_weights,
-    reparameterize,
 )
 from lilnetx_cli.nn.materialize import materialize
 from lilnetx_cli.nn.penalty import Penalty, penalty
+from lilnetx_cli.nn.reparameterize import RoundingWarning, Start, reparameterize
 from lilnetx_cli.nn.rounding import add_uniform_noise, round_ste
 
 __all__ = [
@@ -17,6 +17,8 @@ __all__ = [
     "LatentGroup",
     "LatentWeight",
     "Penalty",
+    "RoundingWarning",
+    "Start",
     "add_uniform_noise",
     "density_parameters",
     "latent_weights",

@@ -1,8 +1,8 @@
-"""Batch norms that a dead filter leaves at zero, in training as after pruning.
+"""Gates that keep a dead filter at zero through its batch norm.
 
-A filter without a non-zero latent emits zero, but a batch norm makes the constant
-`beta` of it. Gated, it stays zero, so that training sees the network that is left when
-the filter is cut out, and cutting it is exact.
+A filter without a non-zero latent emits zero, which a batch norm turns into its shift.
+Behind a gate it stays zero, so that training sees the network that is left when the
+filter is cut out, and cutting it out is exact.
 """
 
 from collections.abc import Callable
@@ -11,88 +11,59 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
+from torch.nn.utils import parametrize
 
 from lilnetx_cli.nn.latents import LatentWeight, parametrizations_of
 
+GATEABLE = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
-class Gated(nn.Module):
-    """A batch norm whose scale and shift are zero where the filter before is dead.
 
-    Its parameters and its state dict are those of the batch norm that it was.
-    """
+class Gate(nn.Module):
+    """The parametrization of a norm's scale or shift: zero where the filter is dead."""
 
-    _filters: tuple[nn.Module]  # in a tuple, so that it is no submodule
+    def __init__(
+        self, conv: nn.Module, order: tuple[str, ...], *, in_training: bool
+    ) -> None:
+        super().__init__()
+        self._conv = (conv,)  # in a tuple, so that it is no submodule
+        self.order = order  # of the norm's parameters
+        self.in_training = in_training
 
     @property
     def alive(self) -> Tensor:
         """Which filters have a non-zero latent, (C,)."""
-        conv = self._filters[0]
-        latent = next(latent for _, _, latent in parametrizations_of(conv))
+        ((_, _, latent),) = parametrizations_of(self._conv[0], LatentWeight)
         # Rounds to zero exactly up to 1/2, half to even.
         return latent.detach().flatten(1).abs().amax(1) > 0.5
 
-    @property
-    def weight(self) -> Tensor:
-        """The scale, (C,)."""
-        if self.training and cast("nn.Conv2d", self._filters[0]).bias is None:
-            return cast("Tensor", self._parameters["weight"])  # it scales exact zeros
-        return self._gate("weight")
+    def forward(self, values: Tensor) -> Tensor:
+        """Return the values that the norm computes with, (C,) in and out."""
+        idle = self.training and not self.in_training
+        return values if idle else self.gated(values)
 
-    @property
-    def bias(self) -> Tensor:
-        """The shift, (C,)."""
-        return self._gate("bias")
-
-    def _gate(self, name: str) -> Tensor:
-        parameter = cast("Tensor", self._parameters[name])
-        return torch.where(self.alive, parameter, 0.0)
-
-
-class GatedBatchNorm1d(Gated, nn.BatchNorm1d):  # type: ignore[misc]
-    """For 2-d and 3-d inputs."""
-
-
-class GatedBatchNorm2d(Gated, nn.BatchNorm2d):  # type: ignore[misc]
-    """For 4-d inputs."""
-
-
-class GatedBatchNorm3d(Gated, nn.BatchNorm3d):  # type: ignore[misc]
-    """For 5-d inputs."""
-
-
-GATED: dict[type[nn.Module], type[Gated]] = {
-    nn.BatchNorm1d: GatedBatchNorm1d,
-    nn.BatchNorm2d: GatedBatchNorm2d,
-    nn.BatchNorm3d: GatedBatchNorm3d,
-}
-PLAIN: dict[type[nn.Module], type[nn.Module]] = {g: p for p, g in GATED.items()}
+    def gated(self, values: Tensor) -> Tensor:
+        """Return values with zeros where filters are dead, (C,) in and out."""
+        return torch.where(self.alive, values, 0.0)
 
 
 @torch.no_grad()
 def gate_dead_filters(model: nn.Module, run: Callable[[nn.Module], Any]) -> int:
     """Gate the batch norms that directly follow convolutions with latents, in place.
 
-    Which follows which is seen while `run` calls the network once, in evaluation mode.
-    A batch norm that also follows something else stays as it is. Returns how many are
-    gated.
+    `run` calls the network once, in evaluation mode, which shows which norm follows
+    which convolution. A batch norm that also follows something else stays as it is.
+    Returns how many are gated. `materialize` takes the gates off.
     """
     pairs = _watch(model, run)
     for norm, conv in pairs.items():
-        norm.__class__ = GATED[type(norm)]
-        cast("Gated", norm)._filters = (conv,)
+        order = tuple(norm._parameters)
+        for name in order:
+            # In training, the scale of a filter without a bias scales exact zeros.
+            in_training = name == "bias" or conv._parameters.get("bias") is not None
+            gate = Gate(conv, order, in_training=in_training)
+            parametrize.register_parametrization(norm, name, gate)
+        norm.train(norm.training)  # the gates, too
     return len(pairs)
-
-
-@torch.no_grad()
-def ungate(model: nn.Module) -> None:
-    """Turn gated batch norms into plain ones, zero where filters are dead, in place."""
-    for norm in [m for m in model.modules() if isinstance(m, Gated)]:
-        for name in ("weight", "bias"):
-            value = norm._gate(name).clone()
-            wanted = cast("Tensor", norm._parameters[name]).requires_grad
-            norm._parameters[name] = nn.Parameter(value, requires_grad=wanted)
-        del norm._filters
-        norm.__class__ = cast("type[Gated]", PLAIN[type(norm)])
 
 
 def _watch(
@@ -114,7 +85,7 @@ def _watch(
     for module in model.modules():
         if _has_filters(module):
             handles.append(module.register_forward_hook(after_conv))
-        elif type(module) in GATED and cast("Any", module).affine:
+        elif type(module) in GATEABLE and cast("Any", module).affine:
             handles.append(module.register_forward_pre_hook(before_norm))
     was_training = model.training
     model.eval()
@@ -134,4 +105,4 @@ def _has_filters(module: nn.Module) -> bool:
         module, _ConvNd | nn.Linear
     ):
         return False
-    return any(isinstance(w, LatentWeight) for _, w, _ in parametrizations_of(module))
+    return any(True for _ in parametrizations_of(module, LatentWeight))

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from lilnetx_cli.nn.decoding import decode_exact
-from lilnetx_cli.nn.gating import ungate
+from lilnetx_cli.nn.gating import Gate
 from lilnetx_cli.nn.latents import LatentWeight, TiedWeight, parametrizations_of
 from lilnetx_cli.nn.recurrent import weights_of
 
@@ -21,31 +21,38 @@ def materialize(model: ModuleT) -> ModuleT:
 
 
 def decode_in_place(model: ModuleT) -> ModuleT:
-    """Turn a network of one's own, a copy, into the plain one it stands for."""
-    ungate(model)
-    decoded: dict[nn.Module, Tensors] = {}
+    """Turn a network that no one else needs into the plain one it stands for."""
+    plain: dict[nn.Module, Tensors] = {}
     orders: dict[nn.Module, tuple[str, ...]] = {}
     ties: list[tuple[nn.Module, str, TiedWeight]] = []
-    for module in model.modules():
-        for name, weight, original in parametrizations_of(module):
+    for module in model.modules():  # all are read before the first is restored
+        for name, weight, latent in parametrizations_of(module, LatentWeight):
             orders[module] = weight.order
-            tensors = decoded.setdefault(module, {})
-            if isinstance(weight, LatentWeight):
-                tensors[name] = _decode(weight, original)
-            else:
-                ties.append((module, name, weight))
+            plain.setdefault(module, {})[name] = _parameter(
+                _decode(weight, latent), latent
+            )
+        for name, tied, _ in parametrizations_of(module, TiedWeight):
+            orders[module] = tied.order
+            plain.setdefault(module, {})
+            ties.append((module, name, tied))
+        for name, gate, values in parametrizations_of(module, Gate):
+            orders[module] = gate.order
+            plain.setdefault(module, {})[name] = _parameter(gate.gated(values), values)
     for module, name, tied in ties:
-        decoded[module][name] = decoded[tied.owner][tied.name]
-    for module, tensors in decoded.items():
+        plain[module][name] = plain[tied.owner][tied.name]
+    for module, tensors in plain.items():
         _restore(module, tensors, orders[module])
     return model
 
 
-def _decode(weight: LatentWeight, original: Tensor) -> nn.Parameter:
-    rows = torch.round(weight.rows(original.detach()))
-    values = decode_exact(rows, weight.group.decoder).reshape(original.shape)
-    values = values.to(original.device, original.dtype)
-    return nn.Parameter(values, requires_grad=original.requires_grad)
+def _decode(weight: LatentWeight, latent: Tensor) -> Tensor:
+    rows = torch.round(weight.rows(latent.detach()))
+    return decode_exact(rows, weight.group.decoder).reshape(latent.shape)
+
+
+def _parameter(values: Tensor, like: Tensor) -> nn.Parameter:
+    values = values.detach().to(like.device, like.dtype)
+    return nn.Parameter(values, requires_grad=like.requires_grad)
 
 
 def _restore(module: nn.Module, tensors: Tensors, order: tuple[str, ...]) -> None:

@@ -93,7 +93,7 @@ def _summary(session: Session, accuracy: float, validation: float) -> dict[str, 
     return {
         "accuracy": round(accuracy, 6),
         "dataset": session.config.data.name,
-        "epochs": (session.step - 1) // session.steps_per_epoch + 1,
+        "epochs": session.epochs_begun,
         "seed": settings.seed,
         "validation_accuracy": round(validation, 6),
     }

@@ -1,4 +1,4 @@
-"""Where the weights of a run come from, when not from chance."""
+"""Where a run starts: trained weights and their latents, or weights that are drawn."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,54 +7,68 @@ import torch
 from torch import Tensor, nn
 
 import lnx
-from lilnetx_cli.checkpoint import read_source, unpack
+from lilnetx_cli.checkpoint import Checkpoint, LatentEntry, read_source, unpack
+from lilnetx_cli.checkpoint.model_pt import put_latents
 from lilnetx_cli.config import RunConfig
 from lilnetx_cli.data import EpochDataset, Splits, batches
 from lilnetx_cli.errors import InputError
 from lilnetx_cli.models.pretrained import pretrained_state, start_from
+from lilnetx_cli.nn import reparameterize
 from lilnetx_cli.nn.batch_norm import unfold_batch_norms
 
 UNFOLDING_IMAGES = 256
 UNFOLDING_BATCH = 32
-SCRATCH_SPREAD = 0.3
-TRAINED_SPREAD = 4.0  # rounding to quarters of the deviation keeps a trained function
+# Coarser than for a network that is not trained on: the steps repair what rounding to
+# quarters of the deviation does, and fewer bits are left to take away.
+TRAINED_SPREAD = 4.0
 
 
-def start_weights(
-    model: nn.Module, config: RunConfig, splits: Splits, name: str
+def initialize(
+    model: nn.Module, config: RunConfig, splits: Splits, trained: Checkpoint | None
 ) -> str | None:
-    """Give a network its trained weights, if any are asked for; say what was taken.
+    """Put latents into a fresh network; return what it took over, None from scratch.
 
-    Raises UsageError, InputError, FileError and OSError for those that cannot be had.
+    Latents of a lilnetx checkpoint are taken as they are, with their decoders, so that
+    nothing is rounded twice; other trained weights start fine, drawn ones coarse.
+    Raises InputError for weights that do not fit.
     """
-    if config.model.init is not None:
-        state = read_state(config.model.init)
-    elif config.model.pretrained:
-        state = pretrained_state(name)
-    else:
+    spread = config.train.spread
+    if trained is None:
+        reparameterize(model, start="random", spread=spread)
         return None
-    start = start_from(model, state)
+    start = start_from(model, trained.state_dict)
     try:
         unfold_batch_norms(model, _images(splits.calibration))
     except (RuntimeError, ValueError, IndexError) as error:
         reason = " ".join(str(error).split())[:200]
         raise InputError(f"the network does not take the images: {reason}") from error
+    reparameterize(model, start="trained", spread=spread or TRAINED_SPREAD)
+    put_latents(model, trained)
     return start.text()
 
 
-def spread_of(config: RunConfig) -> float:
-    """Return the spread of the first latents: coarse from chance, fine from weights."""
-    if config.train.spread is not None:
-        return config.train.spread
-    trained = config.model.pretrained or config.model.init is not None
-    return TRAINED_SPREAD if trained else SCRATCH_SPREAD
+def trained_weights(config: RunConfig, name: str) -> Checkpoint | None:
+    """Return the trained network that a run starts from, None from scratch.
+
+    Raises UsageError, InputError, FileError and OSError for one that cannot be had.
+    """
+    if config.model.init is not None:
+        return read_trained(config.model.init)
+    return Checkpoint(pretrained_state(name)) if config.model.pretrained else None
 
 
-def read_state(path: Path) -> dict[str, Tensor]:
-    """Read the dense state dict of a .lnx file or a checkpoint."""
-    if lnx.is_lnx(path):
-        return unpack(lnx.decode(path))
-    return dict(read_source(path).checkpoint.state_dict)
+def read_trained(path: Path) -> Checkpoint:
+    """Read a .lnx file or any checkpoint, latents included where it has them."""
+    if not lnx.is_lnx(path):
+        return read_source(path).checkpoint
+    container = lnx.load(path)
+    latents = {
+        tensor.name: LatentEntry(torch.tensor(tensor.symbols), tensor.decoder)
+        for tensor in container.tensors
+        if isinstance(tensor, lnx.Latent)
+    }
+    decoders = tuple(torch.tensor(decoder) for decoder in container.decoders)
+    return Checkpoint(unpack(lnx.rebuild_all(container)), latents, decoders)
 
 
 def _images(dataset: EpochDataset) -> Iterator[Tensor]:

@@ -13,6 +13,7 @@ from lilnetx_cli.checkpoint.model_pt import take_latents
 from lilnetx_cli.errors import InputError
 from lilnetx_cli.measure import measure_accuracy
 from lilnetx_cli.nn import penalty
+from lilnetx_cli.training.devices import autocast
 from lilnetx_cli.training.reports import EpochReport, Observer, StepReport
 from lilnetx_cli.training.state import Session, Totals, save_session
 from lnx import LnxError
@@ -117,7 +118,7 @@ def _backward(session: Session, images: Tensor, labels: Tensor) -> tuple[float, 
     settings, accelerator = session.config.train, session.accelerator
     if settings.channels_last:
         images = images.contiguous(memory_format=torch.channels_last)
-    with accelerator.autocast():
+    with autocast(accelerator, settings.precision):
         logits = session.forward(images)
     task = F.cross_entropy(
         logits.float(), labels, label_smoothing=settings.label_smoothing
@@ -156,7 +157,7 @@ def _step_report(
 ) -> StepReport:
     totals = session.totals
     return StepReport(
-        epoch=(session.step - 1) // session.steps_per_epoch + 1,
+        epoch=session.epochs_begun,
         step=session.step,
         steps=session.steps,
         loss=totals.loss / totals.steps,
@@ -179,7 +180,7 @@ def _end_epoch(
     held = measure_accuracy(session.model, session.splits.validation, workers=workers)
     report = EpochReport(
         event="epoch",
-        epoch=(session.step - 1) // session.steps_per_epoch + 1,
+        epoch=session.epochs_begun,
         step=session.step,
         loss=totals.loss / totals.steps,
         task_loss=totals.task / totals.steps,

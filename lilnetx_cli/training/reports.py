@@ -58,8 +58,27 @@ class Observer(Protocol):
     def on_note(self, text: str) -> None:
         """Hear what the run starts from."""
 
+    def on_warning(self, text: str) -> None:
+        """Hear what the user should not miss."""
+
     def on_step(self, report: StepReport) -> None:
         """Follow one step."""
 
     def on_epoch(self, report: EpochReport) -> None:
         """Follow one epoch."""
+
+
+class Unheard:
+    """The observer in all processes of a run but one."""
+
+    def on_note(self, text: str) -> None:
+        """Ignore it."""
+
+    def on_warning(self, text: str) -> None:
+        """Ignore it."""
+
+    def on_step(self, report: StepReport) -> None:
+        """Ignore it."""
+
+    def on_epoch(self, report: EpochReport) -> None:
+        """Ignore it."""

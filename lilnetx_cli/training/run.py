@@ -1,6 +1,7 @@
 """A run and its folder: model.pt, config.toml, metrics.jsonl, curves.png, resume.pt."""
 
 import json
+import warnings
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,11 +15,13 @@ from lilnetx_cli.config import RunConfig, to_toml
 from lilnetx_cli.data import Splits
 from lilnetx_cli.errors import FileError
 from lilnetx_cli.measure.sparsity import channel_sparsity
+from lilnetx_cli.nn import RoundingWarning
 from lilnetx_cli.plots import draw_curves
 from lilnetx_cli.training.finalize import estimate_file, finish
 from lilnetx_cli.training.loop import slice_sparsity, train
-from lilnetx_cli.training.reports import EpochReport, Observer
-from lilnetx_cli.training.state import Session, open_session, restore_session
+from lilnetx_cli.training.reports import EpochReport, Observer, Unheard
+from lilnetx_cli.training.set_up import open_session
+from lilnetx_cli.training.state import Session, restore_session
 
 MODEL, RESUME, CONFIG = "model.pt", "resume.pt", "config.toml"
 METRICS, CURVES = "metrics.jsonl", "curves.png"
@@ -60,11 +63,12 @@ def run_training(
     `resume` is what `read_resume` gave. Raises Stopped when asked to stop, and what
     the steps of a run raise.
     """
-    session = open_session(config, splits, fresh=resume is None)
-    _tell_start(session, observer)
+    session, spoiled = _opened(config, splits, fresh=resume is None)
+    main = session.accelerator.is_main_process
+    observer = observer if main else Unheard()
+    _tell_start(session, spoiled, observer)
     metrics = folder / METRICS
     lines: list[dict[str, Any]] = []
-    main = session.accelerator.is_main_process
     if resume is not None:
         restore_session(session, resume)
         lines = _earlier_lines(metrics, session.step)
@@ -97,14 +101,14 @@ def run_training(
     size = lnx.estimate(pack(final.checkpoint)).file
     if main:
         save_checkpoint(final.checkpoint, folder / MODEL)
-    record(_final_report(final.checkpoint, session.epoch, session.step, size,
+    record(_final_report(final.checkpoint, session.epochs_begun, session.step, size,
                          sparsity, seconds))  # fmt: skip
     if main:
         draw_curves(lines, folder / CURVES)
     observer.on_epoch(EpochReport(**lines[-1]))
     return RunResult(
         checkpoint=folder / MODEL,
-        epochs=(session.step - 1) // session.steps_per_epoch + 1,
+        epochs=session.epochs_begun,
         steps=session.step,
         accuracy=lines[-1]["accuracy"],
         validation_accuracy=lines[-1]["validation_accuracy"],
@@ -116,9 +120,27 @@ def run_training(
     )
 
 
-def _tell_start(session: Session, observer: Observer) -> None:
-    if session.started is not None and session.accelerator.is_main_process:
+def _opened(
+    config: RunConfig, splits: Splits, *, fresh: bool
+) -> tuple[Session, list[str]]:
+    """Return a session and what it warns of, for the observer to show."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", RoundingWarning)
+        session = open_session(config, splits, fresh=fresh)
+    spoiled = [str(x.message) for x in caught if x.category is RoundingWarning]
+    for other in caught:
+        if other.category is not RoundingWarning:
+            warnings.warn_explicit(
+                other.message, other.category, other.filename, other.lineno
+            )
+    return session, spoiled
+
+
+def _tell_start(session: Session, spoiled: list[str], observer: Observer) -> None:
+    if session.started is not None:
         observer.on_note(session.started)
+    for text in spoiled:
+        observer.on_warning(text)
 
 
 def _final_report(

@@ -2,14 +2,16 @@ import torch
 from torch.autograd import gradcheck
 
 from lilnetx_cli.nn import FactorizedDensity
+from lilnetx_cli.nn.density import _GridSum
+from tests.nn.making import numbers
 
 
 def density(dimensions=3, seed=0, spread=1.0):
-    torch.manual_seed(seed)
     made = FactorizedDensity(dimensions)
     with torch.no_grad():
-        for parameter in made.parameters():
-            parameter.add_(spread * torch.randn_like(parameter))
+        for number, parameter in enumerate(made.parameters()):
+            draw = numbers(*parameter.shape, seed=10 * seed + number)
+            parameter.copy_(spread * draw)
     return made
 
 
@@ -40,7 +42,7 @@ def test_tails_do_not_cancel():
 
 def test_gradients_of_the_density():
     made = density().double()
-    x = torch.randn(7, 3, dtype=torch.float64, requires_grad=True)
+    x = numbers(7, 3).double().requires_grad_()
     parameters = list(made.parameters())
 
     def bits(x, *_):
@@ -51,7 +53,7 @@ def test_gradients_of_the_density():
 
 def test_grid_is_the_function():
     made = density(9)
-    x = (2 * torch.randn(4000, 9)).requires_grad_()
+    x = (2 * numbers(4000, 9)).requires_grad_()
     fast, slow = made.total_bits(x), made.bits(x).sum()
     assert abs(float((fast - slow).detach())) / x.numel() < 0.005
     by_grid = torch.autograd.grad(fast, [x, *made.parameters()])
@@ -61,14 +63,9 @@ def test_grid_is_the_function():
 
 
 def test_gradients_of_the_grid():
-    from lilnetx_cli.nn.density import _GridSum
-
-    torch.manual_seed(0)
-    grid = torch.randn(65, 3, dtype=torch.float64, requires_grad=True)
-    x = 3 * torch.rand(20, 3, dtype=torch.float64) - 1.5
-    assert gradcheck(
-        lambda x, g: _GridSum.apply(x, g, -2.0), (x.requires_grad_(), grid)
-    )
+    grid = numbers(65, 3).double().requires_grad_()
+    x = (1.4 * numbers(20, 3, seed=1).double().tanh()).requires_grad_()
+    assert gradcheck(lambda x, g: _GridSum.apply(x, g, -2.0), (x, grid))
 
 
 def test_no_latents_and_no_numbers():
@@ -79,5 +76,5 @@ def test_no_latents_and_no_numbers():
 
 def test_far_latents_take_the_function_itself():
     made = density(1)
-    x = torch.cat([torch.randn(20_000, 1), torch.tensor([[5000.0]])])
+    x = torch.cat([numbers(20_000, 1), torch.tensor([[5000.0]])])
     assert torch.equal(made.total_bits(x), made.bits(x).sum())

@@ -6,7 +6,9 @@ from torch import nn
 
 from lilnetx_cli.nn import latent_weights, materialize, reparameterize
 from lilnetx_cli.nn.batch_norm import fold_batch_norms
-from lilnetx_cli.nn.gating import Gated, gate_dead_filters
+from lilnetx_cli.nn.gating import Gate, gate_dead_filters
+from lilnetx_cli.nn.latents import parametrizations_of
+from tests.nn.making import fill, lively, numbers
 
 DEAD = [1, 4]
 
@@ -30,63 +32,108 @@ class TwoPaths(nn.Module):
         return self.after_sum(y + z) + self.shared(z) + self.shared(first)
 
 
+def latents_of(network, wanted):
+    return {name: latent for name, _, latent in latent_weights(network)}[wanted]
+
+
+def alive_filters(norm):
+    """Return the numbers of the filters that a gated norm lets through."""
+    ((_, gate, _),) = [x for x in parametrizations_of(norm, Gate) if x[0] == "bias"]
+    return gate.alive.nonzero().flatten().tolist()
+
+
+@pytest.fixture
+def images():
+    return numbers(4, 3, 8, 8)
+
+
 @pytest.fixture
 def model():
-    torch.manual_seed(0)
-    network = reparameterize(TwoPaths())
-    for norm in (network.after_first, network.shared, network.after_sum):
-        nn.init.normal_(norm.bias)
-        nn.init.normal_(norm.running_mean)
-    latents = {name: latent for name, _, latent in latent_weights(network)}
+    network = reparameterize(fill(TwoPaths()))
+    for number, norm in enumerate((network.after_first, network.shared)):
+        norm.running_mean.copy_(numbers(6, seed=number))
     with torch.no_grad():
-        latents["first.weight"].mul_(8)
-        latents["first.weight"][DEAD] = 0.4
+        latents_of(network, "first.weight")[DEAD] = 0.4
     gate_dead_filters(network, lambda net: net(torch.zeros(2, 3, 8, 8)))
     return network
 
 
 def test_only_norms_that_follow_one_convolution_are_gated(model):
-    gated = [name for name, m in model.named_modules() if isinstance(m, Gated)]
-    assert gated == ["after_first"]
+    gated = {
+        f"{name}.{tensor}"
+        for name, module in model.named_modules()
+        for tensor, _, _ in parametrizations_of(module, Gate)
+    }
+    assert gated == {"after_first.weight", "after_first.bias"}
 
 
 @pytest.mark.parametrize("training", [True, False])
-def test_a_dead_filter_stays_zero_through_its_norm(model, training):
+def test_a_dead_filter_stays_zero_through_its_norm(model, images, training):
     seen = []
     model.after_first.register_forward_hook(lambda *call: seen.append(call[2]))
     model.train(training)
-    model(torch.randn(4, 3, 8, 8))
+    assert lively(model(images))
     zero = (seen[0] == 0).all(dim=(0, 2, 3))
     assert zero.nonzero().flatten().tolist() == DEAD
 
 
-def test_the_state_dict_is_that_of_the_network_without_gates(model):
-    assert set(model.state_dict()) == set(reparameterize(TwoPaths()).state_dict())
-    assert bool(model.state_dict()["after_first.bias"][DEAD].ne(0).all())
+def test_the_parameters_behind_gates_are_kept(model):
+    """A filter that comes back finds its scale and shift again."""
+    behind = dict(model.named_parameters())
+    for name in ("weight", "bias"):
+        kept = behind[f"after_first.parametrizations.{name}.original"]
+        assert kept[DEAD].ne(0).all()
+    twin = reparameterize(TwoPaths())
+    gate_dead_filters(twin, lambda net: net(torch.zeros(2, 3, 8, 8)))
+    twin.load_state_dict(model.state_dict())
+    assert alive_filters(twin.after_first) == alive_filters(model.after_first)
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_the_scale_is_gated_where_the_filter_does_not_emit_zero(bias, images):
+    """In training, a filter without a bias emits zeros, whatever the scale."""
+    network = nn.Sequential(nn.Conv2d(3, 6, 3, bias=bias), nn.BatchNorm2d(6))
+    reparameterize(fill(network))
+    with torch.no_grad():
+        latents_of(network, "0.weight")[DEAD] = 0
+    gate_dead_filters(network, lambda net: net(images))
+    assert network.train()[1].weight[DEAD].eq(0).all() == bias
+    assert network.eval()[1].weight[DEAD].eq(0).all()
+
+
+def test_a_network_gated_in_evaluation_stays_in_evaluation(images):
+    network = nn.Sequential(nn.Conv2d(3, 6, 3, bias=False), nn.BatchNorm2d(6)).eval()
+    gate_dead_filters(reparameterize(fill(network)), lambda net: net(images))
+    assert not any(module.training for module in network[1].modules())
 
 
 def test_a_filter_comes_back_with_its_latents(model):
-    latent = {n: v for n, _, v in latent_weights(model)}["first.weight"]
     with torch.no_grad():
-        latent[DEAD[0], 0, 0, 0] = 0.6
-    assert model.after_first.alive.nonzero().flatten().tolist() == [0, 1, 2, 3, 5]
+        latents_of(model, "first.weight")[DEAD[0], 0, 0, 0] = 0.6
+    assert alive_filters(model.after_first) == [0, 1, 2, 3, 5]
 
 
-def test_gradients_of_dead_filters_are_zero_and_reach_others(model):
-    model(torch.randn(4, 3, 8, 8)).square().sum().backward()
-    grad = model.after_first._parameters["bias"].grad
+def test_gradients_of_dead_filters_are_zero_and_reach_others(model, images):
+    model(images).square().sum().backward()
+    grad = model.after_first.parametrizations.bias.original.grad
     assert grad[DEAD].eq(0).all()
     assert grad.ne(0).sum() == 4
 
 
-def test_the_plain_network_is_equal_and_the_original_gated_still(model):
-    images = torch.randn(4, 3, 8, 8)
-    before = model.eval()(images)
+@pytest.mark.parametrize("training", [True, False])
+def test_the_plain_network_is_equal_and_the_original_gated_still(
+    model, images, training
+):
+    model.train(training)
     plain = materialize(model)
-    assert torch.allclose(plain(images), before, atol=1e-5)
+    assert list(plain.state_dict()) == list(TwoPaths().state_dict())
     assert type(plain.after_first) is nn.BatchNorm2d
     assert plain.after_first.weight[DEAD].eq(0).all()
-    assert isinstance(model.after_first, Gated)
+    assert plain.after_first.bias[DEAD].eq(0).all()
+    before = model.eval()(images)
+    assert lively(before)
+    assert torch.allclose(plain.eval()(images), before, atol=1e-4)
+    assert alive_filters(model.after_first) == [0, 2, 3, 5]
     assert torch.equal(model(images), before)
 
 
@@ -100,6 +147,6 @@ def test_dead_filters_stay_zero_when_norms_are_folded(model):
 def test_a_copy_follows_its_own_filters(model):
     twin = copy.deepcopy(model)
     with torch.no_grad():
-        next(latent for _, _, latent in latent_weights(twin)).zero_()
-    assert not twin.after_first.alive.any()
-    assert model.after_first.alive.any()
+        latents_of(twin, "first.weight").zero_()
+    assert alive_filters(twin.after_first) == []
+    assert alive_filters(model.after_first) == [0, 2, 3, 5]

@@ -13,10 +13,10 @@ from lilnetx_cli.nn import (
     reparameterize,
 )
 from lilnetx_cli.nn.latents import latent_groups
+from tests.nn.making import drawn, fill, lively, numbers
 
 
-def network(seed=0, norm=True):
-    torch.manual_seed(seed)
+def unfilled(norm=True):
     layers = [nn.Conv2d(3, 32, 3, padding=1), nn.ReLU()]
     for _ in range(6):
         layers.append(nn.Conv2d(32, 32, 3, padding=1, bias=False))
@@ -25,6 +25,10 @@ def network(seed=0, norm=True):
     return nn.Sequential(
         *layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(32, 5)
     )
+
+
+def network():
+    return fill(unfilled())
 
 
 def test_weights_of_one_kernel_share_a_group():
@@ -45,27 +49,26 @@ def test_depthwise_and_grouped_convolutions():
     model = nn.Sequential(
         nn.Conv2d(4, 4, 3, groups=4), nn.Conv2d(4, 8, 3, groups=2), nn.Conv2d(8, 2, 1)
     )
-    x = torch.randn(2, 4, 9, 9)
-    reparameterize(model, spread=50.0)
+    x = numbers(2, 4, 9, 9)
+    reparameterize(fill(model))
     assert sorted(latent_groups(model)) == ["conv1x1", "conv3x3", "depthwise3x3"]
-    assert torch.allclose(model(x), materialize(model)(x), atol=1e-5)
+    assert lively(model(x))
+    assert torch.allclose(model(x), materialize(model)(x), atol=1e-4)
 
 
-def _deviation_after(model):
+def size_of_signals(model):
+    """Return the RMS of what the convolutions make of images."""
     with torch.no_grad():
-        return float(model(torch.randn(64, 3, 16, 16)).std())
+        return float(model[:-3](numbers(64, 3, 16, 16)).square().mean().sqrt())
 
 
 @pytest.mark.parametrize("norm", [True, False])
 @pytest.mark.parametrize("spread", [0.3, 0.6, 2.0])
 def test_initialization_stays_sound(norm, spread):
     """Signals keep their size through the network, with batch norm and without."""
-    model = network(norm=norm)
-    for module in model.modules():
-        if isinstance(module, nn.Conv2d):
-            nn.init.kaiming_normal_(module.weight)
-    plain = _deviation_after(model)
-    latent = _deviation_after(reparameterize(model, spread=spread))
+    model = drawn(unfilled(norm))
+    plain = size_of_signals(model)
+    latent = size_of_signals(reparameterize(model, start="random", spread=spread))
     assert 0.4 * plain < latent < 2.5 * plain
 
 
@@ -78,7 +81,7 @@ def test_fine_steps_give_the_weights_back():
 
 def test_training_moves_latents_decoders_and_densities():
     model = reparameterize(network())
-    loss = model(torch.randn(4, 3, 8, 8)).square().sum() + penalty(model).total
+    loss = model(numbers(4, 3, 8, 8)).square().sum() + penalty(model).total
     loss.backward()
     for name, parameter in model.named_parameters():
         assert parameter.grad is not None, name
@@ -132,7 +135,7 @@ def test_frozen_and_cast_weights_stay_so():
     model.requires_grad_(False)
     assert not materialize(model)[0].weight.requires_grad
     double = materialize(model.double())
-    assert double(torch.randn(1, 4).double()).dtype == torch.float64
+    assert double(numbers(1, 4).double()).dtype == torch.float64
 
 
 def test_misuse_is_refused():
@@ -155,13 +158,14 @@ def test_copies_have_groups_of_their_own():
 def test_materialize_leaves_the_original_training():
     model = reparameterize(network())
     keys = list(network().state_dict())
-    x = torch.randn(4, 3, 8, 8)
+    x = numbers(4, 3, 8, 8)
     plain = materialize(model)
     assert list(plain.state_dict()) == keys
     assert type(plain[2]) is nn.Conv2d
     model.eval()
     plain.eval()
-    assert torch.allclose(model(x), plain(x), atol=1e-5)
+    assert lively(plain(x))
+    assert torch.allclose(model(x), plain(x), atol=1e-4)
     model.train()
     loss = model(x).sum() + penalty(model).total
     loss.backward()
@@ -190,5 +194,5 @@ def test_zero_latents_are_zero_weights():
     model = reparameterize(network())
     with torch.no_grad():
         for _, _, latent in latent_weights(model):
-            latent.mul_(0.01)
+            latent.mul_(0.4 / latent.abs().max())
     assert all(not bool(m.weight.any()) for m in model if isinstance(m, nn.Conv2d))

@@ -8,6 +8,7 @@ from torch import nn
 
 import lilnetx_cli as lilnetx
 from lilnetx_cli.nn import latent_weights, materialize, penalty, reparameterize
+from tests.nn.making import fill, lively, numbers, words
 
 
 class Attention(nn.Module):
@@ -59,14 +60,7 @@ class Twice(nn.Module):
         return self.other(torch.relu(self.one(x)))
 
 
-def numbers(*shape):
-    return lambda: torch.randn(*shape)
-
-
-def words(*shape):
-    return lambda: torch.randint(0, 11, shape)
-
-
+# A network of one kind, made inputs for it, and how many weights become latents.
 LAYERS = {
     "conv1d": (lambda: nn.Conv1d(4, 6, 5), numbers(2, 4, 20), 1),
     "conv2d": (lambda: nn.Conv2d(4, 6, (3, 5)), numbers(2, 4, 9, 9), 1),
@@ -91,9 +85,8 @@ LAYERS = {
 
 
 def make(name):
-    torch.manual_seed(0)
-    build, images, count = LAYERS[name]
-    return build(), images(), count
+    build, inputs, count = LAYERS[name]
+    return fill(build()), inputs, count
 
 
 def step(model, x):
@@ -115,6 +108,7 @@ def test_a_layer_trains_and_goes_through_a_file(name, tmp_path):
     after = [latent for _, _, latent in latent_weights(model)]
     assert all(not torch.equal(a, b) for a, b in zip(before, after, strict=True))
     plain = materialize(model).eval()
+    assert lively(plain(x))
     assert list(plain.state_dict()) == keys
     assert type(plain).__name__ == type(make(name)[0]).__name__
     torch.testing.assert_close(plain(x), model.eval()(x), rtol=1e-5, atol=1e-6)
@@ -125,12 +119,22 @@ def test_a_layer_trains_and_goes_through_a_file(name, tmp_path):
 
 
 @pytest.mark.parametrize("name", LAYERS)
+def test_a_trained_layer_computes_the_same(name):
+    model, x, _ = make(name)
+    wanted = model.eval()(x)
+    assert lively(wanted)
+    change = (reparameterize(model)(x) - wanted).norm()
+    assert 0 < change < 0.05 * wanted.norm()
+
+
+@pytest.mark.parametrize("name", LAYERS)
 def test_copies_and_state_dicts(name):
     model, x, _ = make(name)
     reparameterize(model)
     model.to("cpu", torch.float32)
     step(model.train(), x)
     twin = copy.deepcopy(model).eval()
+    assert lively(twin(x))
     torch.testing.assert_close(twin(x), model.eval()(x), rtol=0, atol=0)
     step(twin.train(), x)
     assert not torch.equal(twin.eval()(x), model(x))

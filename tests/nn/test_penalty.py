@@ -6,18 +6,18 @@ from torch import nn
 
 from lilnetx_cli.nn import latent_weights, penalty, reparameterize
 from lilnetx_cli.nn.latents import latent_groups
+from tests.nn.making import fill
 
 
-def model():
-    torch.manual_seed(0)
-    return reparameterize(
-        nn.Sequential(nn.Conv2d(3, 8, 3), nn.Flatten(), nn.Linear(8, 4))
-    )
+def model(**options):
+    network = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Flatten(), nn.Linear(8, 4))
+    return reparameterize(fill(network), **options)
 
 
 def test_parts_add_up():
     made = model().eval()
     terms = penalty(made, rate_weight=0.3, l2_weight=0.5, slice_weight=0.7)
+    assert min(terms.bits_per_weight, terms.l2, terms.slice_norm) > 0.1
     total = 0.3 * terms.bits_per_weight + 0.5 * terms.l2 + 0.7 * terms.slice_norm
     assert torch.allclose(terms.total, total)
     assert terms.weights == 3 * 8 * 9 + 32
@@ -54,7 +54,7 @@ def test_zero_slices_have_finite_gradients():
 
 
 def test_pressing_on_the_rate_lowers_it():
-    made = model()
+    made = model(spread=0.5)
     optimizer = torch.optim.Adam(made.parameters(), 0.02)
     before = float(penalty(made.eval()).bits_per_weight.detach())
     made.train()
@@ -73,7 +73,7 @@ def test_a_plain_network_is_refused():
 
 def test_a_sample_of_slices_is_right_on_average(monkeypatch):
     model = nn.Sequential(nn.Conv2d(8, 16, 3), nn.Conv2d(16, 30, 3), nn.Linear(9, 50))
-    reparameterize(model)
+    reparameterize(fill(model))
     exact = penalty(model.eval())
     monkeypatch.setattr(sys.modules[penalty.__module__], "RATED_WEIGHTS", 1300)
     monkeypatch.setattr(
@@ -81,7 +81,8 @@ def test_a_sample_of_slices_is_right_on_average(monkeypatch):
     )
     assert sum(p.numel() for p in model.parameters()) > 4 * 1300
     model.train()
-    parts = [penalty(model) for _ in range(400)]
+    with torch.no_grad():
+        parts = [penalty(model) for _ in range(400)]
     for name in ("total", "bits_per_weight", "l2", "slice_norm"):
         found = torch.stack([getattr(part, name) for part in parts])
         assert found.std() > 0
@@ -92,13 +93,13 @@ def test_a_sample_of_slices_is_right_on_average(monkeypatch):
 
 def test_small_networks_are_seen_as_a_whole():
     model = nn.Sequential(nn.Conv2d(8, 16, 3), nn.Linear(9, 50))
-    reparameterize(model).train()
+    reparameterize(fill(model)).train()
     assert torch.equal(penalty(model).l2, penalty(model.eval()).l2)
 
 
 def test_groups_that_a_sample_misses(monkeypatch):
     model = nn.Sequential(nn.Conv2d(64, 64, 3), nn.Linear(2, 1))
-    reparameterize(model).train()
+    reparameterize(fill(model)).train()
     monkeypatch.setattr(sys.modules[penalty.__module__], "RATED_WEIGHTS", 100)
     for _ in range(20):
         penalty(model).total.backward()

@@ -8,7 +8,8 @@ from torch import nn
 
 from lilnetx_cli.models import build
 from lilnetx_cli.nn import materialize, penalty, reparameterize
-from lilnetx_cli.nn.gating import Gated, gate_dead_filters
+from lilnetx_cli.nn.gating import gate_dead_filters
+from tests.nn.making import fill, filled, lively, numbers
 from tests.nn.test_layers import LAYERS, make, step
 
 # Graph breaks are torch's own: it has no graph of these.
@@ -17,12 +18,12 @@ BREAKS = ("rnn", "lstm", "projected lstm", "gru", "bag")
 
 def network():
     """A gated ResNet-20, and images for it."""
-    torch.manual_seed(0)
-    model = reparameterize(build("resnet20", {"channels": 1, "classes": 10}))
-    images = torch.randn(4, 1, 16, 16)
-    gate_dead_filters(model, lambda net: net(images))
-    assert any(isinstance(m, Gated) for m in model.modules())
-    return model, images
+    plain = build("resnet20", {"channels": 1, "classes": 10})
+    model = reparameterize(filled(plain, 32, 1, 16, 16))
+    images = numbers(4, 1, 16, 16)
+    assert gate_dead_filters(model, lambda net: net(images)) == 19
+    assert lively(model.eval()(images))
+    return model.train(), images
 
 
 @pytest.mark.parametrize("name", LAYERS)
@@ -30,6 +31,7 @@ def test_a_compiled_layer_gives_the_same(name):
     model, x, _ = make(name)
     reparameterize(model).eval()
     wanted = model(x)
+    assert lively(wanted)
     torch.compiler.reset()
     compiled = torch.compile(model, backend="aot_eager", fullgraph=name not in BREAKS)
     assert torch.allclose(compiled(x), wanted, atol=1e-6)
@@ -70,6 +72,7 @@ def test_the_plain_network_is_exported_and_the_original_trains_on(name):
     reparameterize(model)
     step(model, x)
     plain = materialize(model.eval())
+    assert lively(plain(x))
     program = torch.export.export(plain, (x,), strict=False)
     assert torch.allclose(program.module()(x), model(x), atol=1e-5)
     before = [p.clone() for p in model.parameters()]
@@ -87,14 +90,14 @@ def test_weights_with_a_parametrization_of_their_own_stay(tmp_path):
     import lilnetx_cli as lilnetx
 
     def make_one():
-        torch.manual_seed(0)
         normed = nn.utils.parametrizations.weight_norm(nn.Linear(6, 8))
         spectral = nn.utils.parametrizations.spectral_norm(nn.Linear(8, 8))
-        return nn.Sequential(normed, nn.ReLU(), spectral, nn.ReLU(), nn.Linear(8, 4))
+        last = nn.Linear(8, 4)
+        return fill(nn.Sequential(normed, nn.ReLU(), spectral, nn.ReLU(), last))
 
-    model, x = reparameterize(make_one()), torch.randn(3, 6)
+    model, x = reparameterize(make_one()), numbers(3, 6)
     step(model, x)
-    model.eval()
+    assert lively(model.eval()(x))
     lilnetx.save(model, tmp_path / "model.lnx")
     loaded = lilnetx.load_model(tmp_path / "model.lnx", model=make_one())
     assert torch.allclose(loaded(x), model(x), atol=1e-6)

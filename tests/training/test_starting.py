@@ -13,7 +13,7 @@ from lilnetx_cli.models import build
 from lilnetx_cli.models.pretrained import pretrained_state, start_from
 from lilnetx_cli.nn.batch_norm import fold_batch_norms, unfold_batch_norms
 from lilnetx_cli.training import run_training
-from lilnetx_cli.training.state import open_session
+from lilnetx_cli.training.set_up import open_session
 from tests.training.silent import Silent
 
 DIGITS = {

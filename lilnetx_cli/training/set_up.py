@@ -1,0 +1,115 @@
+"""Build what a run needs: network, optimizer, loader, all from one seed."""
+
+import random
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.utils.data import DataLoader
+
+from lilnetx_cli.config import RunConfig
+from lilnetx_cli.data import Batch, EpochSampler, Splits, batches
+from lilnetx_cli.errors import InputError, UsageError
+from lilnetx_cli.models import build, describe
+from lilnetx_cli.nn import density_parameters
+from lilnetx_cli.nn.gating import gate_dead_filters
+from lilnetx_cli.nn.latents import latent_groups
+from lilnetx_cli.training.devices import open_accelerator, wrap
+from lilnetx_cli.training.initial_weights import initialize, trained_weights
+from lilnetx_cli.training.state import Session
+
+
+def open_session(config: RunConfig, splits: Splits, *, fresh: bool = True) -> Session:
+    """Build network, optimizer and loader, all from the seed of the run.
+
+    A session that is not fresh will be restored, so it reads no trained weights.
+    Raises UsageError for a device, a precision, a batch or a network that cannot be
+    had, and what reading trained weights raises.
+    """
+    settings = config.train
+    accelerator = open_accelerator(settings)
+    _check_batch(config, splits, accelerator.num_processes)
+    _seed(settings.seed)
+    architecture = _architecture(config, splits)
+    model = build(architecture["name"], architecture["args"])
+    trained = trained_weights(config, architecture["name"]) if fresh else None
+    if settings.channels_last:
+        model = model.to(memory_format=torch.channels_last)
+    started = initialize(model, config, splits, trained)
+    model = model.to(accelerator.device)
+    _gate(model, splits, accelerator.device)
+    sampler = EpochSampler(len(splits.train), settings.seed)
+    loader: DataLoader[Batch] = batches(
+        splits.train,
+        settings.batch_size,
+        sampler=sampler,
+        workers=config.data.workers,
+        drop_last=True,
+    )
+    forward = wrap(model, accelerator, compiled=settings.compile)
+    optimizer, loader = accelerator.prepare(_optimizer(config, model), loader)
+    return Session(
+        config, splits, accelerator, model, forward, optimizer, sampler, loader,
+        architecture, started,
+    )  # fmt: skip
+
+
+def _check_batch(config: RunConfig, splits: Splits, processes: int) -> None:
+    """Raise UsageError where one step takes more images than there are."""
+    step = config.train.batch_size * config.train.accumulate * processes
+    if len(splits.train) < step:
+        raise UsageError(
+            f"a step takes {step} images, only {len(splits.train)} are there to train"
+            " on: lower --batch-size"
+        )
+
+
+def _architecture(config: RunConfig, splits: Splits) -> dict[str, Any]:
+    """Return the record of the network; raises UsageError where images contradict."""
+    form = {"channels": splits.channels, "classes": splits.classes}
+    for key in form.keys() & config.model.args.keys():
+        if config.model.args[key] != form[key]:
+            raise UsageError(
+                f"--model-arg {key}={config.model.args[key]}, but the images of"
+                f" {config.data.name!r} make it {form[key]}: leave it out"
+            )
+    architecture = describe(config.model.name, {**form, **config.model.args})
+    return {**architecture, "size": splits.size}
+
+
+def _gate(model: nn.Module, splits: Splits, device: torch.device) -> None:
+    shape = (2, splits.channels, splits.size, splits.size)
+    images = torch.zeros(shape, device=device)
+    try:
+        gate_dead_filters(model, lambda net: net(images))
+    except (RuntimeError, ValueError, TypeError, IndexError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(
+            f"the network does not take images {shape[1:]} of the data set: {reason}"
+        ) from error
+
+
+def _optimizer(config: RunConfig, model: nn.Module) -> torch.optim.Optimizer:
+    """Return Adam with three groups, which are as separate as three optimizers.
+
+    Adam treats every parameter on its own; the density only has another learning rate
+    and no schedule. One optimizer keeps the loss scaling of fp16 in step.
+    """
+    settings = config.train
+    densities = density_parameters(model)
+    decoders = [group.decoder for group in latent_groups(model).values()]
+    apart = {id(p) for p in [*densities, *decoders]}
+    rest = [p for p in model.parameters() if id(p) not in apart]
+    groups = [
+        {"params": rest, "base_lr": settings.lr, "scheduled": True},
+        {"params": decoders, "base_lr": settings.decoder_lr, "scheduled": True},
+        {"params": densities, "base_lr": settings.density_lr, "scheduled": False},
+    ]
+    return torch.optim.Adam(groups, lr=settings.lr)
+
+
+def _seed(seed: int) -> None:
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.manual_seed(seed)
