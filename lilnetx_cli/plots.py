@@ -1,7 +1,8 @@
-"""Pictures of a run, drawn without a display."""
+"""Pictures of a run and of a file, drawn without a display."""
 
 import io
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +11,35 @@ import matplotlib as mpl
 mpl.use("Agg")
 
 from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 import lnx
-from lnx.errors import printable
 
 ACCURACY_COLOR = "#2b6cb0"
 VALIDATION_COLOR = "#dd6b20"
 SIZE_COLOR = "#2f855a"
+ZERO_COLOR = "#cbd5e0"
+MARGIN = 0.08  # of an axis, so that no mark touches its end
+BAR_INCHES = 0.24
+DPI = 120
+
+
+@dataclass(frozen=True)
+class Bar:
+    """What is drawn of one tensor, or of several together.
+
+    Attributes:
+        name: fit to be shown.
+        bytes: its share of the file.
+        zero_weights: share of its weights that are zero, None without latents.
+        zero_slices: share of its slices, None without slices of several weights.
+    """
+
+    name: str
+    bytes: int
+    zero_weights: float | None
+    zero_slices: float | None
 
 
 def draw_curves(lines: Sequence[dict[str, Any]], path: Path) -> None:
@@ -40,49 +62,63 @@ def draw_curves(lines: Sequence[dict[str, Any]], path: Path) -> None:
         test = f"test, shipped: {100 * final['accuracy']:.2f} %"
         left.plot(last, 100 * final["accuracy"], "k*", ms=11, label=test)
         size = final["estimated_bytes"] / 1000
+        sizes.append(size)
         right.plot(last, size, "k*", ms=11, label=f"shipped: {size:.1f} kB")
-    right.set_ylim(bottom=0)
+    left.margins(MARGIN)
+    right.margins(x=MARGIN)
+    right.set_ylim(0, (1 + MARGIN) * max(sizes, default=1))
     for axes in (left, right):
         axes.grid(alpha=0.3)
         axes.xaxis.get_major_locator().set_params(integer=True)
-        axes.spines[["top", "right"]].set_visible(False)
         axes.legend(frameon=False)
     _save(figure, path)
 
 
-def draw_contents(about: lnx.Summary, path: Path) -> None:
-    """Draw the bytes of each latent tensor, and what share of its slices is zero."""
-    tensors = [tensor for tensor in about.tensors if tensor.kind == "latent"]
-    names = [printable(tensor.name)[1:-1].replace("$", r"\$") for tensor in tensors]
-    height = 1.6 + 0.22 * len(tensors)
-    figure, (left, right) = plt.subplots(
-        1, 2, figsize=(10, height), sharey=True, layout="constrained"
+def draw_contents(bars: Sequence[Bar], title: str, path: Path) -> None:
+    """Draw the bytes of tensors, and what share of their weights is zero."""
+    names = [bar.name.replace("$", r"\$") for bar in bars]
+    zeros = any(bar.zero_weights is not None for bar in bars)
+    height = 1.8 + BAR_INCHES * len(bars)
+    figure, grid = plt.subplots(
+        1,
+        2 if zeros else 1,
+        figsize=(10, height),
+        sharey=True,
+        squeeze=False,
+        layout="constrained",
     )
-    places = range(len(tensors))
-    sizes = [tensor.bytes for tensor in tensors]
-    left.barh(places, sizes, color=ACCURACY_COLOR)
-    left.set(title="Payload of each tensor", xlabel="bytes")
-    left.set_yticks(places, names, fontsize=8)
-    left.invert_yaxis()
-    for title, color, values in (
-        ("zero weights", "#cbd5e0", [tensor.zero_fraction for tensor in tensors]),
-        ("zero slices", SIZE_COLOR, [tensor.slice_sparsity for tensor in tensors]),
-    ):
-        shares = [100 * (value or 0) for value in values]
-        right.barh(places, shares, color=color, label=title)
-    right.set(title="What is zero", xlabel="%", xlim=(0, 100))
-    figure.legend(frameon=False, loc="outside lower right", ncols=2)
-    for axes in (left, right):
-        axes.spines[["top", "right"]].set_visible(False)
-    sizes_text = (
-        f"{about.sizes.file:,} bytes whole file, payload {about.sizes.payload:,}"
-    )
-    figure.suptitle(sizes_text, fontsize=10)
+    left = grid[0][0]
+    divisor, unit = _unit(max((bar.bytes for bar in bars), default=0))
+    left.barh(range(len(bars)), [b.bytes / divisor for b in bars], color=ACCURACY_COLOR)
+    left.set(title="Bytes in the file", xlabel=unit, ylim=(len(bars) - 0.4, -0.6))
+    left.set_yticks(range(len(bars)), names, fontsize=8)
+    if zeros:
+        _draw_zeros(grid[0][1], bars)
+    figure.suptitle(title, fontsize=10)
     _save(figure, path)
 
 
+def _draw_zeros(axes: Axes, bars: Sequence[Bar]) -> None:
+    places = range(len(bars))
+    weights = [100 * (bar.zero_weights or 0) for bar in bars]
+    slices = [100 * (bar.zero_slices or 0) for bar in bars]
+    axes.barh(places, weights, color=ZERO_COLOR, label="zero weights")
+    axes.barh(places, slices, height=0.4, color=SIZE_COLOR, label="zero slices")
+    axes.set(title="What is zero", xlabel="% of the tensor", xlim=(0, 100))
+    axes.legend(frameon=False, loc="lower right", bbox_to_anchor=(1, 1), fontsize=8)
+
+
+def _unit(size: int) -> tuple[int, str]:
+    """Return what to divide bytes by, and the name of that: 1 kB is 1000 B."""
+    if size < 10_000:
+        return 1, "bytes"
+    return (1000, "kB") if size < 10_000_000 else (1_000_000, "MB")
+
+
 def _save(figure: Figure, path: Path) -> None:
+    for axes in figure.axes:
+        axes.spines[["top", "right"]].set_visible(False)
     buffer = io.BytesIO()
-    figure.savefig(buffer, dpi=120, format="png")
+    figure.savefig(buffer, dpi=DPI, format="png")
     plt.close(figure)
     lnx.write_atomic(buffer.getvalue(), path)

@@ -27,7 +27,8 @@ class TensorSummary:
         kind: latent, exact, fill or alias.
         bytes: its share of the file's payload or side information.
         zero_fraction: share of weights whose latent is zero; None unless latent.
-        slice_sparsity: share of slices that are zero; None for slices of length 1.
+        slices: number of slices, those of length 1 left out.
+        zero_slices: how many of these are zero.
         row_sparsity: share of indices of dimension 0 that are zero; None where slices
             do not lie within the first two dimensions.
         column_sparsity: the same of dimension 1.
@@ -39,7 +40,8 @@ class TensorSummary:
     kind: str
     bytes: int
     zero_fraction: float | None = None
-    slice_sparsity: float | None = None
+    slices: int = 0
+    zero_slices: int = 0
     row_sparsity: float | None = None
     column_sparsity: float | None = None
 
@@ -47,6 +49,11 @@ class TensorSummary:
     def elements(self) -> int:
         """Number of elements."""
         return elements(self.shape)
+
+    @property
+    def slice_sparsity(self) -> float | None:
+        """Share of slices that are zero; None for slices of length 1."""
+        return self.zero_slices / self.slices if self.slices else None
 
     @property
     def bits_per_weight(self) -> float | None:
@@ -142,8 +149,7 @@ def _describe(
 
 def _describe_latent(record: LatentRecord) -> TensorSummary:
     count = elements(record.shape)
-    slices = record.slices
-    whole = record.slice_length > 1 and slices > 0
+    whole = record.slice_length > 1
     rows, columns = record.channels
     return TensorSummary(
         name=record.name,
@@ -152,7 +158,8 @@ def _describe_latent(record: LatentRecord) -> TensorSummary:
         kind=record.kind.name.lower(),
         bytes=record.coded_bytes,
         zero_fraction=1 - record.nonzero / count if count else None,
-        slice_sparsity=record.zero_slices / slices if whole else None,
+        slices=record.slices if whole else 0,
+        zero_slices=record.zero_slices if whole else 0,
         row_sparsity=record.zero_rows / rows if rows else None,
         column_sparsity=record.zero_columns / columns if columns else None,
     )

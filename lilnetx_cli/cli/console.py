@@ -3,20 +3,24 @@
 Results go to stdout, talk to stderr. Text from files is never read as markup.
 """
 
+import functools
 import json
 import math
+import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
+from lilnetx_cli.cli.tables import aligned, wrapped
 
 if TYPE_CHECKING:
-    from rich.progress import Progress, ProgressColumn
+    from rich.console import Console
+    from rich.progress import Progress, TaskID
+
+USUAL_WIDTH = 80  # of a terminal that does not say its own
+BAR_ROOM = 10  # for the bar itself, where facts stand beside it
 
 
 @dataclass(frozen=True)
@@ -29,71 +33,120 @@ class Output:
     def note(self, text: str) -> None:
         """Say something on stderr that is not the result."""
         if not self.quiet and not self.json:
-            _stderr().print(text, markup=False, highlight=False, soft_wrap=True)
+            _say(text)
 
     def warn(self, text: str) -> None:
         """Say on stderr what the user should not miss."""
-        _stderr().print(f"warning: {text}", markup=False, soft_wrap=True)
+        _say(f"warning: {text}")
 
     def result(self, record: Mapping[str, Any], *lines: str) -> None:
         """Write the result: the record as JSON, or the lines."""
         if self.json:
             write_json(record)
-            return
-        for line in lines:
-            sys.stdout.write(line + "\n")
+        else:
+            self.text(*lines)
 
-    def table(self, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-        """Print a table; the first column is text, the others are numbers."""
-        if not sys.stdout.isatty():
-            sys.stdout.write(_plain_table([columns, *rows]))
-            return
-        table = Table(box=None, pad_edge=False, header_style="bold")
-        for number, column in enumerate(columns):
-            table.add_column(
-                column, justify="right" if number else "left", overflow="fold"
-            )
-        for row in rows:
-            table.add_row(*(Text(cell) for cell in row))
-        Console().print(table)
+    def text(self, *lines: str) -> None:
+        """Write lines of a result whose record comes apart; nothing under --json."""
+        if not self.json:
+            sys.stdout.write("".join(f"{line}\n" for line in lines))
+
+    def table(
+        self,
+        columns: Sequence[str],
+        rows: Sequence[Sequence[str]],
+        *,
+        optional: int = 0,
+    ) -> None:
+        """Print a table; the first column is text, the others are numbers.
+
+        The last `optional` columns may go where a terminal is narrow. Nothing is
+        printed under --json.
+        """
+        if not self.json:
+            width = self.width
+            sys.stdout.write(aligned(columns, rows, width=width, optional=optional))
+
+    @property
+    def width(self) -> int | None:
+        """Columns of the terminal on stdout; None where it is none."""
+        return terminal_width(sys.stdout)
 
     @contextmanager
-    def progress(self, label: str, total: int) -> Iterator["Ticker"]:
-        """Show a bar on stderr while something runs, if stderr is a terminal."""
+    def progress(self, label: str, total: int | None = None) -> Iterator["Ticker"]:
+        """Show a bar on stderr while something runs, if stderr is a terminal.
+
+        It goes when the work is done.
+        """
         from rich.progress import (
             BarColumn,
             MofNCompleteColumn,
             Progress,
-            SpinnerColumn,
             TextColumn,
             TimeRemainingColumn,
         )
 
         hidden = self.quiet or self.json or not sys.stderr.isatty()
-        columns: tuple[ProgressColumn, ...] = (
-            SpinnerColumn(),
+        with Progress(
             TextColumn("{task.description}", markup=False),
-            BarColumn(bar_width=24),
+            BarColumn(bar_width=None),
             MofNCompleteColumn(),
-            TimeRemainingColumn(),
-        )
-        with Progress(*columns, console=_stderr(), disable=hidden) as bar:
-            yield Ticker(bar, bar.add_task(label, total=total))
+            TimeRemainingColumn(compact=True),
+            TextColumn("left{task.fields[facts]}", markup=False),
+            console=_stderr(),
+            disable=hidden,
+            transient=True,
+            expand=True,
+        ) as bar:
+            yield Ticker(bar, bar.add_task(label, total=total, facts=""))
 
 
 class Ticker:
     """Moves one progress bar."""
 
-    def __init__(self, bar: "Progress", task: Any) -> None:  # noqa: ANN401
+    def __init__(self, bar: "Progress", task: "TaskID") -> None:
         self._bar = bar
         self._task = task
 
-    def move(self, done: int, label: str | None = None) -> None:
-        """Set how much is done, and what stands beside the bar."""
-        if label is None:
-            self._bar.update(self._task, completed=done)
-        else:
-            self._bar.update(self._task, completed=done, description=label)
+    def move(
+        self,
+        done: int,
+        *,
+        total: int | None = None,
+        label: str | None = None,
+        facts: Sequence[str] = (),
+    ) -> None:
+        """Set how much is done, and what stands beside the bar.
+
+        Facts come the most important first: the last go where a terminal is narrow.
+        """
+        task = self._bar.tasks[0]
+        goal = len(str(task.total if total is None else total))
+        label = task.description if label is None else label
+        before = len(label) + 2 * goal + len("/ 00:00 left") + 4
+        room = self._bar.console.width - before - BAR_ROOM
+        text = ""
+        for fact in facts:
+            if len(text) + len(fact) + 2 > room:
+                break
+            text += f"  {fact}"
+        self._bar.update(
+            self._task, completed=done, total=total, description=label, facts=text
+        )
+
+
+def terminal_width(stream: TextIO) -> int | None:
+    """Return the columns of a terminal; None for what is none."""
+    if not stream.isatty():
+        return None
+    told = os.environ.get("COLUMNS", "")
+    try:
+        width = (
+            int(told) if told.isdecimal() else os.get_terminal_size(stream.fileno())[0]
+        )
+    except OSError:
+        width = 0
+    return width or USUAL_WIDTH
 
 
 def write_json(record: Mapping[str, Any]) -> None:
@@ -126,18 +179,6 @@ def percent_text(fraction: float | None) -> str:
     return "-" if fraction is None else f"{100 * fraction:.1f} %"
 
 
-def _plain_table(rows: Sequence[Sequence[str]]) -> str:
-    """Align columns for a pipe, which has no width to fold at."""
-    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
-    lines = []
-    for first, *rest in rows:
-        cells = [
-            cell.rjust(width) for cell, width in zip(rest, widths[1:], strict=True)
-        ]
-        lines.append("  ".join([first.ljust(widths[0]), *cells]).rstrip() + "\n")
-    return "".join(lines)
-
-
 def _defined(value: Any) -> Any:  # noqa: ANN401
     if isinstance(value, Mapping):
         return {key: _defined(inner) for key, inner in value.items()}
@@ -148,5 +189,13 @@ def _defined(value: Any) -> Any:  # noqa: ANN401
     return value
 
 
-def _stderr() -> Console:
+def _say(text: str) -> None:
+    """Write a line on stderr; a bar that is shown there moves below it."""
+    sys.stderr.write(wrapped(text, terminal_width(sys.stderr)) + "\n")
+
+
+@functools.cache
+def _stderr() -> "Console":
+    from rich.console import Console
+
     return Console(stderr=True)

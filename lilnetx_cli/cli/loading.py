@@ -13,7 +13,7 @@ from lilnetx_cli.checkpoint import pack, read_source, unpack
 from lilnetx_cli.cli.console import Output
 from lilnetx_cli.errors import UsageError
 from lilnetx_cli.graph import GraphError
-from lilnetx_cli.measure.sparsity import channel_sparsity
+from lilnetx_cli.measure.sparsity import channel_sparsity, slice_sparsity
 from lilnetx_cli.models import build, describe, fill
 from lilnetx_cli.models.inputs import example_input
 from lilnetx_cli.models.registry import build_record
@@ -62,7 +62,7 @@ def load_network(
         network,
         record,
         container.summary or {},
-        _slice_sparsity(container),
+        slice_sparsity(x for x in container.tensors if isinstance(x, lnx.Latent)),
         channel_sparsity(state),
     )
 
@@ -103,12 +103,3 @@ def _filled(
     except RuntimeError as error:
         reason = " ".join(str(error).split())[:200]
         raise UsageError(f"{str(file)!r} does not fit the network: {reason}") from error
-
-
-def _slice_sparsity(container: lnx.Container) -> float | None:
-    slices = zero = 0
-    for tensor in container.tensors:
-        if isinstance(tensor, lnx.Latent) and tensor.symbols.shape[1] > 1:
-            slices += len(tensor.symbols)
-            zero += int((~tensor.symbols.any(axis=1)).sum())
-    return zero / slices if slices else None

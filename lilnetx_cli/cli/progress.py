@@ -1,12 +1,19 @@
-"""Follow a run: one live bar on a terminal, one line an epoch elsewhere."""
+"""Follow a run: one live bar on a terminal, one line an epoch everywhere."""
 
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
+from typing import Any
 
 from lilnetx_cli.cli.console import Output, Ticker, percent_text, size_text
-from lilnetx_cli.training import EpochReport, StepReport
+from lilnetx_cli.config import RunConfig
+from lilnetx_cli.data import Splits
+from lilnetx_cli.training import EpochReport, RunResult, StepReport, run_training
+
+TITLES = ("epoch", "loss", "accuracy", "validation", "whole file", "zero slices")
+WIDTHS = (5, 8, 8, 10, 10, 11)
 
 
 class Watcher:
@@ -15,6 +22,8 @@ class Watcher:
     def __init__(self, out: Output, ticker: Ticker) -> None:
         self._out = out
         self._ticker = ticker
+        self._titled = False
+        self._steps = 0
 
     def on_note(self, text: str) -> None:
         """Print what the run starts from."""
@@ -26,30 +35,70 @@ class Watcher:
 
     def on_step(self, report: StepReport) -> None:
         """Move the bar."""
+        self._steps = report.steps
         size = report.estimated_bytes
-        label = (
-            f"epoch {report.epoch}  loss {report.loss:.3f}"
-            f"  accuracy {percent_text(report.accuracy)}"
-            f"  file {'-' if size is None else size_text(size)}"
-            f"  zero slices {percent_text(report.slice_sparsity)}"
+        self._ticker.move(
+            report.step,
+            total=report.steps,
+            label=f"epoch {report.epoch}",
+            facts=(
+                f"loss {report.loss:.3f}",
+                f"accuracy {percent_text(report.accuracy)}",
+                "-" if size is None else size_text(size),
+                f"zero slices {percent_text(report.slice_sparsity)}",
+            ),
         )
-        self._ticker.move(report.step, label)
 
     def on_epoch(self, report: EpochReport) -> None:
-        """Print what is kept in `metrics.jsonl`."""
-        size = size_text(report.estimated_bytes)
+        """Print a line of what is kept in `metrics.jsonl`, less the final one.
+
+        That one is the result of the verb.
+        """
         if report.event == "final":
-            start = f"shipped: test accuracy {100 * report.accuracy:.2f} %"
-        else:
-            start = (
-                f"epoch {report.epoch}: loss {report.loss:.3f},"
-                f" accuracy {percent_text(report.accuracy)}"
-            )
-        self._out.note(
-            f"{start}, validation {percent_text(report.validation_accuracy)},"
-            f" whole file about {size},"
-            f" zero slices {percent_text(report.slice_sparsity)}"
+            return
+        if not self._titled:
+            self._out.note(_line(TITLES))
+            self._titled = True
+        self._out.note(_line(_cells(report)))
+        if report.step >= self._steps:
+            self._ticker.move(report.step, label="finalizing")
+
+
+def watched(
+    config: RunConfig,
+    splits: Splits,
+    folder: Path,
+    out: Output,
+    *,
+    resume: dict[str, Any] | None = None,
+    lines: bool = True,
+) -> RunResult:
+    """Train with a bar, and with a line for each epoch; Ctrl-C raises Stopped."""
+    with polite_interrupt() as interrupt, out.progress("starting") as ticker:
+        return run_training(
+            config,
+            splits,
+            folder,
+            observer=Watcher(out if lines else Output(quiet=True), ticker),
+            should_stop=interrupt,
+            resume=resume,
         )
+
+
+def _cells(report: EpochReport) -> tuple[str, ...]:
+    return (
+        str(report.epoch),
+        "-" if report.loss is None else f"{report.loss:.3f}",
+        percent_text(report.accuracy),
+        percent_text(report.validation_accuracy),
+        size_text(report.estimated_bytes),
+        percent_text(report.slice_sparsity),
+    )
+
+
+def _line(cells: tuple[str, ...]) -> str:
+    pairs = zip(cells, WIDTHS, strict=True)
+    return "  ".join(cell.rjust(width) for cell, width in pairs)
 
 
 class Interrupt:

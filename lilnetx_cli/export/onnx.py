@@ -1,30 +1,26 @@
-"""A network -> `.onnx`, for batches of any size, run once in onnxruntime."""
+"""A network -> `.onnx`, run once in onnxruntime."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.export import ExportedProgram
 
-import lnx
 from lilnetx_cli.errors import LilnetxError
-from lilnetx_cli.export.checking import check_same
+from lilnetx_cli.export.sizes import Written, write_checked
 from lilnetx_cli.graph.tracing import quietly
 
 
-@torch.no_grad()
-def write_onnx(model: nn.Module, example: Tensor, path: Path) -> int:
+def write_onnx(model: nn.Module, example: Tensor, path: Path) -> Written:
     """Export a network in evaluation mode, run what was written, compare.
 
-    Returns the length of the file in bytes. Raises LilnetxError for a network that
-    cannot be exported, or where the file gives something else.
+    Raises LilnetxError for a network that cannot be exported, or where the file gives
+    something else, and where onnx, onnxscript or onnxruntime is missing.
     """
-    with lnx.atomic_path(path) as temporary:
-        _export(model, example, temporary)
-        runner = open_onnx(temporary)
-        check_same(model, lambda x: torch.from_numpy(runner(x.numpy())), example, path)
-        return temporary.stat().st_size
+    _need_onnx()
+    return write_checked(model, example, path, _save)
 
 
 def open_onnx(path: Path, threads: int | None = None) -> Callable[[Any], Any]:
@@ -48,7 +44,7 @@ def open_onnx(path: Path, threads: int | None = None) -> Callable[[Any], Any]:
     return lambda array: session.run(None, {name: array})[0]
 
 
-def _export(model: nn.Module, example: Tensor, path: Path) -> None:
+def _need_onnx() -> None:
     try:
         import onnx  # noqa: F401
         import onnxscript  # noqa: F401
@@ -56,23 +52,28 @@ def _export(model: nn.Module, example: Tensor, path: Path) -> None:
         raise LilnetxError(
             f"{error.name} is not installed: pip install lilnetx[onnx]"
         ) from error
-    batch = torch.export.Dim("batch", min=1)
+
+
+def _save(
+    program: ExportedProgram, names: Mapping[int, str], path: Path
+) -> Callable[[Tensor], object]:
     with quietly():
         try:
-            program = torch.onnx.export(
-                model,
-                (example,),
+            translated = torch.onnx.export(
+                program,
                 dynamo=True,
-                dynamic_shapes=({0: batch},),
+                dynamic_shapes=(dict(names),),
                 input_names=["input"],
                 output_names=["output"],
                 verbose=False,
             )
-            if program is None:
+            if translated is None:
                 raise LilnetxError("torch.onnx gave no program")
-            program.save(str(path), external_data=False)
+            translated.save(str(path), external_data=False)
         except Exception as error:
             reason = " ".join(str(error).split())[:300]
             raise LilnetxError(
                 f"the network cannot be exported to ONNX: {reason}"
             ) from error
+    run = open_onnx(path)
+    return lambda images: torch.from_numpy(run(images.numpy()))

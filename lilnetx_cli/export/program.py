@@ -1,40 +1,38 @@
-"""A network -> `.pt2`, which runs with torch alone, for batches of any size."""
+"""A network -> `.pt2`, which runs with torch alone."""
 
-import io
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
+from torch.export import ExportedProgram
 
-import lnx
 from lilnetx_cli.errors import LilnetxError
-from lilnetx_cli.export.checking import check_same
+from lilnetx_cli.export.sizes import Written, write_checked
 from lilnetx_cli.graph.tracing import quietly
 
 
-@torch.no_grad()
-def write_program(model: nn.Module, example: Tensor, path: Path) -> int:
+def write_program(model: nn.Module, example: Tensor, path: Path) -> Written:
     """Export a network in evaluation mode, run what was written, compare.
 
-    Returns the length of the file in bytes. Raises LilnetxError for a network that
-    cannot be exported, or where the file gives something else.
+    Raises LilnetxError for a network that cannot be exported, or where the file gives
+    something else.
     """
-    batch = torch.export.Dim("batch", min=1)
+    return write_checked(model, example, path, _save)
+
+
+def _save(
+    program: ExportedProgram, names: Mapping[int, str], path: Path
+) -> Callable[[Tensor], object]:
+    del names  # the program has its own
     with quietly():
         try:
-            program = torch.export.export(
-                model, (example,), dynamic_shapes=({0: batch},), strict=False
-            )
-            buffer = io.BytesIO()
-            torch.export.save(program, buffer)
-            buffer.seek(0)
-            loaded = torch.export.load(buffer).module()
+            with path.open("wb") as file:
+                torch.export.save(program, file)
+            with path.open("rb") as file:
+                return torch.export.load(file).module()
         except Exception as error:
             reason = " ".join(str(error).split())[:300]
             raise LilnetxError(
                 f"the network cannot be exported by torch.export: {reason}"
             ) from error
-        check_same(model, loaded, example, path)
-    data = buffer.getvalue()
-    lnx.write_atomic(data, path)
-    return len(data)

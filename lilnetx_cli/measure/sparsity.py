@@ -1,23 +1,66 @@
-"""How much of a network's weights is zero, in whole channels."""
+"""How much of a network's weights is zero: in whole slices, in whole channels.
 
-from collections.abc import Mapping
+The one definition of each. A slice counts where it holds two or more weights; the
+share is that of all slices of a network, not a mean of layers. torch is not imported
+here: the counts of a file's header will do.
+"""
 
-from torch import Tensor
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
-def channel_sparsity(state: Mapping[str, Tensor]) -> float | None:
+class Rows(Protocol):
+    """Anything with latents of one weight."""
+
+    @property
+    def symbols(self) -> Any:  # noqa: ANN401
+        """Integers (N, L), one slice a row, of torch or numpy."""
+
+
+def slice_sparsity(latents: Iterable[Rows]) -> float | None:
+    """Return the share of all slices that are zero; None without slices."""
+    return share_of_zero(_count(entry.symbols) for entry in latents)
+
+
+def share_of_zero(counts: Iterable[tuple[int, int]]) -> float | None:
+    """Return what (zero, all) of several tensors amount to; None where all is 0."""
+    zero = total = 0
+    for gone, count in counts:
+        zero += gone
+        total += count
+    return zero / total if total else None
+
+
+def channel_sparsity(state: Mapping[str, "Tensor"]) -> float | None:
     """Return the share of output channels of layers without a non-zero weight.
 
-    A layer is any float tensor of two or more dimensions, its channels are dimension
-    0; None where there is none.
+    None where there is no layer.
     """
-    dead = channels = 0
+    return share_of_zero(zero_channels(state).values())
+
+
+def zero_channels(state: Mapping[str, "Tensor"]) -> dict[str, tuple[int, int]]:
+    """Return (zero, all) output channels of each layer, tied ones once.
+
+    A layer is any float tensor of two or more dimensions, its channels are dimension
+    0.
+    """
+    counts = {}
     seen: set[int] = set()
-    for tensor in state.values():
+    for name, tensor in state.items():
         known = id(tensor) in seen
         if tensor.dim() < 2 or not tensor.is_floating_point() or known:
             continue
         seen.add(id(tensor))
-        channels += len(tensor)
-        dead += int((~tensor.flatten(1).any(1)).sum())
-    return dead / channels if channels else None
+        dead = int((~tensor.flatten(1).any(1)).sum())
+        counts[name] = dead, len(tensor)
+    return counts
+
+
+def _count(symbols: Any) -> tuple[int, int]:  # noqa: ANN401
+    """Return (zero, all) slices of two or more weights."""
+    slices, length = symbols.shape
+    return (int((~symbols.any(1)).sum()), slices) if length > 1 else (0, 0)

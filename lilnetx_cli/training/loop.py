@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from lilnetx_cli.checkpoint.model_pt import take_latents
 from lilnetx_cli.errors import InputError
 from lilnetx_cli.measure import measure_accuracy
+from lilnetx_cli.measure.sparsity import slice_sparsity
 from lilnetx_cli.nn import penalty
 from lilnetx_cli.training.devices import autocast
 from lilnetx_cli.training.reports import EpochReport, Observer, StepReport
@@ -71,7 +72,7 @@ class _Gauge:
         start = time.monotonic()
         if start >= self._next:
             try:
-                self._last = (self._estimate(self._model), slice_sparsity(self._model))
+                self._last = (self._estimate(self._model), _zero_slices(self._model))
             except (InputError, LnxError):  # latents run away: the steps go on
                 self._last = (None, None)
             cost = time.monotonic() - start
@@ -79,15 +80,9 @@ class _Gauge:
         return self._last
 
 
-def slice_sparsity(model: nn.Module) -> float | None:
-    """Return the share of slices of two or more weights that are zero."""
+def _zero_slices(model: nn.Module) -> float | None:
     latents, _ = take_latents(model)
-    zero = total = 0
-    for entry in latents.values():
-        if entry.symbols.shape[1] > 1:
-            total += entry.symbols.shape[0]
-            zero += int((~entry.symbols.any(dim=1)).sum())
-    return zero / total if total else None
+    return slice_sparsity(latents.values())
 
 
 def _steps(session: Session) -> Iterator[tuple[float, float]]:
@@ -188,7 +183,7 @@ def _end_epoch(
         accuracy=totals.hits / totals.examples,
         validation_accuracy=held.accuracy,
         estimated_bytes=estimate(session.model),
-        slice_sparsity=slice_sparsity(session.model),
+        slice_sparsity=_zero_slices(session.model),
         lr=session.optimizer.param_groups[0]["lr"],
         seconds=time.monotonic() - started,
     )

@@ -14,11 +14,11 @@ from lilnetx_cli.checkpoint import Checkpoint, pack, save_checkpoint
 from lilnetx_cli.config import RunConfig, to_toml
 from lilnetx_cli.data import Splits
 from lilnetx_cli.errors import FileError
-from lilnetx_cli.measure.sparsity import channel_sparsity
+from lilnetx_cli.measure.sparsity import channel_sparsity, slice_sparsity
 from lilnetx_cli.nn import RoundingWarning
 from lilnetx_cli.plots import draw_curves
 from lilnetx_cli.training.finalize import estimate_file, finish
-from lilnetx_cli.training.loop import slice_sparsity, train
+from lilnetx_cli.training.loop import train
 from lilnetx_cli.training.reports import EpochReport, Observer, Unheard
 from lilnetx_cli.training.set_up import open_session
 from lilnetx_cli.training.state import Session, restore_session
@@ -97,7 +97,7 @@ def run_training(
         should_stop=should_stop,
     )
     final = finish(session)
-    sparsity = slice_sparsity(session.model)
+    sparsity = slice_sparsity(final.checkpoint.latents.values())
     size = lnx.estimate(pack(final.checkpoint)).file
     if main:
         save_checkpoint(final.checkpoint, folder / MODEL)

@@ -1,12 +1,13 @@
 """`lilnetx compress`."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 import lnx
 from lilnetx_cli.cli.console import Output, size_text
+from lilnetx_cli.cli.contents import parts_of, parts_text
 from lilnetx_cli.cli.options import (
     Force,
     Jobs,
@@ -18,9 +19,6 @@ from lilnetx_cli.cli.options import (
     peak_rss_bytes,
     processes,
 )
-
-if TYPE_CHECKING:
-    from lnx import Sizes
 
 
 def compress(
@@ -55,13 +53,15 @@ def compress(
     container = _read(file, key, unsafe_pickle, out)
     written = lnx.save(container, target, jobs=processes(jobs))
     about = lnx.summary(target)
+    parts = parts_of(about)
     record = {
         "input_bytes": file.stat().st_size,
         "dense_bytes": about.decoded_bytes,
         "output_bytes": written,
-        "payload_bytes": about.sizes.payload,
-        "side_bytes": about.sizes.side,
-        "overhead_bytes": about.sizes.overhead,
+        "payload_bytes": parts.payload,
+        "exact_weight_bytes": parts.exact_weights,
+        "side_bytes": parts.side,
+        "overhead_bytes": parts.overhead,
         "parameters": about.parameters,
         "bits_per_weight": 8 * written / max(1, about.parameters),
         "snr_db": None,  # nothing is lost
@@ -74,17 +74,17 @@ def compress(
         record,
         f"{target}: {size_text(about.decoded_bytes)} dense -> {size_text(written)}"
         f" whole file, {ratio:.1f}x smaller",
-        f"  {sizes_text(about.sizes)}",
+        f"  {parts_text(parts)}",
+        "  lossless: every bit is kept",
+        *_next(file, about),
     )
 
 
-def sizes_text(sizes: "Sizes") -> str:
-    """Return what a file is made of, on one line."""
-    return (
-        f"payload {size_text(sizes.payload)}"
-        f" + side information {size_text(sizes.side)}"
-        f" + overhead {size_text(sizes.overhead)}"
-    )
+def _next(file: Path, about: lnx.Summary) -> list[str]:
+    """Say of weights without latents how they become far smaller."""
+    if any(tensor.kind == "latent" for tensor in about.tensors):
+        return []
+    return [f"for a far smaller file train it here: lilnetx train --init {file}"]
 
 
 def _read(

@@ -27,10 +27,13 @@ from lilnetx_cli.cli.options import (
     peak_rss_bytes,
     processes,
 )
+from lilnetx_cli.cli.tables import wrapped
 from lilnetx_cli.errors import UsageError
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
+
+    from lilnetx_cli.cli.loading import Loaded
 
 STATES = (".safetensors", ".pt", ".pth")
 PROGRAMS = (".pt2", ".onnx")
@@ -49,6 +52,25 @@ class _Settings:
     shape: tuple[int, ...] | None
     max_size: int
     jobs: int
+
+
+@dataclass(frozen=True)
+class _Done:
+    """What was written.
+
+    Attributes:
+        tensors: their number.
+        removed: channels that are gone.
+        kept: zero filters that stay, by layer; None where nothing was pruned.
+        difference: the largest of the outputs, dense against pruned.
+        lines: what there is to say of it.
+    """
+
+    tensors: int
+    removed: int = 0
+    kept: dict[str, int] | None = None
+    difference: float | None = None
+    lines: tuple[str, ...] = ()
 
 
 def decompress(
@@ -101,24 +123,25 @@ def decompress(
         processes(jobs),
     )
     if pruned or target.suffix in PROGRAMS:
-        removed, difference, tensors = _write_network(file, settings, out)
+        done = _write_network(file, settings, out)
     else:
-        removed, difference, tensors = 0, None, _write_state(file, settings)
+        done = _Done(_write_state(file, settings))
     size = target.stat().st_size
     record = {
         "output": str(target),
         "output_bytes": size,
         "pruned": pruned,
-        "removed_channels": removed,
-        "max_abs_difference": difference,
+        "removed_channels": done.removed,
+        "zero_channels_kept": done.kept,
+        "max_abs_difference": done.difference,
         "seconds": watch.seconds,
         "peak_rss_bytes": peak_rss_bytes(),
     }
-    gone = f", {removed:,} channels removed" if pruned else ""
     out.result(
         record,
-        f"{target}: {tensors} tensors, {size_text(size)}"
-        f" from {size_text(file.stat().st_size)}{gone}",
+        f"{target}: {done.tensors} tensors, {size_text(size)}"
+        f" from {size_text(file.stat().st_size)}",
+        *(wrapped(f"  {line}", out.width) for line in done.lines),
     )
 
 
@@ -142,11 +165,9 @@ def _write_state(file: Path, settings: _Settings) -> int:
     return len(tensors)
 
 
-def _write_network(
-    file: Path, settings: _Settings, out: Output
-) -> tuple[int, float | None, int]:
-    """Write what needs the network itself; removed channels, difference, tensors."""
-    from lilnetx_cli.cli.loading import load_network, load_pruned
+def _write_network(file: Path, settings: _Settings, out: Output) -> _Done:
+    """Write what needs the network itself."""
+    from lilnetx_cli.cli.loading import load_network
     from lilnetx_cli.models.inputs import example_input
 
     loaded = load_network(
@@ -156,18 +177,32 @@ def _write_network(
         max_size=settings.max_size,
         jobs=settings.jobs,
     )
-    network, removed, difference = loaded.network, 0, None
+    network, done = loaded.network, _Done(len(loaded.network.state_dict()))
     if settings.pruned:
-        smaller = load_pruned(file, loaded, settings.shape, settings.multiple, out)
-        network, removed = smaller.model, smaller.removed_channels
-        difference = smaller.max_abs_difference
+        network, done = _pruned(file, loaded, settings, out)
     if settings.target.suffix in STATES:
         _write_smaller(network, settings.target)
     else:
-        _export(
-            network, example_input(loaded.architecture, settings.shape), settings.target
-        )
-    return removed, difference, len(network.state_dict())
+        example = example_input(loaded.architecture, settings.shape)
+        _export(network, example, settings.target, out)
+    return done
+
+
+def _pruned(
+    file: Path, loaded: "Loaded", settings: _Settings, out: Output
+) -> tuple["nn.Module", _Done]:
+    from lilnetx_cli.cli.loading import load_pruned
+    from lilnetx_cli.cli.removal import kept_zero_channels, removal_lines
+
+    smaller = load_pruned(file, loaded, settings.shape, settings.multiple, out)
+    done = _Done(
+        len(smaller.model.state_dict()),
+        smaller.removed_channels,
+        {name: zero for name, (zero, _) in kept_zero_channels(smaller).items()},
+        smaller.max_abs_difference,
+        tuple(removal_lines(loaded.network, smaller, settings.multiple)),
+    )
+    return smaller.model, done
 
 
 def _write_smaller(network: "nn.Module", target: Path) -> None:
@@ -179,12 +214,15 @@ def _write_smaller(network: "nn.Module", target: Path) -> None:
     write(tensors, target)
 
 
-def _export(network: "nn.Module", example: "Tensor", target: Path) -> None:
+def _export(network: "nn.Module", example: "Tensor", target: Path, out: Output) -> None:
     if target.suffix == ".pt2":
         from lilnetx_cli.export.program import write_program
 
-        write_program(network, example, target)
+        written = write_program(network, example, target)
     else:
         from lilnetx_cli.export.onnx import write_onnx
 
-        write_onnx(network, example, target)
+        written = write_onnx(network, example, target)
+    if written.one_size is not None:
+        shape = "x".join(str(size) for size in example.shape[1:])
+        out.note(f"{target} takes inputs of {shape} alone: {written.one_size}")

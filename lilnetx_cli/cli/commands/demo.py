@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 import lnx
-from lilnetx_cli.cli.commands.compress import sizes_text
 from lilnetx_cli.cli.console import Output, percent_text, size_text
+from lilnetx_cli.cli.contents import parts_of, parts_text, zero_slices, zero_weights
 from lilnetx_cli.cli.options import Json, Quiet, Stopwatch
 from lilnetx_cli.errors import Interrupted, LilnetxError
 
 if TYPE_CHECKING:
     from lilnetx_cli.config import RunConfig
+    from lilnetx_cli.data import Splits
 
 SETTINGS = {
     "model.name": "resnet20",
@@ -45,6 +46,7 @@ def demo(
         raise LilnetxError(f"output {str(output)!r} is not an empty folder")
     output.mkdir(parents=True, exist_ok=True)
     _tell(output, out)
+    out.note(f"the files are in {output}")
 
 
 def _tell(folder: Path, out: Output) -> None:
@@ -57,62 +59,67 @@ def _tell(folder: Path, out: Output) -> None:
     config = resolve(None, SETTINGS)
     splits = load_splits(config.data.name, None)
     out.note("1. train: accuracy, bytes and zero slices in one loss")
-    trained = _train(config, folder, out)
+    trained = _train(config, splits, folder, out)
+    before = measure_accuracy(load_network(trained, None, {}).network, splits.test)
+    out.text(
+        f"   ResNet-20 on {len(splits.train):,} images of digits:"
+        f" {100 * before.accuracy:.2f} % of {before.examples} others read right"
+    )
     out.note("2. compress: entropy-code the latents")
     path = folder / "model.lnx"
-    from lilnetx_cli.checkpoint import load_checkpoint, pack
-
-    lnx.save(pack(load_checkpoint(trained)), path)
+    about = _compress(trained, path)
+    ratio = about.decoded_bytes / about.sizes.file
+    out.text(
+        f"   {size_text(about.decoded_bytes)} as float32 -> "
+        f"{size_text(about.sizes.file)} whole file, {ratio:.0f} times smaller"
+    )
     out.note("3. inspect: what is in the file")
-    about = lnx.summary(path)
+    out.text(*_contents(about))
     out.note("4. decompress: rebuild the network from the file alone, and compare")
-    before = measure_accuracy(load_network(trained, None, {}).network, splits.test)
     after = measure_accuracy(load_network(path, None, {}).network, splits.test)
     record = {
         "dense_bytes": about.decoded_bytes,
         "lnx_bytes": about.sizes.file,
         "payload_bytes": about.sizes.payload,
+        "slice_sparsity": zero_slices(about.tensors),
         "accuracy_trained": before.accuracy,
         "accuracy_decoded": after.accuracy,
         "predictions_equal": before.predictions == after.predictions,
         "seconds": watch.seconds,
     }
-    ratio = about.decoded_bytes / about.sizes.file
-    zeros = [t.slice_sparsity for t in about.tensors if t.slice_sparsity is not None]
     same = "every prediction equal" if record["predictions_equal"] else "DIFFERENT"
     out.result(
         record,
-        f"dense state dict  {size_text(about.decoded_bytes)}",
-        f".lnx whole file   {size_text(about.sizes.file)}  ({ratio:.0f}x smaller)",
-        f"                  {sizes_text(about.sizes)}",
-        f"trained           {100 * before.accuracy:.2f} % of the test digits",
-        f"decoded           {100 * after.accuracy:.2f} %, {same}",
-        f"zero slices       {percent_text(sum(zeros) / len(zeros))}, mean of layers",
-        f"time              {watch.seconds:.0f} s",
+        f"   {100 * after.accuracy:.2f} % read right, {same};"
+        f" {watch.seconds:.0f} s for all of it",
     )
+    out.note("now yours: lilnetx train --dataset folder --data-dir IMAGES -o run")
     if not record["predictions_equal"]:
         raise LilnetxError(
             "the decoded network predicts otherwise than the trained one"
         )
 
 
-def _train(config: "RunConfig", folder: Path, out: Output) -> Path:
-    from lilnetx_cli.cli.commands.train import planned_steps
-    from lilnetx_cli.cli.progress import Watcher, polite_interrupt
-    from lilnetx_cli.data import load_splits
-    from lilnetx_cli.training import Stopped, run_training
+def _train(config: "RunConfig", splits: "Splits", folder: Path, out: Output) -> Path:
+    from lilnetx_cli.cli.progress import watched
+    from lilnetx_cli.training import Stopped
 
-    splits = load_splits(config.data.name, None)
-    total = planned_steps(config, len(splits.train))
-    with polite_interrupt() as interrupt, out.progress("training", total) as ticker:
-        try:
-            result = run_training(
-                config,
-                splits,
-                folder,
-                observer=Watcher(Output(quiet=True), ticker),
-                should_stop=interrupt,
-            )
-        except Stopped:
-            raise Interrupted("stopped") from None
-    return result.checkpoint
+    try:
+        return watched(config, splits, folder, out, lines=False).checkpoint
+    except Stopped:
+        raise Interrupted("stopped") from None
+
+
+def _compress(trained: Path, path: Path) -> lnx.Summary:
+    from lilnetx_cli.checkpoint import load_checkpoint, pack
+
+    lnx.save(pack(load_checkpoint(trained)), path)
+    return lnx.summary(path)
+
+
+def _contents(about: lnx.Summary) -> tuple[str, str]:
+    return (
+        f"   {parts_text(parts_of(about))}",
+        f"   {percent_text(zero_weights(about.tensors))} of the weights are zero,"
+        f" and {percent_text(zero_slices(about.tensors))} of the slices",
+    )

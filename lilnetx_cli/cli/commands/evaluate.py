@@ -175,12 +175,19 @@ def _add_work(
 
 def _lines(file: Path, record: dict[str, Any]) -> list[str]:
     uncounted = ", ".join(record["uncounted_operations"]) or "nothing"
+    times = record["latencies_ms"]
+    zeros = [
+        f"{percent_text(record[key])} of the {name} zero"
+        for key, name in (("slice_sparsity", "slices"), ("channel_sparsity", "filters"))
+        if record[key] is not None
+    ]
+    facts = [f"loss {record['loss']:.4f}", size_text(record["file_bytes"]), *zeros]
     return [
         f"{file}: accuracy {100 * record['accuracy']:.2f} % of {record['examples']:,}"
-        f" test images, loss {record['loss']:.4f}, {size_text(record['file_bytes'])},"
-        f" {percent_text(record['slice_sparsity'])} of the slices zero,"
-        f" {percent_text(record['channel_sparsity'])} of the channels",
-        f"not counted in MACs: {uncounted}",
+        " test images",
+        f"  {', '.join(facts)}",
+        *([f"  threads for the times: {times[0]['threads']}"] if times else []),
+        f"  not counted in MACs: {uncounted}",
         "",
     ]
 
@@ -194,11 +201,9 @@ def _table(record: dict[str, Any], out: Output) -> None:
         ("MACs", *(f"{x['macs']:,}" for x in columns)),
     ]
     for number, entry in enumerate(record["latencies_ms"]):
-        title = f"{entry['engine']}, batch {entry['batch']}, {entry['threads']} threads"
+        title = f"{entry['engine']}, batch {entry['batch']}"
         times = [x["latencies_ms"][number] for x in columns]
-        rows.append(
-            (title, *(f"{t['median']:.3f} ms (p95 {t['p95']:.3f})" for t in times))
-        )
+        rows.append((title, *(_time_text(time) for time in times)))
     titles = ["", "dense", "pruned"][: 1 + len(columns)]
     if len(columns) == 2:
         titles.append("ratio")
@@ -208,12 +213,21 @@ def _table(record: dict[str, Any], out: Output) -> None:
     out.table(titles, rows)
 
 
+def _time_text(entry: dict[str, Any]) -> str:
+    return f"{_short(entry['median'])} ms, p95 {_short(entry['p95'])}"
+
+
+def _short(time: float) -> str:
+    """Return milliseconds with no more digits than a timing has."""
+    return f"{time:.{2 if time < 10 else 1 if time < 100 else 0}f}"
+
+
 def _ratio(title: str, record: dict[str, Any], number: int) -> str:
     """Return how much less the pruned network takes."""
     smaller = record["pruned"]
     if title == "accuracy":
         same = smaller["predictions"] == record["predictions"]
-        return "predictions equal" if same else "predictions DIFFER"
+        return "predicted alike" if same else "DIFFERENT"
     if title in ("parameters", "MACs"):
         key = title.lower()
         return f"{record[key] / max(1, smaller[key]):.2f}x"

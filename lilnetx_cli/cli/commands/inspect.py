@@ -6,8 +6,22 @@ from typing import Annotated, Any
 import typer
 
 import lnx
-from lilnetx_cli.cli.commands.compress import sizes_text
 from lilnetx_cli.cli.console import Output, percent_text, size_text
+from lilnetx_cli.cli.contents import (
+    COLUMNS,
+    OPTIONAL,
+    SHORT_COLUMNS,
+    full_rows,
+    is_weight,
+    largest,
+    parts_of,
+    parts_text,
+    record_text,
+    short_columns,
+    short_rows,
+    zero_slices,
+    zero_weights,
+)
 from lilnetx_cli.cli.options import (
     Force,
     Json,
@@ -15,17 +29,15 @@ from lilnetx_cli.cli.options import (
     check_input,
     check_output,
 )
+from lilnetx_cli.cli.tables import shortened, wrapped
 from lilnetx_cli.errors import UsageError
 from lnx.errors import printable
 
 SECTIONS = (
     "prefix", "header", "tables", "decoders", "masks", "latents", "exact", "digest",
 )  # fmt: skip
-
-COLUMNS = (
-    "tensor", "shape", "kind", "bytes", "bits/weight", "zeros", "slices", "rows",
-    "columns",
-)  # fmt: skip
+MOST_BARS = 40
+BAR_NAME = 40
 
 
 def inspect(
@@ -36,6 +48,9 @@ def inspect(
     plot: Annotated[
         Path | None, typer.Option(help="Draw bytes and zeros into a PNG file.")
     ] = None,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="A line for every tensor.")
+    ] = False,
     force: Force = False,
     json: Json = False,
     quiet: Quiet = False,
@@ -49,47 +64,87 @@ def inspect(
     if layer is not None and not tensors:
         raise UsageError(f"no tensor of {str(file)!r} starts with {layer!r}")
     out = Output(json, quiet)
-    record = _record(about, tensors)
     if plot is not None:
-        from lilnetx_cli.plots import draw_contents
-
-        draw_contents(about, plot)
+        _draw(about, plot)
         out.note(f"drawn: {plot}")
     if json:
-        out.result(record)
+        out.result(_record(about, tensors))
         return
+    out.text(*(wrapped(line, out.width) for line in _head(file, about)), "")
+    _sections(about, out)
+    out.text("")
+    _tensors(tensors, out, every=verbose or layer is not None)
+
+
+def _draw(about: lnx.Summary, path: Path) -> None:
+    """Draw the largest weights, and all others as one."""
+    from lilnetx_cli.plots import Bar, draw_contents
+
+    weights = [tensor for tensor in about.tensors if is_weight(tensor)]
+    shown, others = largest(weights, MOST_BARS)
+    bars = [
+        Bar(
+            shortened(printable(t.name)[1:-1], BAR_NAME),
+            t.bytes,
+            t.zero_fraction,
+            t.slice_sparsity,
+        )
+        for t in shown
+    ]
+    if others:
+        size = sum(tensor.bytes for tensor in others)
+        name = f"{len(others):,} others"
+        bars.append(Bar(name, size, zero_weights(others), zero_slices(others)))
+    title = f"{size_text(about.sizes.file)} whole file: {parts_text(parts_of(about))}"
+    draw_contents(bars, title, path)
+
+
+def _head(file: Path, about: lnx.Summary) -> list[str]:
+    """Return what is said of the whole file."""
     ratio = about.decoded_bytes / about.sizes.file
-    out.result(
-        record,
-        f"{file}: format {about.version}, {size_text(about.sizes.file)} whole file"
-        f" for {size_text(about.decoded_bytes)} dense, {ratio:.1f}x smaller",
-        f"  {sizes_text(about.sizes)}",
-        *_about(about),
-        "",
-    )
-    out.table(
-        ("section", "bytes", "share"),
-        [
-            (s["name"], f"{s['bytes']:,}", percent_text(s["bytes"] / about.sizes.file))
-            for s in record["sections"]
-        ],
-    )
-    out.result(record, "")
-    out.table(
-        COLUMNS,
-        [_row(tensor) for tensor in tensors],
-    )
+    lines = [
+        f"{file}: {size_text(about.sizes.file)} whole file for"
+        f" {size_text(about.decoded_bytes)} dense, {ratio:.1f}x smaller",
+        f"  {parts_text(parts_of(about))}",
+    ]
+    records = (("network", about.architecture), ("training", about.training))
+    lines += [f"  {title}: {record_text(x)}" for title, x in records if x is not None]
+    return lines
+
+
+def _sections(about: lnx.Summary, out: Output) -> None:
+    rows = []
+    for name in SECTIONS:
+        size = getattr(about.sizes, name)
+        if size or out.width is None:
+            rows.append((name, f"{size:,}", percent_text(size / about.sizes.file)))
+    out.table(("section", "bytes", "share"), rows)
+
+
+def _tensors(tensors: list[lnx.TensorSummary], out: Output, *, every: bool) -> None:
+    """Print every tensor for a pipe, and what fits and matters on a terminal."""
+    if out.width is None:
+        out.table(COLUMNS, full_rows(tensors))
+        return
+    columns = short_columns(tensors)
+    rows = [row[: len(columns)] for row in short_rows(tensors, every=every)]
+    out.table(columns, rows, optional=OPTIONAL if columns == SHORT_COLUMNS else 0)
+    if not every and any(not is_weight(tensor) for tensor in tensors):
+        out.note("every tensor: -v, or --layer with the start of a name")
 
 
 def _record(about: lnx.Summary, tensors: list[lnx.TensorSummary]) -> dict[str, Any]:
+    parts = parts_of(about)
     return {
         "format_version": about.version,
         "file_bytes": about.sizes.file,
         "dense_bytes": about.decoded_bytes,
-        "payload_bytes": about.sizes.payload,
-        "side_bytes": about.sizes.side,
-        "overhead_bytes": about.sizes.overhead,
+        "payload_bytes": parts.payload,
+        "exact_weight_bytes": parts.exact_weights,
+        "side_bytes": parts.side,
+        "overhead_bytes": parts.overhead,
         "parameters": about.parameters,
+        "slice_sparsity": zero_slices(about.tensors),
         "architecture": about.architecture,
         "training": about.training,
         "sections": [
@@ -111,30 +166,3 @@ def _record(about: lnx.Summary, tensors: list[lnx.TensorSummary]) -> dict[str, A
             for tensor in tensors
         ],
     }
-
-
-def _about(about: lnx.Summary) -> list[str]:
-    lines = []
-    for title, record in (
-        ("network", about.architecture),
-        ("training", about.training),
-    ):
-        if record is not None:
-            values = ", ".join(f"{key} {value}" for key, value in record.items())
-            lines.append(f"  {title}: {printable(values)[1:-1]}")
-    return lines
-
-
-def _row(tensor: lnx.TensorSummary) -> tuple[str, ...]:
-    rate = tensor.bits_per_weight
-    return (
-        printable(tensor.name)[1:-1],
-        "x".join(str(size) for size in tensor.shape) or "scalar",
-        tensor.kind,
-        f"{tensor.bytes:,}",
-        "-" if rate is None else f"{rate:.3f}",
-        percent_text(tensor.zero_fraction),
-        percent_text(tensor.slice_sparsity),
-        percent_text(tensor.row_sparsity),
-        percent_text(tensor.column_sparsity),
-    )

@@ -1,7 +1,13 @@
 """`lilnetx models`."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from lilnetx_cli.cli.console import Output
 from lilnetx_cli.cli.options import Json, Quiet
+from lilnetx_cli.cli.tables import wrapped
+
+TITLE_AT = 24  # the column where titles start
 
 
 def models(json: Json = False, quiet: Quiet = False) -> None:
@@ -24,7 +30,12 @@ def models(json: Json = False, quiet: Quiet = False) -> None:
     out.result(
         {"models": networks, "datasets": sets},
         "networks",
-        *(f"  {network['name']:<22}{network['title']}" for network in networks),
+        *(_line(entry, out.width) for entry in networks),
         "data sets",
-        *(f"  {held['name']:<22}{held['title']}" for held in sets),
+        *(_line(entry, out.width) for entry in sets),
     )
+
+
+def _line(entry: Mapping[str, Any], width: int | None) -> str:
+    line = f"  {entry['name']:<{TITLE_AT - 2}}{entry['title']}"
+    return wrapped(line, width, indent=TITLE_AT)

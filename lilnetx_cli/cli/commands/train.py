@@ -145,26 +145,17 @@ def _train(
         _check_folder(folder, force=force)
     else:
         content, config = _read_resume(folder, resume, config, configured, force)
-    from lilnetx_cli.cli.progress import Watcher, polite_interrupt
+    from lilnetx_cli.cli.progress import watched
     from lilnetx_cli.data import load_splits
-    from lilnetx_cli.training import Stopped, run_training
+    from lilnetx_cli.training import Stopped
 
     splits = load_splits(config.data.name, config.data.dir, augment=config.data.augment)
-    total = planned_steps(config, len(splits.train))
-    with polite_interrupt() as interrupt, out.progress("training", total) as ticker:
-        try:
-            result = run_training(
-                config,
-                splits,
-                folder,
-                observer=Watcher(out, ticker),
-                should_stop=interrupt,
-                resume=content,
-            )
-        except Stopped:
-            raise Interrupted(
-                f"stopped; go on with: lilnetx train -o {folder} --resume auto"
-            ) from None
+    try:
+        result = watched(config, splits, folder, out, resume=content)
+    except Stopped:
+        raise Interrupted(
+            f"stopped; go on with: lilnetx train -o {folder} --resume auto"
+        ) from None
     if os.environ.get("RANK", "0") != "0":
         return  # one process of several speaks
     record = {
@@ -181,17 +172,11 @@ def _train(
     out.result(
         record,
         f"{result.checkpoint}: test accuracy {100 * result.accuracy:.2f} %,"
-        f" about {size_text(result.estimated_bytes)} as a .lnx file,"
+        f" validation {percent_text(result.validation_accuracy)}",
+        f"  about {size_text(result.estimated_bytes)} as a .lnx file,"
         f" {percent_text(result.slice_sparsity)} of the slices zero",
         f"next: lilnetx compress {result.checkpoint}",
     )
-
-
-def planned_steps(config: "RunConfig", images: int) -> int:
-    """Return the optimizer steps of a run in one process, for its progress bar."""
-    settings = config.train
-    per_epoch = max(1, images // settings.batch_size // settings.accumulate)
-    return min(per_epoch * settings.epochs, settings.max_steps or 1 << 62)
 
 
 def _check_folder(folder: Path, *, force: bool) -> None:
