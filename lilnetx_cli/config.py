@@ -2,13 +2,20 @@
 
 import tomllib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args, get_origin
 
 import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from lilnetx_cli.errors import InputError, UsageError
+from lilnetx_cli.errors import InputError, UsageError, one_line, reason_of, suggestion
+from lnx.errors import printable
+
+# The files in the folder of a run.
+MODEL, RESUME, CONFIG = "model.pt", "resume.pt", "config.toml"
+METRICS, CURVES = "metrics.jsonl", "curves.png"
+RUN_FILES = (MODEL, RESUME, CONFIG, METRICS, CURVES)
 
 Precision = Literal["fp32", "bf16", "fp16"]
 Device = Literal["auto", "cpu", "cuda", "mps"]
@@ -75,6 +82,14 @@ class RunConfig(_Section):
     train: TrainConfig = TrainConfig()
 
 
+SECTIONS: dict[str, type[_Section]] = {
+    "model": ModelConfig,
+    "data": DataConfig,
+    "loss": LossConfig,
+    "train": TrainConfig,
+}
+
+
 def resolve(file: Path | None, settings: Mapping[str, Any]) -> RunConfig:
     """Merge a TOML file and settings such as {"train.epochs": 5} over the defaults.
 
@@ -82,12 +97,38 @@ def resolve(file: Path | None, settings: Mapping[str, Any]) -> RunConfig:
     that is no TOML.
     """
     values = _read(file) if file is not None else {}
+    if file is not None:
+        _validate(values, f"{str(file)!r}: ")
     for key, value in settings.items():
         _assign(values, key.split("."), value)
-    try:
-        return RunConfig.model_validate(values)
-    except ValidationError as error:
-        raise UsageError(_explain(error)) from error
+    return _validate(values)
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One setting that --set and files know, such as train.epochs.
+
+    Attributes:
+        default: what holds where nobody says otherwise; None for no value.
+        choices: all that it may be, where these can be named.
+    """
+
+    default: Any
+    choices: tuple[str, ...] = ()
+
+
+def all_settings() -> dict[str, Setting]:
+    """Return every setting by its name."""
+    return {
+        f"{section}.{key}": Setting(
+            field.get_default(call_default_factory=True),
+            get_args(field.annotation)
+            if get_origin(field.annotation) is Literal
+            else (),
+        )
+        for section, kind in SECTIONS.items()
+        for key, field in kind.model_fields.items()
+    }
 
 
 def parse_setting(text: str) -> tuple[str, Any]:
@@ -115,7 +156,9 @@ def _read(file: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(file.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{str(file)!r} is no TOML file: {error}") from error
+        raise InputError(
+            f"{str(file)!r} is no TOML file: {reason_of(error)}"
+        ) from error
 
 
 def _assign(values: dict[str, Any], path: list[str], value: Any) -> None:  # noqa: ANN401
@@ -127,9 +170,32 @@ def _assign(values: dict[str, Any], path: list[str], value: Any) -> None:  # noq
     values[path[-1]] = value
 
 
+def _validate(values: Mapping[str, Any], where: str = "") -> RunConfig:
+    try:
+        return RunConfig.model_validate(values)
+    except ValidationError as error:
+        raise UsageError(where + _explain(error)) from error
+
+
 def _explain(error: ValidationError) -> str:
     first = error.errors()[0]
-    where = ".".join(str(part) for part in first["loc"])
+    key = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
-        return f"no setting is named {where!r}"
-    return f"setting {where} is {first['input']!r}: {first['msg'].lower()}"
+        return f"no setting is named {printable(key)}{_meant(key)}"
+    value = one_line(repr(first["input"]))
+    if first["type"] == "model_type":
+        inner = next(iter(SECTIONS[key].model_fields))
+        return f"setting {key} is {value}, expected a table: set {key}.{inner}, ..."
+    wrong = first["msg"]
+    wanted = wrong.removeprefix("Input should be ")
+    wrong = f": {wrong.lower()}" if wanted == wrong else f", expected {wanted}"
+    return f"setting {one_line(key)} is {value}{wrong}"
+
+
+def _meant(key: str) -> str:
+    """Return the settings of that name in any section, or the nearest name."""
+    names = list(all_settings())
+    alike = [name for name in names if name.partition(".")[2] == key]
+    if alike:
+        return f", did you mean {' or '.join(map(repr, alike))}?"
+    return suggestion(key, [*SECTIONS, *names])

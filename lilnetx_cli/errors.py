@@ -7,8 +7,15 @@ LilnetxError         1  the work could not be done
 └── Interrupted    130  stopped by Ctrl-C, with what to do next
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from difflib import SequenceMatcher
+from itertools import takewhile
 from typing import Any
+
+from lnx.errors import printable
+
+SHOWN = 200  # characters of a foreign text
+ALIKE = 0.6  # of difflib's ratio, from which on a name may be meant
 
 
 class LilnetxError(Exception):
@@ -38,3 +45,52 @@ class Interrupted(LilnetxError):  # noqa: N818
     """Stopped by Ctrl-C, with what to do next."""
 
     code = 130
+
+
+def one_line(text: str, limit: int = SHOWN) -> str:
+    """Return foreign text as one line that can stand on a terminal.
+
+    Control characters, invisible ones, those that turn the direction of writing and
+    line breaks are escaped. The middle of a long text is left out: its last words, or
+    ours where it stands in a message, are often what to do.
+    """
+    whole = "".join(_escape(char) for char in _cut(text, limit))
+    return _cut(whole, limit)
+
+
+def reason_of(error: BaseException) -> str:
+    """Return what another library says of an error, as a part of a message.
+
+    Such texts repeat names from files.
+    """
+    return one_line(" ".join(str(error).split()))
+
+
+def _cut(text: str, limit: int) -> str:
+    if len(text) <= limit:
+        return text
+    tail = limit // 4
+    return f"{text[: limit - tail - 3]}...{text[-tail:]}"
+
+
+def _escape(char: str) -> str:
+    return char if char.isprintable() else char.encode("unicode_escape").decode()
+
+
+def suggestion(name: str, known: Iterable[str], otherwise: str | None = None) -> str:
+    """Return which of the known names is meant, as the end of a message.
+
+    Where none is near, all of them are listed, or `otherwise` is returned.
+    """
+    name, names = name[:SHOWN].lower(), list(known)
+
+    def nearness(other: str) -> tuple[float, int]:
+        other = other[:SHOWN].lower()
+        pairs = zip(name, other, strict=False)
+        start = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+        return SequenceMatcher(None, name, other).ratio(), start
+
+    nearest = max(names, key=nearness, default="")
+    if nearest and nearness(nearest)[0] >= ALIKE:
+        return f", did you mean {printable(nearest)}?"
+    return f", there are: {', '.join(names)}" if otherwise is None else otherwise

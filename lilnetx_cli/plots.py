@@ -119,6 +119,6 @@ def _save(figure: Figure, path: Path) -> None:
     for axes in figure.axes:
         axes.spines[["top", "right"]].set_visible(False)
     buffer = io.BytesIO()
-    figure.savefig(buffer, dpi=DPI, format="png")
+    figure.savefig(buffer, dpi=DPI, format=path.suffix.removeprefix("."))
     plt.close(figure)
     lnx.write_atomic(buffer.getvalue(), path)

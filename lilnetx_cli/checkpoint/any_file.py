@@ -7,13 +7,15 @@ from typing import Any
 
 from torch import Tensor
 
+from lilnetx_cli.checkpoint.file_kinds import kind_of
 from lilnetx_cli.checkpoint.model_pt import (
     MARK,
+    RESUME_MARK,
     Checkpoint,
     load_torch,
     read_checkpoint,
 )
-from lilnetx_cli.errors import FileError, InputError, UsageError
+from lilnetx_cli.errors import FileError, InputError, UsageError, reason_of
 from lnx.errors import printable
 
 # Where trainers put the weights in a larger checkpoint, the likeliest first.
@@ -44,6 +46,11 @@ def read_source(
         state = _read_safetensors(path)
     else:
         content = load_torch(path, unsafe_pickle=unsafe_pickle)
+        if isinstance(content, Mapping) and RESUME_MARK in content:
+            raise InputError(
+                f"{str(path)!r} is the state of a run, which train --resume reads: name"
+                " the model.pt that the run writes at its end"
+            )
         if key is None and isinstance(content, Mapping) and MARK in content:
             return Source(read_checkpoint(content, path), ())
         content, notes = _select(content, key, path)
@@ -60,10 +67,13 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
     try:
         return load_file(path)
     except safetensors.SafetensorError as error:
-        reason = " ".join(str(error).split())
-        raise FileError(
-            f"{str(path)!r} is no safetensors file, or a damaged one: {reason}"
-        ) from error
+        kind = kind_of(path)
+        what = (
+            f"is no safetensors file but {kind}"
+            if kind
+            else (f"is no safetensors file, or a damaged one: {reason_of(error)}")
+        )
+        raise FileError(f"{str(path)!r} {what}") from error
 
 
 def _select(content: Any, key: str | None, path: Path) -> tuple[Any, list[str]]:  # noqa: ANN401

@@ -6,6 +6,7 @@ dense network, for anyone; the other keys are what `compress` codes instead of i
 
 import io
 import pickle
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lilnetx_cli.errors import FileError, InputError
+from lilnetx_cli.checkpoint.file_kinds import kind_of
+from lilnetx_cli.errors import FileError, InputError, one_line, reason_of
 from lilnetx_cli.nn.decoding import decode_exact, decode_matmul
 from lilnetx_cli.nn.latents import LatentWeight, latent_groups, latent_weights
 from lilnetx_cli.nn.materialize import materialize
@@ -24,7 +26,12 @@ from lnx.errors import printable
 
 MARK = "lilnetx"
 VERSION = 1
+RESUME_MARK = "lilnetx_resume"  # of resume.pt, the state of a run
 LARGEST_LATENT = 2**31
+TRUST = (
+    "which could run code: save its state dict instead, torch.save(model.state_dict(),"
+    " ...), or trust the file with --unsafe-pickle"
+)
 
 
 @dataclass(frozen=True)
@@ -80,7 +87,9 @@ def take_latents(
     for name, weight, latent in latent_weights(model):
         values = torch.round(weight.rows(latent.detach())).cpu()
         if not bool((values.abs() < LARGEST_LATENT).all()):
-            raise InputError(f"latents of {name!r} are NaN or too large to be held")
+            raise InputError(
+                f"latents of {printable(name)} are NaN or too large to be held"
+            )
         rows = values.to(torch.int32)
         latents[name] = LatentEntry(rows, numbers[id(weight.group)])
     decoders = tuple(g.decoder.detach().cpu().float().clone() for g in groups)
@@ -160,7 +169,7 @@ def read_checkpoint(content: Mapping[str, Any], path: Path) -> Checkpoint:
     """Return the checkpoint in a mapping that has the mark; raises FileError."""
     if content[MARK] != VERSION:
         raise FileError(
-            f"{str(path)!r} is a checkpoint of version {content[MARK]!r},"
+            f"{str(path)!r} is a checkpoint of version {one_line(repr(content[MARK]))},"
             f" expected {VERSION}: use the lilnetx that wrote it"
         )
     try:
@@ -178,7 +187,8 @@ def read_checkpoint(content: Mapping[str, Any], path: Path) -> Checkpoint:
         )
     except (KeyError, AttributeError, TypeError, ValueError) as error:
         raise FileError(
-            f"{str(path)!r} is an incomplete lilnetx checkpoint: {error!r}"
+            f"{str(path)!r} is an incomplete lilnetx checkpoint:"
+            f" {type(error).__name__} {reason_of(error)}"
         ) from error
 
 
@@ -188,33 +198,44 @@ def load_torch(path: Path, *, unsafe_pickle: bool = False) -> Any:  # noqa: ANN4
     No code of the file runs, unless unsafe_pickle allows it.
     """
     safe = not unsafe_pickle
+    wanted = _unsafe_globals(path) if safe else []
+    if wanted:
+        raise FileError(f"{str(path)!r} needs {printable(wanted[0])} to load, {TRUST}")
     try:
         try:
             return torch.load(path, "cpu", weights_only=safe, mmap=True)
         except RuntimeError:  # files older than the zip format cannot be mapped
             return torch.load(path, "cpu", weights_only=safe)
-    except pickle.UnpicklingError as error:
-        raise FileError(f"{str(path)!r} {_refusal(str(error))}") from error
     except OSError:
         raise
     except Exception as error:
-        reason = printable(" ".join(str(error).split()))[1:-1]
-        raise FileError(
-            f"{str(path)!r} is no PyTorch checkpoint, or a damaged one: {reason}"
-        ) from error
+        raise FileError(f"{str(path)!r} {_refusal(path, error)}") from error
 
 
-def _refusal(reason: str) -> str:
-    """Say what a pickle wanted to run."""
-    marker = "GLOBAL "
-    if marker in reason:
-        name = printable(reason.split(marker, 1)[1].split(" ", 1)[0])[1:-1]
+def _unsafe_globals(path: Path) -> list[str]:
+    """Return what a pickle would call, of itself and not from torch's message.
+
+    Nothing is found in a file that is older than the zip format.
+    """
+    try:
+        return torch.serialization.get_unsafe_globals_in_checkpoint(path)
+    except OSError:
+        raise
+    except Exception:  # any: of a damaged file, which fails to load then
+        return []
+
+
+def _refusal(path: Path, error: Exception) -> str:
+    """Say what a file is instead of a checkpoint that can be loaded."""
+    kind = kind_of(path)
+    if kind is not None:
+        return f"is no PyTorch checkpoint but {kind}"
+    if isinstance(error, pickle.UnpicklingError) and not zipfile.is_zipfile(path):
         return (
-            f"needs {name} to load, which could run code: save its state dict"
-            " instead, torch.save(model.state_dict(), ...), or trust the file with"
-            " --unsafe-pickle"
+            f"is no PyTorch checkpoint, a damaged one, or needs code to load, {TRUST}"
         )
-    return "is no PyTorch checkpoint, or a damaged one"
+    reason = type(error).__name__ if isinstance(error, KeyError) else reason_of(error)
+    return f"is no PyTorch checkpoint, or a damaged one: {reason}"
 
 
 def _integers(symbols: Tensor) -> Tensor:

@@ -1,5 +1,6 @@
 """The verbs, put together."""
 
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
@@ -13,6 +14,11 @@ from lilnetx_cli.cli.commands.inspect import inspect
 from lilnetx_cli.cli.commands.models import models
 from lilnetx_cli.cli.commands.train import train
 from lilnetx_cli.cli.commands.verify import verify
+from lilnetx_cli.cli.config_help import ConfigCommand
+from lilnetx_cli.cli.exit_codes import prepare_streams
+
+# What an option means that stands alone; typer knows no values that may be left out.
+ALONE = {"--resume": "auto"}
 
 app = typer.Typer(
     name="lilnetx",
@@ -33,7 +39,9 @@ def _version(value: bool) -> None:
 def root(
     version: Annotated[
         bool,
-        typer.Option("--version", callback=_version, is_eager=True, help="Show it."),
+        typer.Option(
+            "--version", callback=_version, is_eager=True, help="Print the version."
+        ),
     ] = False,
 ) -> None:
     """Train networks to be small and fast, and ship them as .lnx files."""
@@ -41,4 +49,22 @@ def root(
 
 
 for verb in (demo, train, compress, inspect, verify, decompress, evaluate, models):
-    app.command()(verb)
+    app.command(cls=ConfigCommand if verb is train else None)(verb)
+
+
+def start(arguments: Sequence[str]) -> int:
+    """Run a command line and return its exit code; raises whatever goes wrong."""
+    prepare_streams()
+    args = complete(arguments) or ["--help"]
+    result = app(args=args, standalone_mode=False, prog_name="lilnetx")
+    return result if isinstance(result, int) else 0
+
+
+def complete(arguments: Sequence[str]) -> list[str]:
+    """Give options that stand alone the value that they then mean."""
+    completed = []
+    for argument, following in zip(arguments, [*arguments[1:], "-"], strict=True):
+        completed.append(argument)
+        if argument in ALONE and following.startswith("-"):
+            completed.append(ALONE[argument])
+    return completed

@@ -1,6 +1,7 @@
 """What the user sees; the only file that knows rich.
 
-Results go to stdout, talk to stderr. Text from files is never read as markup.
+Results go to stdout, talk to stderr. Text from files is never read as markup, and
+whatever is printed goes through `one_line`: no name steers the terminal or fills it.
 """
 
 import functools
@@ -8,12 +9,14 @@ import json
 import math
 import os
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TextIO
 
 from lilnetx_cli.cli.tables import aligned, wrapped
+from lilnetx_cli.errors import one_line
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -22,34 +25,54 @@ if TYPE_CHECKING:
 USUAL_WIDTH = 80  # of a terminal that does not say its own
 BAR_ROOM = 10  # for the bar itself, where facts stand beside it
 
+LINE = 1000  # characters of a line of ours; foreign texts in it are cut to 200
+
 
 @dataclass(frozen=True)
 class Output:
-    """Where a verb's words go: JSON or tables, quiet or not."""
+    """Where a verb's words go: JSON or tables, quiet, verbose or neither."""
 
     json: bool = False
     quiet: bool = False
+    verbose: bool = False
+    started: float = field(default_factory=time.monotonic)
 
     def note(self, text: str) -> None:
         """Say something on stderr that is not the result."""
         if not self.quiet and not self.json:
             _say(text)
 
+    def detail(self, text: str) -> None:
+        """Say under --verbose what was found or done, and when."""
+        if self.verbose:
+            _say(f"[{time.monotonic() - self.started:7.2f} s] {text}")
+
     def warn(self, text: str) -> None:
         """Say on stderr what the user should not miss."""
         _say(f"warning: {text}")
 
-    def result(self, record: Mapping[str, Any], *lines: str) -> None:
+    def result(
+        self, record: Mapping[str, Any], *lines: str, indent: int | None = None
+    ) -> None:
         """Write the result: the record as JSON, or the lines."""
         if self.json:
             write_json(record)
         else:
-            self.text(*lines)
+            self.text(*lines, indent=indent)
 
-    def text(self, *lines: str) -> None:
-        """Write lines of a result whose record comes apart; nothing under --json."""
+    def text(self, *lines: str, indent: int | None = None) -> None:
+        """Write lines of a result whose record comes apart; nothing under --json.
+
+        A terminal breaks them between words; what follows is indented.
+        """
         if not self.json:
-            sys.stdout.write("".join(f"{line}\n" for line in lines))
+            width = self.width
+            _write(
+                "".join(
+                    f"{wrapped(one_line(line, LINE), width, indent=indent)}\n"
+                    for line in lines
+                )
+            )
 
     def table(
         self,
@@ -64,8 +87,8 @@ class Output:
         printed under --json.
         """
         if not self.json:
-            width = self.width
-            sys.stdout.write(aligned(columns, rows, width=width, optional=optional))
+            cells = [[one_line(cell) for cell in row] for row in rows]
+            _write(aligned(columns, cells, width=self.width, optional=optional))
 
     @property
     def width(self) -> int | None:
@@ -152,17 +175,31 @@ def terminal_width(stream: TextIO) -> int | None:
 def write_json(record: Mapping[str, Any]) -> None:
     """Write one object on a line of stdout; undefined numbers become null."""
     text = json.dumps(_defined(record), allow_nan=False)
-    sys.stdout.write(text + "\n")
+    _write(text + "\n")
 
 
 def write_error(
     message: str, code: int, *, as_json: bool, record: Mapping[str, Any]
 ) -> None:
-    """Write one line on stderr, or the error object on stdout."""
+    """Write one line on stderr and, as JSON, the error object on stdout.
+
+    Streams that take nothing are passed over: the exit code is left to tell.
+    """
+    line = one_line(" ".join(message.splitlines()), LINE)
+    with suppress(OSError):
+        sys.stderr.write(f"lilnetx: {line}\n")
     if as_json:
-        write_json({**record, "error": {"code": code, "message": message}})
-    line = " ".join(message.splitlines())
-    sys.stderr.write(f"lilnetx: {line}\n")
+        with suppress(OSError):
+            write_json({**record, "error": {"code": code, "message": line}})
+
+
+def _write(text: str) -> None:
+    """Write on stdout; an error says that it is of stdout."""
+    try:
+        sys.stdout.write(text)
+    except OSError as error:
+        error.filename = "standard output"
+        raise
 
 
 def size_text(size: float) -> str:
@@ -191,7 +228,8 @@ def _defined(value: Any) -> Any:  # noqa: ANN401
 
 def _say(text: str) -> None:
     """Write a line on stderr; a bar that is shown there moves below it."""
-    sys.stderr.write(wrapped(text, terminal_width(sys.stderr)) + "\n")
+    line = wrapped(one_line(text, LINE), terminal_width(sys.stderr))
+    sys.stderr.write(line + "\n")
 
 
 @functools.cache

@@ -1,11 +1,19 @@
-"""From any exception to the exit code and the one line that the user sees."""
+"""From any exception to the exit code and the one line that the user sees.
+
+What an error is, its type and attributes say; no message is searched for words, since
+messages repeat names from files.
+"""
 
 import io
 import os
 import sys
 
-from lilnetx_cli.errors import LilnetxError
+from lilnetx_cli.errors import LilnetxError, reason_of
 from lnx import FormatError, LimitError, LnxError
+
+INTERRUPTED = 130
+# How torch's allocator starts its message; the type is a bare RuntimeError.
+OUT_OF_MEMORY = "[enforce fail at alloc_cpu.cpp"
 
 
 def prepare_streams() -> None:
@@ -18,48 +26,75 @@ def prepare_streams() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
+def flush_stdout() -> None:
+    """Bring what was printed to its reader; an error says that it is of stdout."""
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        error.filename = "standard output"
+        raise
+
+
+def drop_unwritten() -> None:
+    """Forget what a full or closed stream does not take.
+
+    Python would try again at its end, print a traceback, and exit with 120.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            sink = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(sink, stream.fileno())
+            os.close(sink)
+
+
 def explain(error: Exception) -> tuple[int, str]:
     """Return the exit code and the line for an error; an empty line says nothing."""
     if isinstance(error, LilnetxError):
-        # An error in a process that loads data comes with that process's traceback.
-        return error.code, str(error).rsplit("Error: ", maxsplit=1)[-1].strip()
+        return error.code, str(error)
     if isinstance(error, LnxError):
         return (3 if isinstance(error, (FormatError, LimitError)) else 1), str(error)
     if isinstance(error, BrokenPipeError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # nobody reads any more
-        return 1, ""
+        return 1, ""  # nobody reads any more
     if isinstance(error, OSError):
         return 1, _system(error)
     if isinstance(error, MemoryError) or _out_of_memory(error):
         return 1, "not enough memory"
     if type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
-        reason = " ".join(str(error).split())[:160]
+        reason = reason_of(error)
         return 1, f"torch cannot compile the network, leave out --compile: {reason}"
     if type(error).__name__ == "Abort":  # typer's, where a prompt is left
-        return 130, "interrupted"
+        return INTERRUPTED, "interrupted"
     if hasattr(error, "format_message"):  # typer's own usage errors
         return 2, _usage(error)
     if "LILNETX_DEBUG" in os.environ:
         import traceback
 
         traceback.print_exc()
-    text = " ".join(f"{type(error).__name__}: {error}".split())
+    text = f"{type(error).__name__}: {reason_of(error)}"
     return 1, f"internal error, please report it: {text}"
 
 
 def _out_of_memory(error: Exception) -> bool:
     """Tell whether torch ran out of memory, on the CPU or on a GPU."""
-    named = type(error).__name__ == "OutOfMemoryError"
-    return named or "can't allocate memory" in str(error)
+    if type(error).__name__ == "OutOfMemoryError":
+        return True
+    return type(error) is RuntimeError and str(error).startswith(OUT_OF_MEMORY)
 
 
 def _usage(error: Exception) -> str:
-    message: str = error.format_message()  # type: ignore[attr-defined]
-    text = " ".join(message.split()).rstrip(".")
-    return f"{text[:1].lower()}{text[1:]} (see lilnetx --help)"
+    """Return a usage error of typer's; it knows the verb, whose help says more."""
+    meant = getattr(error, "possibilities", None)
+    text = error.message if meant else error.format_message()  # type: ignore[attr-defined]
+    text = " ".join(text.split()).rstrip(".")
+    if meant:
+        text += f", did you mean {' or '.join(sorted(meant))}?"
+    context = getattr(error, "ctx", None)
+    verb = context.command_path if context is not None else "lilnetx"
+    return f"{text[:1].lower()}{text[1:]} (see {verb} --help)"
 
 
 def _system(error: OSError) -> str:
-    if error.strerror and error.filename:
-        return f"{str(error.filename)!r}: {error.strerror.lower()}"
-    return str(error)
+    reason = (error.strerror or reason_of(error)).lower()
+    return f"{str(error.filename)!r}: {reason}" if error.filename else reason

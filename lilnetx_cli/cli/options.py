@@ -1,6 +1,7 @@
 """Options that several verbs share, and the checks of the paths they name."""
 
 import os
+import platform
 import stat
 import sys
 import time
@@ -9,47 +10,96 @@ from typing import Annotated
 
 import typer
 
+from lilnetx_cli import __version__
+from lilnetx_cli.cli.console import Output
 from lilnetx_cli.errors import LilnetxError, UsageError
 
-Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing on stderr.")]
-Force = Annotated[bool, typer.Option("--force", "-f", help="Overwrite the output.")]
+Json = Annotated[
+    bool,
+    typer.Option("--json", help="Write one JSON object to stdout, also for errors."),
+]
+Quiet = Annotated[
+    bool,
+    typer.Option("--quiet", "-q", help="Print only results, warnings and errors."),
+]
+Verbose = Annotated[
+    bool,
+    typer.Option("--verbose", "-v", help="Also print what is done, and when."),
+]
+Force = Annotated[
+    bool, typer.Option("--force", "-f", help="Overwrite output that exists.")
+]
 MaxSize = Annotated[
-    str, typer.Option(help="Refuse files that decode to more, such as 500MB.")
+    str, typer.Option(help="Refuse a file that decodes to more, such as 500MB.")
 ]
 Jobs = Annotated[
     int | None,
     typer.Option(
-        "--jobs", "-j", min=1, help="Coding processes; one a core where it pays."
+        "--jobs",
+        "-j",
+        min=1,
+        help="Processes that code tensors.",
+        show_default="one for each core, if the model is large",
     ),
 ]
-DataDir = Annotated[Path | None, typer.Option(help="Folder of the data set.")]
+DataDir = Annotated[
+    Path | None,
+    typer.Option(
+        help="Folder that holds the data set.",
+        show_default="download to ~/.cache/lilnetx/data",
+    ),
+]
 ModelArg = Annotated[
     list[str] | None,
-    typer.Option("--model-arg", help="Argument of the network, such as width=4."),
+    typer.Option(
+        "--model-arg",
+        metavar="KEY=COUNT",
+        help="Argument of the network, such as width=4. May be repeated.",
+        show_default="none",
+    ),
 ]
 
 Model = Annotated[
-    str | None, typer.Option("--model", help="The network, where the file has none.")
+    str | None,
+    typer.Option(
+        "--model",
+        help="Name of the network, see lilnetx models.",
+        show_default="what the file says",
+    ),
 ]
 InputShape = Annotated[
     str | None,
     typer.Option(
-        "--input-shape", help="Of one input, where the file has none: 3x32x32"
+        "--input-shape",
+        help="Shape of one input, such as 3x32x32.",
+        show_default="what the file says",
     ),
 ]
 RoundChannels = Annotated[
     int,
     typer.Option(
-        "--round-channels", min=1, max=1024, help="Pruned channel counts, to multiples."
+        "--round-channels",
+        min=1,
+        max=1024,
+        help="Keep channel counts at multiples of this.",
     ),
 ]
 
 DEFAULT_MAX_SIZE = "16GiB"
+PICTURES = (".png", ".svg", ".pdf")
 UNITS = {
     "": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9,
     "kib": 1 << 10, "mib": 1 << 20, "gib": 1 << 30,
 }  # fmt: skip
+
+
+def make_output(json: bool, quiet: bool, verbose: bool) -> Output:
+    """Return where a verb's words go; raises UsageError for both wishes."""
+    if quiet and verbose:
+        raise UsageError("--quiet and --verbose exclude each other: give one")
+    out = Output(json, quiet, verbose)
+    out.detail(f"lilnetx {__version__}, Python {platform.python_version()}")
+    return out
 
 
 def parse_size(text: str) -> int:
@@ -113,6 +163,16 @@ def check_output(path: Path, *, force: bool, source: Path | None = None) -> None
         raise UsageError(f"output {str(path)!r} exists: overwrite it with -f")
     if not path.parent.is_dir():
         raise UsageError(f"folder {str(path.parent)!r} of the output does not exist")
+
+
+def check_picture(path: Path, *, force: bool, source: Path) -> None:
+    """Raise UsageError for a picture in a form that is not drawn, or see above."""
+    if path.suffix not in PICTURES:
+        raise UsageError(
+            f"picture {str(path)!r} ends in {path.suffix!r}, expected one of"
+            f" {', '.join(PICTURES)}"
+        )
+    check_output(path, force=force, source=source)
 
 
 def processes(jobs: int | None) -> int:

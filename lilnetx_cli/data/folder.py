@@ -8,10 +8,11 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 from torchvision import datasets
+from torchvision.datasets.folder import IMG_EXTENSIONS
 from torchvision.transforms import v2
 
 from lilnetx_cli.data.stream import Batch
-from lilnetx_cli.errors import InputError
+from lilnetx_cli.errors import InputError, reason_of
 
 MEAN = (0.485, 0.456, 0.406)
 DEVIATION = (0.229, 0.224, 0.225)
@@ -52,7 +53,9 @@ class FolderImages(Dataset[Batch]):
             image, label = self._folder[number]
         except OSError as error:
             path = self._folder.samples[number][0]
-            raise InputError(f"{path!r} is no readable image: {error}") from error
+            raise InputError(
+                f"{path!r} is no readable image: {reason_of(error)}"
+            ) from error
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self._base + number)
             return self._transform(image), label
@@ -60,13 +63,24 @@ class FolderImages(Dataset[Batch]):
 
 def open_folder(path: Path) -> Any:  # noqa: ANN401
     """Return torchvision's view of a folder of classes; raises InputError."""
+    classes = sorted(entry for entry in path.iterdir() if entry.is_dir())
+    if not classes:
+        raise InputError(
+            f"{str(path)!r} holds no folders: expected one for each class, with its"
+            " images in it"
+        )
     try:
         return datasets.ImageFolder(str(path))
-    except (FileNotFoundError, NotADirectoryError) as error:
-        reason = str(error).split("\n", maxsplit=1)[0]
+    except FileNotFoundError as error:
+        empty = [repr(entry.name) for entry in classes if not _has_images(entry)]
         raise InputError(
-            f"{str(path)!r} is no folder of class folders: {reason}"
+            f"{str(path)!r} has a folder without images: {', '.join(empty[:4])};"
+            f" their names end in one of {', '.join(IMG_EXTENSIONS)}"
         ) from error
+
+
+def _has_images(folder: Path) -> bool:
+    return any(path.suffix.lower() in IMG_EXTENSIONS for path in folder.rglob("*"))
 
 
 def _transform(size: int, *, augment: bool) -> Any:  # noqa: ANN401

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from lilnetx_cli.errors import InputError
+from lilnetx_cli.errors import InputError, reason_of
 
 UNSIGNED_BYTE = 8
 MAX_DIMENSIONS = 4
@@ -49,4 +49,6 @@ def _read(path: Path) -> bytes:
     try:
         return gzip.decompress(path.read_bytes())
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise InputError(f"{str(path)!r} is a damaged gzip file: {error}") from error
+        raise InputError(
+            f"{str(path)!r} is a damaged gzip file: {reason_of(error)}"
+        ) from error

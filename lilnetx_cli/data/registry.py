@@ -7,6 +7,7 @@ on the size alone, never on the seed of a run; the test images are those of the 
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,8 +18,9 @@ from lilnetx_cli.data.folder import FolderImages, open_folder
 from lilnetx_cli.data.idx import find_idx, read_idx
 from lilnetx_cli.data.outside import PairImages, open_pairs
 from lilnetx_cli.data.stream import ArrayImages, Augmentation, EpochDataset
-from lilnetx_cli.errors import InputError, UsageError
-from lilnetx_cli.user_code import is_factory
+from lilnetx_cli.errors import InputError, UsageError, reason_of, suggestion
+from lilnetx_cli.user_code import check_factory, folder_of, is_factory
+from lnx.errors import printable
 
 FOLDER_SIZE = 224
 PAIRS_HELD = 0.1
@@ -37,6 +39,7 @@ class DataInfo:
         augmentation: of the training images.
         validation: share of the training images that is held out.
         needs_folder: whether --data-dir must be given.
+        built_in: whether it comes with the package.
     """
 
     title: str
@@ -45,6 +48,7 @@ class DataInfo:
     augmentation: Augmentation
     validation: float = 1 / 12
     needs_folder: bool = False
+    built_in: bool = False
 
 
 @dataclass(frozen=True)
@@ -78,6 +82,7 @@ DATASETS: dict[str, DataInfo] = {
         (0.3763,),
         Augmentation(shift=1),
         validation=0.1,
+        built_in=True,
     ),
     "fashion-mnist": DataInfo(
         "Fashion-MNIST: 70,000 images 28x28, 10 classes",
@@ -121,13 +126,21 @@ DATASETS: dict[str, DataInfo] = {
 def load_splits(name: str, folder: Path | None, *, augment: bool = True) -> Splits:
     """Read a data set; raises UsageError for a name, InputError for its files."""
     if is_factory(name):
+        if folder is not None:
+            raise UsageError(f"--data-dir is of no use to {name}, which finds its own")
         return _pair_splits(name)
     if name not in DATASETS:
-        known = ", ".join([*DATASETS, *OTHERS])
-        raise UsageError(f"no data set is named {name!r}, there are: {known}")
+        check_factory(name)
+        hint = suggestion(name, [*DATASETS, *OTHERS])
+        raise UsageError(f"no data set is named {printable(name)}{hint}")
     info = DATASETS[name]
     if folder is not None and not folder.is_dir():
         raise UsageError(f"--data-dir {str(folder)!r} is no folder")
+    if info.built_in and folder is not None:
+        raise UsageError(
+            f"data set {name!r} comes with lilnetx: leave out --data-dir, or name"
+            " another one with --dataset"
+        )
     if info.needs_folder and folder is None:
         raise UsageError(f"data set {name!r} needs --data-dir")
     if info.needs_folder and folder is not None:
@@ -217,7 +230,9 @@ def _cifar(name: str, folder: Path | None) -> tuple[Arrays, Arrays]:
 
 
 def _torchvision(
-    reader: Callable[..., object], name: str, folder: Path | None
+    reader: Any,  # noqa: ANN401
+    name: str,
+    folder: Path | None,
 ) -> tuple[object, object]:
     """Open both parts, downloading them if --data-dir was not given."""
     root = folder or Path.home() / ".cache" / "lilnetx" / "data"
@@ -227,10 +242,16 @@ def _torchvision(
             for train in (True, False)
         )
     except (RuntimeError, OSError) as error:
-        reason = str(error).split("\n", maxsplit=1)[0]
+        if folder is None:
+            raise InputError(
+                f"data set {name!r} cannot be downloaded: {reason_of(error)}; give the"
+                " folder that holds it with --data-dir"
+            ) from error
+        idx = f"train-images-idx3-ubyte and the other three, or {reader.__name__}/raw"
+        files = getattr(reader, "base_folder", idx)
         raise InputError(
-            f"data set {name!r} is not in {str(root)!r} ({reason}):"
-            " give the folder that holds it with --data-dir"
+            f"{str(folder)!r} does not hold data set {name!r}, or not all of it:"
+            f" expected {files} in it; without --data-dir it is downloaded"
         ) from error
     return train, test
 
@@ -278,15 +299,14 @@ def _folder_splits(
 def _pair_splits(name: str) -> Splits:
     train, test, classes = open_pairs(name)
     kept, held = (part.tolist() for part in _split(len(train), PAIRS_HELD))
-    images = PairImages(train, kept)
-    shape = images.sample(0)[0].shape
-    if len(shape) != 3:
-        raise InputError(f"{name} gives images of shape {tuple(shape)}")
+    folder = folder_of(name)
+    images = PairImages(train, kept, classes, folder)
+    shape = images.sample(0)[0].shape  # (C, H, W)
     return Splits(
         train=images,
         calibration=images,
-        validation=PairImages(train, held),
-        test=PairImages(test, range(len(test))),
+        validation=PairImages(train, held, classes, folder),
+        test=PairImages(test, range(len(test)), classes, folder),
         channels=int(shape[0]),
         classes=classes,
         size=int(shape[-1]),

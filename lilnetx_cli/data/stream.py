@@ -10,7 +10,9 @@ from typing import Any, Protocol
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset, Sampler, get_worker_info
+
+from lilnetx_cli.errors import InputError, LilnetxError, reason_of
 
 Batch = tuple[Tensor, Tensor]  # images (B, C, H, W) float32, labels (B,) int64
 
@@ -123,9 +125,12 @@ def batches(
     workers: int = 0,
     drop_last: bool = False,
 ) -> DataLoader[Batch]:
-    """Return a loader of whole batches; without a sampler in stored order."""
+    """Return a loader of whole batches; without a sampler in stored order.
+
+    With workers it is to be read through `received`.
+    """
     return DataLoader(
-        dataset,  # type: ignore[arg-type]
+        _Sender(dataset),
         batch_size=batch_size,
         sampler=sampler,
         # Its own numbers, so that reading data draws none from the run's.
@@ -134,6 +139,50 @@ def batches(
         drop_last=drop_last,
         collate_fn=_same,
     )
+
+
+def received(loader: DataLoader[Batch]) -> Iterator[Batch]:
+    """Yield the batches of a loader; raises an error of its processes as it was.
+
+    Raises InputError where a process ended without a word.
+    """
+    batches_left = iter(loader)
+    while True:
+        try:
+            batch = next(batches_left)
+        except StopIteration:
+            return
+        except RuntimeError as error:
+            if not loader.num_workers or type(error) is not RuntimeError:
+                raise
+            raise InputError(
+                f"a process that loads data ended: {reason_of(error)}; --workers 0"
+                " loads it in this one"
+            ) from error
+        if isinstance(batch, LilnetxError):
+            raise batch
+        yield batch
+
+
+class _Sender(Dataset[Any]):
+    """A data set in a process that loads it, which sends its errors as they are.
+
+    torch would make a text of them, with a traceback in it.
+    """
+
+    def __init__(self, dataset: EpochDataset) -> None:
+        self._dataset = dataset
+
+    def __len__(self) -> int:
+        return len(self._dataset)
+
+    def __getitems__(self, indices: list[int]) -> Batch | LilnetxError:
+        if get_worker_info() is None:
+            return self._dataset.__getitems__(indices)
+        try:
+            return self._dataset.__getitems__(indices)
+        except LilnetxError as error:
+            return error
 
 
 def _same(batch: Any) -> Any:  # noqa: ANN401

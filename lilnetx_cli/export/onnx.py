@@ -12,6 +12,8 @@ from lilnetx_cli.errors import LilnetxError
 from lilnetx_cli.export.sizes import Written, write_checked
 from lilnetx_cli.graph.tracing import quietly
 
+ONNX_PACKAGES = "pip install onnx onnxruntime onnxscript"
+
 
 def write_onnx(model: nn.Module, example: Tensor, path: Path) -> Written:
     """Export a network in evaluation mode, run what was written, compare.
@@ -31,9 +33,7 @@ def open_onnx(path: Path, threads: int | None = None) -> Callable[[Any], Any]:
     try:
         import onnxruntime
     except ImportError as error:
-        raise LilnetxError(
-            "onnxruntime is not installed: pip install lilnetx[onnx]"
-        ) from error
+        raise LilnetxError(f"onnxruntime is not installed: {ONNX_PACKAGES}") from error
     options = onnxruntime.SessionOptions()
     if threads is not None:
         options.intra_op_num_threads = threads
@@ -49,9 +49,7 @@ def _need_onnx() -> None:
         import onnx  # noqa: F401
         import onnxscript  # noqa: F401
     except ImportError as error:
-        raise LilnetxError(
-            f"{error.name} is not installed: pip install lilnetx[onnx]"
-        ) from error
+        raise LilnetxError(f"{error.name} is not installed: {ONNX_PACKAGES}") from error
 
 
 def _save(
@@ -70,6 +68,8 @@ def _save(
             if translated is None:
                 raise LilnetxError("torch.onnx gave no program")
             translated.save(str(path), external_data=False)
+        except OSError:
+            raise
         except Exception as error:
             reason = " ".join(str(error).split())[:300]
             raise LilnetxError(

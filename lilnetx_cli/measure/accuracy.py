@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lilnetx_cli.data import EpochDataset, batches
+from lilnetx_cli.data import EpochDataset, batches, received
 
 EVALUATION_BATCH = 256
 TOP = 5
@@ -51,7 +51,7 @@ def measure_accuracy(
     hits = hits5 = examples = classes = 0
     loss = 0.0
     predictions = hashlib.blake2b(digest_size=16)
-    for images, labels in batches(dataset, batch_size, workers=workers):
+    for images, labels in received(batches(dataset, batch_size, workers=workers)):
         logits = model(images.to(device)).float().cpu()  # (B, K)
         examples += len(labels)
         classes = logits.shape[1]

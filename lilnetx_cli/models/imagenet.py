@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from lilnetx_cli.errors import suggestion
+
 # Channels, repeats and strides of MobileNet-V2 (Sandler et al. 2018, table 2); for
 # small images the first two steps down are left out, as ports to CIFAR do.
 SMALL_STAGES = (
@@ -38,8 +40,10 @@ def torchvision_network(name: str, *, channels: int, classes: int) -> nn.Module:
     """
     from torchvision import models
 
-    if name not in torchvision_names():
-        raise ValueError(f"torchvision has no classification network {name!r}")
+    names = torchvision_names()
+    if name not in names:
+        hint = suggestion(name, names, "")
+        raise ValueError(f"torchvision has no classification network {name!r}{hint}")
     options: dict[str, Any] = {"num_classes": classes}
     if name in ("googlenet", "inception_v3"):
         options |= {"aux_logits": False, "init_weights": True}

@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import nn
 
-from lilnetx_cli.errors import InputError
+from lilnetx_cli.errors import InputError, suggestion
 from lilnetx_cli.user_code import call_factory
 
 TIMM_PREFIX = "timm:"
@@ -16,9 +16,10 @@ def timm_network(name: str, *, channels: int, classes: int) -> nn.Module:
     try:
         import timm
     except ImportError as error:
-        raise ValueError("timm is not installed: pip install lilnetx[timm]") from error
+        raise ValueError("timm is not installed: pip install timm") from error
     if not timm.is_model(name):
-        raise ValueError(f"timm has no network {name!r}")
+        hint = suggestion(name, timm.list_models(), "")
+        raise ValueError(f"timm has no network {name!r}{hint}")
     network: nn.Module = timm.create_model(
         name, pretrained=False, num_classes=classes, in_chans=channels
     )

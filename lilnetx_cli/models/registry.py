@@ -9,17 +9,19 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lilnetx_cli.errors import FileError, UsageError
+from lilnetx_cli.errors import FileError, UsageError, one_line, reason_of, suggestion
 from lilnetx_cli.models.imagenet import (
     PREFIX,
     mobilenet_v2,
     mobilenet_v2_cifar,
+    torchvision_names,
     torchvision_network,
 )
 from lilnetx_cli.models.outside import TIMM_PREFIX, factory_network, timm_network
 from lilnetx_cli.models.resnet_cifar import cifar_resnet
 from lilnetx_cli.models.vgg import cifar_vgg
-from lilnetx_cli.user_code import is_factory
+from lilnetx_cli.user_code import check_factory, is_factory
+from lnx.errors import printable
 
 # A file is attacker text: no argument of a network may be larger than this.
 MAX_ARGUMENT = 65_536
@@ -99,8 +101,12 @@ def find(name: str) -> ModelInfo:
     ):
         if name.startswith(prefix):
             return ModelInfo(name, partial(builder, name.removeprefix(prefix)))
-    known = ", ".join([*MODELS, *OTHERS])
-    raise UsageError(f"no network is named {name!r}, there are: {known}")
+    check_factory(name)
+    if name in torchvision_names():
+        hint = f", did you mean {PREFIX}{name}?"
+    else:
+        hint = suggestion(name, [*MODELS, *OTHERS])
+    raise UsageError(f"no network is named {printable(name)}{hint}")
 
 
 def build(name: str, arguments: Mapping[str, Any]) -> nn.Module:
@@ -110,27 +116,32 @@ def build(name: str, arguments: Mapping[str, Any]) -> nn.Module:
     """
     for key, value in arguments.items():
         if type(value) is not int or not 0 < value <= MAX_ARGUMENT:
-            raise UsageError(f"argument {key} of {name} is {value!r}, expected a count")
+            raise UsageError(
+                f"argument {printable(key)} of {printable(name)} is"
+                f" {one_line(repr(value))}, expected a count"
+            )
     if is_factory(name):
         return factory_network(name, arguments)
     info = find(name)
     taken = {*info.arguments(), *FORM}
     for key in arguments:
         if key not in taken:
+            hint = suggestion(key, taken, f", it takes: {', '.join(sorted(taken))}")
             raise UsageError(
-                f"{name} takes no argument {key!r},"
-                f" it takes: {', '.join(sorted(taken))}"
+                f"{printable(name)} takes no argument {printable(key)}{hint}"
             )
     missing = [key for key in FORM if key not in arguments]
     if missing:
         raise UsageError(
-            f"{name} needs to know its {' and '.join(missing)}: add --model-arg"
-            " channels=3 --model-arg classes=1000, or what it has"
+            f"{printable(name)} needs to know its {' and '.join(missing)}: add"
+            " --model-arg channels=3 --model-arg classes=1000, or what it has"
         )
     try:
         return info.build(**arguments)
     except (TypeError, ValueError) as error:
-        raise UsageError(f"{name} cannot be built: {error}") from error
+        raise UsageError(
+            f"{printable(name)} cannot be built: {reason_of(error)}"
+        ) from error
 
 
 def build_record(record: Mapping[str, Any]) -> nn.Module:
@@ -144,8 +155,8 @@ def build_record(record: Mapping[str, Any]) -> nn.Module:
         raise FileError("the architecture record has no name or no arguments")
     if is_factory(name):
         raise UsageError(
-            f"the network was made by {name!r}, which a file may not run: name it"
-            " with --model, or give load_model a model to fill"
+            f"the network was made by {printable(name)}, which a file may not run:"
+            " name it with --model, or give load_model a model to fill"
         )
     try:
         return build(name, arguments)

@@ -2,12 +2,10 @@
 
 from lilnetx_cli.training.loop import Stopped
 from lilnetx_cli.training.reports import EpochReport, Observer, StepReport
-from lilnetx_cli.training.run import FILES, RESUME, RunResult, run_training
+from lilnetx_cli.training.run import RunResult, run_training
 from lilnetx_cli.training.state import read_resume
 
 __all__ = [
-    "FILES",
-    "RESUME",
     "EpochReport",
     "Observer",
     "RunResult",

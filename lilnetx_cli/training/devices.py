@@ -12,6 +12,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from lilnetx_cli.config import Precision, TrainConfig
 from lilnetx_cli.errors import UsageError
+from lilnetx_cli.training.compiling import compiled
 
 # Where launchers say how many processes they started: torchrun, accelerate, MPI.
 COUNTS = ("WORLD_SIZE", "PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE")
@@ -73,7 +74,7 @@ def autocast(accelerator: Any, precision: Precision) -> AbstractContextManager[A
     return torch.autocast(accelerator.device.type, HALVES[precision])
 
 
-def wrap(model: nn.Module, accelerator: Any, *, compiled: bool) -> Any:  # noqa: ANN401
+def wrap(model: nn.Module, accelerator: Any, *, compile_it: bool) -> Any:  # noqa: ANN401
     """Return what the steps call: the network, shared with other processes, compiled.
 
     The network itself is left as it is, for whatever is measured or shipped.
@@ -83,4 +84,4 @@ def wrap(model: nn.Module, accelerator: Any, *, compiled: bool) -> Any:  # noqa:
         on_cuda = accelerator.device.type == "cuda"
         places = [accelerator.local_process_index] if on_cuda else None
         forward = DistributedDataParallel(model, device_ids=places)
-    return torch.compile(forward) if compiled else forward
+    return compiled(forward, accelerator.device) if compile_it else forward

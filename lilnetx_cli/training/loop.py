@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lilnetx_cli.checkpoint.model_pt import take_latents
+from lilnetx_cli.data import received
 from lilnetx_cli.errors import InputError
 from lilnetx_cli.measure import measure_accuracy
 from lilnetx_cli.measure.sparsity import slice_sparsity
@@ -95,7 +96,7 @@ def _steps(session: Session) -> Iterator[tuple[float, float]]:
     session.sampler.set_position(epoch, skip)
     session.splits.train.begin_epoch(settings.seed, epoch)
     session.model.train()
-    for images, labels in session.loader:
+    for images, labels in received(session.loader):
         with accelerator.accumulate(session.forward):
             _set_rates(session)
             loss, task = _backward(session, images, labels)

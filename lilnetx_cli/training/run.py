@@ -11,7 +11,16 @@ from torch import nn
 
 import lnx
 from lilnetx_cli.checkpoint import Checkpoint, pack, save_checkpoint
-from lilnetx_cli.config import RunConfig, to_toml
+from lilnetx_cli.config import (
+    CONFIG,
+    CURVES,
+    METRICS,
+    MODEL,
+    RESUME,
+    RUN_FILES,
+    RunConfig,
+    to_toml,
+)
 from lilnetx_cli.data import Splits
 from lilnetx_cli.errors import FileError
 from lilnetx_cli.measure.sparsity import channel_sparsity, slice_sparsity
@@ -22,10 +31,6 @@ from lilnetx_cli.training.loop import train
 from lilnetx_cli.training.reports import EpochReport, Observer, Unheard
 from lilnetx_cli.training.set_up import open_session
 from lilnetx_cli.training.state import Session, restore_session
-
-MODEL, RESUME, CONFIG = "model.pt", "resume.pt", "config.toml"
-METRICS, CURVES = "metrics.jsonl", "curves.png"
-FILES = (MODEL, RESUME, CONFIG, METRICS, CURVES)
 
 
 @dataclass(frozen=True)
@@ -73,7 +78,7 @@ def run_training(
         restore_session(session, resume)
         lines = _earlier_lines(metrics, session.step)
     elif main:
-        for name in FILES:  # of a run that is to be overwritten
+        for name in RUN_FILES:  # of a run that is to be overwritten
             (folder / name).unlink(missing_ok=True)
     folder.mkdir(parents=True, exist_ok=True)
     if main:

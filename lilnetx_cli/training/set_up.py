@@ -47,7 +47,7 @@ def open_session(config: RunConfig, splits: Splits, *, fresh: bool = True) -> Se
         workers=config.data.workers,
         drop_last=True,
     )
-    forward = wrap(model, accelerator, compiled=settings.compile)
+    forward = wrap(model, accelerator, compile_it=settings.compile)
     optimizer, loader = accelerator.prepare(_optimizer(config, model), loader)
     return Session(
         config, splits, accelerator, model, forward, optimizer, sampler, loader,

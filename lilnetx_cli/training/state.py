@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from lilnetx_cli.checkpoint.model_pt import load_torch
+from lilnetx_cli.checkpoint.model_pt import RESUME_MARK, load_torch
 from lilnetx_cli.config import RunConfig
 from lilnetx_cli.data import EpochSampler, Splits
 from lilnetx_cli.errors import FileError, InputError
@@ -89,7 +89,7 @@ def save_session(session: Session, path: Path, seconds: float) -> None:
     scaler = session.accelerator.scaler
     on_cuda = session.accelerator.device.type == "cuda"
     content = {
-        "lilnetx_resume": RESUME_VERSION,
+        RESUME_MARK: RESUME_VERSION,
         "config": session.config.model_dump(mode="json"),
         "model": session.model.state_dict(),
         "optimizer": session.optimizer.state_dict(),
@@ -109,7 +109,7 @@ def read_resume(path: Path) -> dict[str, Any]:
     """Read `resume.pt`; raises FileError for anything else."""
     content = load_torch(path)
     known = isinstance(content, dict) and "config" in content
-    if not known or content.get("lilnetx_resume") != RESUME_VERSION:
+    if not known or content.get(RESUME_MARK) != RESUME_VERSION:
         raise FileError(f"{str(path)!r} is no resume.pt of this version of lilnetx")
     return dict(content)
 

@@ -177,7 +177,7 @@ def test_incomplete_checkpoints_are_refused(tmp_path):
         with pytest.raises(LilnetxError, match=message):
             load_checkpoint(path)
     torch.save(nn.Linear(2, 2), path)
-    with pytest.raises(FileError, match=r"needs torch\.nn\.modules\.linear\.Linear"):
+    with pytest.raises(FileError, match=r"needs 'torch\.nn\.modules\.linear\.Linear"):
         load_checkpoint(path)
     path.write_bytes(b"not a checkpoint")
     with pytest.raises(FileError, match="no PyTorch checkpoint"):

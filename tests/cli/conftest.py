@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from lilnetx_cli.__main__ import run
 from tests.cli.running import TRAIN, Result
 from tests.cli.server import Server
 
@@ -23,7 +24,7 @@ def server(tmp_path_factory):
 def cli(server):
     """Run a command line in a process of its own."""
 
-    def run(*arguments, cwd=None, **options):
+    def start(*arguments, cwd=None, **options):
         texts = [str(argument) for argument in arguments]
         if server is not None and not options:
             return Result(server.run(texts, cwd))
@@ -33,7 +34,7 @@ def cli(server):
         )  # fmt: skip
         return Result(done)
 
-    return run
+    return start
 
 
 @pytest.fixture(scope="session")
@@ -55,3 +56,18 @@ def files(trained, tmp_path):
         data = (trained / name).read_bytes()
         (tmp_path / Path(name).name).write_bytes(data)
     return tmp_path
+
+
+@pytest.fixture
+def here(capsys, monkeypatch):
+    """Run a command line in this process, which costs no start."""
+
+    def start(*arguments, cwd=None):
+        if cwd is not None:
+            monkeypatch.chdir(cwd)
+        capsys.readouterr()
+        code = run([str(argument) for argument in arguments])
+        said = capsys.readouterr()
+        return Result(subprocess.CompletedProcess(arguments, code, said.out, said.err))
+
+    return start

@@ -1,8 +1,8 @@
-import json
 import os
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 import lnx
 
@@ -13,6 +13,11 @@ LINES = [
     (("inspect", "empty"), 3, "too short"),
     (("inspect", "model.pt"), 3, "zip archive or a PyTorch checkpoint"),
     (("inspect", "text"), 3, "no .lnx file"),
+    (("inspect", "model.lnx", "--plot", "x.jpg"), 2, "one of .png, .svg, .pdf"),
+    (("inspect", "model.lnx", "--plot", "x"), 2, "one of .png, .svg, .pdf"),
+    (("inspect", "model.lnx", "--layer", "fc.wieght"), 2, "mean 'fc.weight'?"),
+    (("inspect", "model.lnx", "--layr", "x"), 2, "did you mean --layer?"),
+    (("inspect", "model.lnx", "-q", "-v"), 2, "exclude each other"),
     (("inspect", "model.lnx", "--layer", "x"), 2, "no tensor"),
     (("inspect", "cut.lnx"), 3, "cut short: "),
     (("verify", "cut.lnx"), 3, "cut short: "),
@@ -33,16 +38,45 @@ LINES = [
     (("compress", "plain.pt", "-o", "x.lnx", "--key", "a.b"), 2, "no entry 'a.b'"),
     (("compress", "bad.safetensors", "-o", "x.lnx"), 3, "no safetensors file"),
     (("compress", "pickle.pt", "-o", "x.lnx"), 3, "could run code"),
-    (("compress", "text", "-o", "x.lnx"), 3, "no PyTorch checkpoint"),
+    (("compress", "text", "-o", "x.lnx"), 3, "no PyTorch checkpoint but a text file"),
+    (("compress", "empty", "-o", "x.lnx"), 3, "but an empty file"),
+    (("compress", "pointer.pt", "-o", "x.lnx"), 3, "git lfs pull"),
+    (("compress", "page.pt", "-o", "x.lnx"), 3, "a web page"),
+    (("compress", "other.pt", "-o", "x.lnx"), 3, "a .safetensors file"),
+    (("compress", "text.safetensors", "-o", "x.lnx"), 3, "but a text file"),
+    (("compress", "resume.pt", "-o", "x.lnx"), 1, "the state of a run"),
+    (
+        ("compress", "resume.pt", "-o", "x.lnx", "--key", "model"),
+        1,
+        "name the model.pt",
+    ),
     (("compress", "changed.pt", "-o", "x.lnx"), 1, "'fc.weight' are not what"),
     (("evaluate", "model.lnx", "--dataset", "nothing"), 2, "there are: digits"),
     (("evaluate", "model.lnx", "--model", "resnet32"), 2, "does not fit"),
     (("evaluate", "model.lnx", "--model-arg", "width"), 2, "key=count"),
     (("evaluate", "model.lnx", "-b", "0"), 2, "-b"),
+    (("evaluate", "model.lnx", "--input-shape", "3x8x8"), 2, "shape (3, 8, 8)"),
+    (("evaluate", "model.lnx", "--dataset", "Digits"), 2, "did you mean 'digits'?"),
+    (("evaluate", "model.lnx", "--dataset", "digit.py"), 2, "digit.py:function"),
+    (("evaluate", "model.lnx", "--data-dir", "."), 2, "comes with lilnetx"),
+    (("evaluate", "resume.pt"), 1, "the state of a run"),
     (("train", "--dataset", "nothing", "-o", "r"), 2, "there are: digits"),
     (("train", "--model", "nothing", "-o", "r"), 2, "there are: resnet20"),
+    (("train", "--model", "resnet21", "-o", "r"), 2, "did you mean 'resnet20'?"),
+    (("train", "--model", "vit_b_16", "-o", "r"), 2, "mean torchvision:vit_b_16?"),
+    (("train", "--model", "torchvision:resnet51", "-o", "r"), 2, "mean 'resnet50'?"),
+    (("train", "--model", "net.py", "-o", "r"), 2, "net.py:function"),
+    (("train", "--model-arg", "widht=2", "-o", "r"), 2, "did you mean 'width'?"),
+    (("train", "--dataset", "cifar-10", "-o", "r"), 2, "did you mean 'cifar10'?"),
+    (("train", "--device", "gpu", "-o", "r"), 2, "expected 'auto', 'cpu', 'cuda'"),
+    (("train", "--batch", "3", "-o", "r"), 2, "did you mean --batch-size?"),
+    (("train", "--set", "epochs=3", "-o", "r"), 2, "did you mean 'train.epochs'?"),
+    (("train", "--set", "train.epoch=3", "-o", "r"), 2, "mean 'train.epochs'?"),
+    (("train", "--set", "name=x", "-o", "r"), 2, "'model.name' or 'data.name'?"),
+    (("train", "--set", "train=3", "-o", "r"), 2, "a table: set train.epochs"),
+    (("train", "-c", "section.toml", "-o", "r"), 2, "'section.toml': no setting"),
     (("train", "--epochs", "0", "-o", "r"), 2, "train.epochs"),
-    (("train", "--epochs", "many", "-o", "r"), 2, "--epochs"),
+    (("train", "--epochs", "many", "-o", "r"), 2, "(see lilnetx train --help)"),
     (("train", "--set", "train.nothing=1", "-o", "r"), 2, "'train.nothing'"),
     (("train", "--set", "train", "-o", "r"), 2, "section.key=value"),
     (("train", "--set", "train.lr.x=1", "--lr", "1", "-o", "r"), 2, "train.lr"),
@@ -50,6 +84,9 @@ LINES = [
     (("train", "-c", "text", "-o", "r"), 1, "no TOML file"),
     (("train", "-o", "text"), 1, "is a file"),
     (("train", "--resume", "auto", "-o", "r"), 2, "does not exist"),
+    (("train", "--resume", "-o", "r"), 2, "'r/resume.pt' does not exist"),
+    (("train", "-o", "r", "--resume"), 2, "'r/resume.pt' does not exist"),
+    (("train", "--resume", ".", "-o", "r"), 2, "-o . --resume"),
     (("train", "--resume", "model.pt", "-o", "r"), 3, "no resume.pt"),
     (("train", "--model-arg", "channels=3", "-o", "r"), 2, "leave it out"),
     (("train", "--model-arg", "width=--5", "-o", "r"), 2, "key=count"),
@@ -58,12 +95,22 @@ LINES = [
     (("compress", "model.pt", "-o", "fifo", "-f"), 1, "not a regular file"),
     (("evaluate", "huge.lnx"), 2, "does not fit"),
     (("train", "--data-dir", "none", "-o", "r"), 2, "is no folder"),
-    (("train", "--dataset", "mnist", "--data-dir", ".", "-o", "r"), 1, "--data-dir"),
+    (("train", "--dataset", "mnist", "--data-dir", ".", "-o", "r"), 1, "MNIST/raw in"),
+    (("train", "--dataset", "cifar10", "--data-dir", ".", "-o", "r"), 1, "batches-py"),
+    (
+        ("train", "--dataset", "folder", "--data-dir", "bare", "-o", "r"),
+        1,
+        "no folders",
+    ),
+    (("train", "--dataset", "folder", "--data-dir", "hollow", "-o", "r"), 1, "'cat'; "),
+    (("train", "--data-dir", ".", "-o", "r"), 2, "comes with lilnetx"),
     (("train", "--dataset", "digits", "-b", "9999", "-o", "r"), 2, "only 1294"),
     (("demo", "-o", "."), 1, "not an empty folder"),
-    (("nothing",), 2, "nothing"),
+    (("nothing",), 2, "(see lilnetx --help)"),
+    (("insepct", "model.lnx"), 2, "Did you mean 'inspect'?"),
     (("inspect",), 2, "missing"),
     (("inspect", "model.lnx", "--nothing"), 2, "--nothing"),
+    (("verify", "model.lnx", "other"), 2, "(see lilnetx verify --help)"),
 ]
 
 
@@ -94,14 +141,23 @@ def broken(trained, tmp_path_factory):
     torch.save(torch.nn.Linear(2, 2), folder / "pickle.pt")
     (folder / "empty").write_bytes(b"")
     (folder / "text").write_text("this is = no = TOML")
+    (folder / "text.safetensors").write_text("this is text")
+    (folder / "pointer.pt").write_text("version https://git-lfs.github.com/spec/v1\n")
+    (folder / "page.pt").write_text("<!DOCTYPE html><html></html>")
+    (folder / "section.toml").write_text("[training]\nepochs = 3\n")
+    save_file({"w": torch.zeros(2)}, folder / "other.pt")
+    resume = (trained / "run" / "resume.pt").read_bytes()
+    (folder / "resume.pt").write_bytes(resume)
+    (folder / "bare").mkdir()
+    (folder / "hollow" / "cat").mkdir(parents=True)
     os.mkfifo(folder / "fifo")
     return folder
 
 
 @pytest.mark.parametrize(("arguments", "code", "message"), LINES)
-def test_one_line_and_the_documented_code(cli, broken, arguments, code, message):
+def test_one_line_and_the_documented_code(here, broken, arguments, code, message):
     before = {path: path.stat().st_size for path in broken.iterdir()}
-    done = cli(*arguments, cwd=broken)
+    done = here(*arguments, cwd=broken)
     assert done.code == code, done.err
     assert message in done.message
     after = {path: path.stat().st_size for path in broken.iterdir()}
@@ -115,13 +171,21 @@ def test_one_line_and_the_documented_code(cli, broken, arguments, code, message)
         (("inspect", "none.lnx"), 2),
         (("inspect", "--nothing"), 2),
         (("compress", "list.pt", "-o", "x.lnx"), 1),
+        (("decompress", "flipped.lnx"), 3),
+        (("evaluate", "model.lnx", "--dataset", "nothing"), 2),
+        (("train", "--epochs", "0", "-o", "r"), 2),
+        (("train", "--epochs", "many", "-o", "r"), 2),
+        (("models", "resnet"), 2),
+        (("demo", "-o", "."), 1),
+        (("nothing",), 2),
+        (("--nothing",), 2),
     ],
 )
-def test_errors_as_json(cli, broken, arguments, code):
-    done = cli(*arguments, "--json", cwd=broken)
+def test_errors_as_json(here, broken, arguments, code):
+    done = here(*arguments, "--json", cwd=broken)
     assert done.code == code
-    assert json.loads(done.out)["error"]["code"] == code
-    assert done.out.count("\n") == 1
+    error = done.json["error"]
+    assert error == {"code": code, "message": done.err.strip()[len("lilnetx: ") :]}
 
 
 def test_force_overwrites_and_only_then(cli, files):
@@ -151,30 +215,30 @@ def test_read_only_folder(cli, files):
     assert done.code == 1
 
 
-def test_names_in_a_file_do_not_reach_the_terminal(cli, tmp_path):
+def test_names_in_a_file_do_not_reach_the_terminal(here, tmp_path):
     import numpy as np
 
     name = "a\x1b[31m[bold]\r\nb"
     tensor = lnx.Exact(name, lnx.DType.U8, (1,), np.ones(1, np.uint8))
     record = {"name": "\x1b]0;owned\x07"}
     lnx.save(lnx.Container((tensor,), (), record, record), tmp_path / "m.lnx")
-    done = cli("inspect", tmp_path / "m.lnx")
+    done = here("inspect", tmp_path / "m.lnx")
     assert done.code == 0
     assert "\x1b" not in done.out
     assert "\x07" not in done.out
     assert "[bold]" in done.out
 
 
-def test_a_file_without_architecture_says_so(cli, tmp_path):
+def test_a_file_without_architecture_says_so(here, tmp_path):
     lnx.save(lnx.Container(()), tmp_path / "m.lnx")
-    done = cli("evaluate", tmp_path / "m.lnx")
+    done = here("evaluate", tmp_path / "m.lnx")
     assert done.code == 2
     assert "add --model" in done.message
 
 
-def test_hostile_architecture_is_refused(cli, tmp_path):
+def test_hostile_architecture_is_refused(here, tmp_path):
     record = {"name": "os.system", "args": {}}
     lnx.save(lnx.Container((), (), record, {"dataset": "digits"}), tmp_path / "m.lnx")
-    done = cli("evaluate", tmp_path / "m.lnx")
+    done = here("evaluate", tmp_path / "m.lnx")
     assert done.code == 3
     assert "no network is named 'os.system'" in done.message

@@ -159,15 +159,17 @@ def test_damaged_gzip(tmp_path):
 
 def test_names_and_folders_that_are_not_there(tmp_path):
     with pytest.raises(UsageError, match="there are: digits"):
+        load_splits("nothing", None)
+    with pytest.raises(UsageError, match="did you mean 'imagenet'"):
         load_splits("imagenot", None)
     with pytest.raises(UsageError, match="is no folder"):
         load_splits("mnist", tmp_path / "none")
     with pytest.raises(UsageError, match="needs --data-dir"):
         load_splits("folder", None)
     for name in ("cifar10", "cifar100", "mnist"):
-        with pytest.raises(InputError, match="--data-dir"):
+        with pytest.raises(InputError, match="without --data-dir it is downloaded"):
             load_splits(name, tmp_path)
-    with pytest.raises(InputError, match="no folder of class folders"):
+    with pytest.raises(InputError, match="one for each class"):
         load_splits("folder", tmp_path)
     assert "digits" in DATASETS
 

@@ -19,11 +19,12 @@ def write_atomic(data: bytes, path: PathLike) -> None:
 def atomic_path(path: PathLike) -> Iterator[Path]:
     """Give a path beside the target to write to, which then takes its place.
 
-    A link is followed. Raises OSError, also for a target that is no regular file.
+    A link is followed. Raises OSError, which names the target, also for a target that
+    is no regular file.
     """
     import tempfile  # readers do without
 
-    path = Path(path).resolve()
+    target, path = os.fspath(path), Path(path).resolve()
     if path.exists() and not path.is_file():
         raise OSError(f"{str(path)!r} is not a regular file")
     handle, name = tempfile.mkstemp(prefix=".lnx-", dir=path.parent)
@@ -33,8 +34,10 @@ def atomic_path(path: PathLike) -> Iterator[Path]:
         os.fsync(handle)
         temporary.chmod(_mode(path))
         temporary.replace(path)
-    except BaseException:
+    except BaseException as error:
         temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.filename in (None, name):
+            error.filename = target  # a full disk names none, or the temporary one
         raise
     finally:
         os.close(handle)

@@ -14,8 +14,10 @@ from lilnetx_cli.cli.options import (
     Json,
     Quiet,
     Stopwatch,
+    Verbose,
     check_input,
     check_output,
+    make_output,
     peak_rss_bytes,
     processes,
 )
@@ -23,35 +25,52 @@ from lilnetx_cli.cli.options import (
 
 def compress(
     file: Annotated[
-        Path, typer.Argument(help="model.pt of a run, any .pt, .pth, .safetensors.")
+        Path,
+        typer.Argument(help="A run's model.pt, or any .pt, .pth or .safetensors file."),
     ],
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Where to write the .lnx.")
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            help="File to write.",
+            show_default="the input's name, ending in .lnx",
+        ),
     ] = None,
     key: Annotated[
-        str | None, typer.Option(help="Entry of a nested checkpoint, such as ema.net.")
+        str | None,
+        typer.Option(
+            help="Entry of a nested checkpoint, such as ema.net.",
+            show_default="state_dict, model and other usual ones",
+        ),
     ] = None,
     unsafe_pickle: Annotated[
         bool,
-        typer.Option("--unsafe-pickle", help="Let the checkpoint run code to load."),
+        typer.Option(
+            "--unsafe-pickle", help="Let the checkpoint run its own code as it loads."
+        ),
     ] = False,
     force: Force = False,
     jobs: Jobs = None,
     json: Json = False,
     quiet: Quiet = False,
+    verbose: Verbose = False,
 ) -> None:
-    """Code a network into a .lnx file; not one bit of it is lost.
+    """Compress a network into a .lnx file, without any loss.
 
-    A checkpoint of lilnetx train is coded as trained; of any other, every tensor is
-    held byte for byte.
+    A checkpoint of lilnetx train is coded as it was trained. Of any other checkpoint,
+    every tensor is stored exactly.
     """
     watch = Stopwatch()
     check_input(file)
     target = output or file.with_suffix(".lnx")
     check_output(target, force=force, source=file)
-    out = Output(json, quiet)
+    out = make_output(json, quiet, verbose)
     container = _read(file, key, unsafe_pickle, out)
+    latents = sum(isinstance(tensor, lnx.Latent) for tensor in container.tensors)
+    out.detail(f"read {file}: {len(container.tensors)} tensors, {latents} as latents")
     written = lnx.save(container, target, jobs=processes(jobs))
+    out.detail(f"wrote {target}, with up to {processes(jobs)} processes")
     about = lnx.summary(target)
     parts = parts_of(about)
     record = {

@@ -20,14 +20,15 @@ from lilnetx_cli.cli.options import (
     Quiet,
     RoundChannels,
     Stopwatch,
+    Verbose,
     check_input,
     check_output,
+    make_output,
     network_arguments,
     parse_size,
     peak_rss_bytes,
     processes,
 )
-from lilnetx_cli.cli.tables import wrapped
 from lilnetx_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -78,11 +79,14 @@ def decompress(
     output: Annotated[
         Path | None,
         typer.Option(
-            "--output", "-o", help="A .safetensors, .pt, .pt2 or .onnx file to write."
+            "--output",
+            "-o",
+            help="File to write, ending in .safetensors, .pt, .pt2 or .onnx.",
+            show_default="the input's name, ending in .safetensors",
         ),
     ] = None,
     pruned: Annotated[
-        bool, typer.Option("--pruned", help="Leave out the channels that are dead.")
+        bool, typer.Option("--pruned", help="Leave out dead channels.")
     ] = False,
     round_channels: RoundChannels = 1,
     model: Model = None,
@@ -93,12 +97,13 @@ def decompress(
     jobs: Jobs = None,
     json: Json = False,
     quiet: Quiet = False,
+    verbose: Verbose = False,
 ) -> None:
     """Rebuild the network of a .lnx file, dense or without its dead channels.
 
-    State dicts go to .safetensors and .pt, programs that run as they are to .pt2
-    (torch) and .onnx. A pruned network is run beside the dense one, and written only if
-    both give the same.
+    .safetensors and .pt hold a state dict; .pt2 (torch.export) and .onnx hold a program
+    that runs without the network's code. With --pruned, dense and pruned networks are
+    run side by side, and nothing is written unless their outputs are the same.
     """
     watch = Stopwatch()
     check_input(file)
@@ -111,7 +116,7 @@ def decompress(
     if round_channels > 1 and not pruned:
         raise UsageError("--round-channels needs --pruned")
     check_output(target, force=force, source=file)
-    out = Output(json, quiet)
+    out = make_output(json, quiet, verbose)
     settings = _Settings(
         target,
         pruned,
@@ -126,6 +131,7 @@ def decompress(
         done = _write_network(file, settings, out)
     else:
         done = _Done(_write_state(file, settings))
+    out.detail(f"wrote {target}")
     size = target.stat().st_size
     record = {
         "output": str(target),
@@ -141,7 +147,7 @@ def decompress(
         record,
         f"{target}: {done.tensors} tensors, {size_text(size)}"
         f" from {size_text(file.stat().st_size)}",
-        *(wrapped(f"  {line}", out.width) for line in done.lines),
+        *(f"  {line}" for line in done.lines),
     )
 
 
@@ -177,9 +183,11 @@ def _write_network(file: Path, settings: _Settings, out: Output) -> _Done:
         max_size=settings.max_size,
         jobs=settings.jobs,
     )
+    out.detail(f"read {file} and built its network")
     network, done = loaded.network, _Done(len(loaded.network.state_dict()))
     if settings.pruned:
         network, done = _pruned(file, loaded, settings, out)
+        out.detail("cut channels out, and compared with the dense network")
     if settings.target.suffix in STATES:
         _write_smaller(network, settings.target)
     else:

@@ -8,7 +8,7 @@ import typer
 import lnx
 from lilnetx_cli.cli.console import Output, percent_text, size_text
 from lilnetx_cli.cli.contents import parts_of, parts_text, zero_slices, zero_weights
-from lilnetx_cli.cli.options import Json, Quiet, Stopwatch
+from lilnetx_cli.cli.options import Json, Quiet, Stopwatch, Verbose, make_output
 from lilnetx_cli.errors import Interrupted, LilnetxError
 
 if TYPE_CHECKING:
@@ -29,13 +29,23 @@ SETTINGS = {
 
 def demo(
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Keep the files here.")
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            help="Folder in which the files are kept.",
+            show_default="none is kept",
+        ),
     ] = None,
     json: Json = False,
     quiet: Quiet = False,
+    verbose: Verbose = False,
 ) -> None:
-    """Train, compress, inspect, decompress and compare, on real digits, offline."""
-    out = Output(json, quiet)
+    """Show the whole story in a minute: train, compress, inspect, decompress, compare.
+
+    It uses handwritten digits that come with the package, and no network connection.
+    """
+    out = make_output(json, quiet, verbose)
     if output is None:
         import tempfile
 
@@ -87,17 +97,18 @@ def _tell(folder: Path, out: Output) -> None:
         "predictions_equal": before.predictions == after.predictions,
         "seconds": watch.seconds,
     }
-    same = "every prediction equal" if record["predictions_equal"] else "DIFFERENT"
+    if not record["predictions_equal"]:
+        error = LilnetxError(
+            "the decoded network predicts otherwise than the trained one"
+        )
+        error.record = record
+        raise error
     out.result(
         record,
-        f"   {100 * after.accuracy:.2f} % read right, {same};"
+        f"   {100 * after.accuracy:.2f} % read right, every prediction equal;"
         f" {watch.seconds:.0f} s for all of it",
     )
     out.note("now yours: lilnetx train --dataset folder --data-dir IMAGES -o run")
-    if not record["predictions_equal"]:
-        raise LilnetxError(
-            "the decoded network predicts otherwise than the trained one"
-        )
 
 
 def _train(config: "RunConfig", splits: "Splits", folder: Path, out: Output) -> Path:

@@ -1,6 +1,6 @@
 """`lilnetx evaluate`."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,21 +15,31 @@ from lilnetx_cli.cli.options import (
     ModelArg,
     Quiet,
     RoundChannels,
+    Verbose,
     check_input,
+    make_output,
     network_arguments,
 )
-from lilnetx_cli.errors import LilnetxError, UsageError
+from lilnetx_cli.errors import LilnetxError, UsageError, one_line, reason_of
+from lnx.errors import printable
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from lilnetx_cli.data import Splits
 
+# What is measured on test images; null without any.
+ACCURACY = ("accuracy", "top5", "loss", "examples", "predictions")
+
 
 def evaluate(
     file: Annotated[Path, typer.Argument(help="A .lnx file, or a checkpoint.")],
     dataset: Annotated[
-        str | None, typer.Option(help="Default: the one it was trained on.")
+        str | None,
+        typer.Option(
+            help="Data set to test on, see lilnetx models.",
+            show_default="the one it was trained on",
+        ),
     ] = None,
     data_dir: DataDir = None,
     model: Model = None,
@@ -37,7 +47,9 @@ def evaluate(
     input_shape: InputShape = None,
     pruned: Annotated[
         bool,
-        typer.Option("--pruned", help="Beside it, without dead channels."),
+        typer.Option(
+            "--pruned", help="Measure the network without dead channels, too."
+        ),
     ] = False,
     round_channels: RoundChannels = 1,
     latency: Annotated[
@@ -45,51 +57,64 @@ def evaluate(
         typer.Option("--latency/--no-latency", help="Time batches of 1 and 32."),
     ] = True,
     seconds: Annotated[
-        float, typer.Option(min=0.01, max=600, help="To spend on each time taken.")
+        float, typer.Option(min=0.01, max=600, help="Seconds for each timing.")
     ] = 1.0,
     threads: Annotated[
-        int | None, typer.Option(min=1, max=1024, help="Of the processor, for times.")
+        int | None,
+        typer.Option(
+            min=1,
+            max=1024,
+            help="Processor threads to time with.",
+            show_default="what torch chooses",
+        ),
     ] = None,
     batch_size: Annotated[
         int, typer.Option("--batch-size", "-b", min=1, help="Images in a batch.")
     ] = 256,
     workers: Annotated[
-        int, typer.Option("--workers", "-j", min=0, help="Processes that load data.")
+        int,
+        typer.Option("--workers", "-j", min=0, help="Extra processes that load data."),
     ] = 0,
     json: Json = False,
     quiet: Quiet = False,
+    verbose: Verbose = False,
 ) -> None:
-    """Measure a network: accuracy on test images, multiply-adds, time of a pass.
+    """Measure a network: accuracy, MACs, and the time of a forward pass.
 
-    With --pruned the same is told of the network without its dead channels, which is
-    timed in turns with the dense one.
+    Accuracy needs a data set; where none is named or recorded, only the others are
+    measured. With --pruned, the network without its dead channels is measured beside
+    the dense one, and timed in turns with it.
     """
     check_input(file)
     arguments = network_arguments(model, model_arg)
     if round_channels > 1 and not pruned:
         raise UsageError("--round-channels needs --pruned")
+    out = make_output(json, quiet, verbose)
     from lilnetx_cli.cli.loading import load_network, load_pruned
-    from lilnetx_cli.data import load_splits
-    from lilnetx_cli.models.inputs import parse_shape
+    from lilnetx_cli.models.inputs import example_input, parse_shape
 
-    out = Output(json, quiet)
-    loaded = load_network(file, model, arguments)
-    name = dataset or loaded.training.get("dataset")
-    if not isinstance(name, str):
-        raise UsageError(f"{str(file)!r} does not say its data set: add --dataset")
-    splits = load_splits(name, data_dir)
     shape = parse_shape(input_shape) if input_shape is not None else None
-    if shape is None:
+    loaded = load_network(file, model, arguments)
+    out.detail(f"read {file}: {len(loaded.network.state_dict())} tensors")
+    name = dataset or _recorded(loaded.training)
+    splits = _splits(name, data_dir)
+    if shape is None and splits is not None:
         shape = (splits.channels, splits.size, splits.size)
+    example = example_input(loaded.architecture, shape)
+    if splits is None:
+        out.note(f"accuracy is not measured: {file} {_no_data(loaded.training)}")
     networks = [loaded.network]
     if pruned:
         smaller = load_pruned(file, loaded, shape, round_channels, out)
         networks.append(smaller.model)
+        out.detail(f"pruned: {smaller.removed_channels:,} channels removed")
     records = [
-        _accuracy(network, splits, name, batch_size, workers, out)
+        dict.fromkeys(ACCURACY)
+        if splits is None
+        else _accuracy(network, splits, str(name), batch_size, workers, out)
         for network in networks
     ]
-    _add_work(records, networks, shape, latency, threads, seconds, out)
+    _add_work(records, networks, example, latency, threads, seconds, out)
     record = {
         **records[0],
         "file_bytes": file.stat().st_size,
@@ -102,10 +127,35 @@ def evaluate(
             "removed_channels": smaller.removed_channels,
             "max_abs_difference": smaller.max_abs_difference,
         }
+    _check(record)
     out.result(record, *_lines(file, record))
     if not json:
         _table(record, out)
-    _check(record)
+
+
+def _recorded(training: Mapping[str, Any]) -> str | None:
+    """Return the data set that a file names, unless it is code of the user's own."""
+    from lilnetx_cli.user_code import is_factory
+
+    name = training.get("dataset")
+    return name if isinstance(name, str) and not is_factory(name) else None
+
+
+def _no_data(training: Mapping[str, Any]) -> str:
+    name = training.get("dataset")
+    if not isinstance(name, str):
+        return "names no data set, add --dataset"
+    return f"may not run its data set, name it yourself: --dataset {one_line(name)}"
+
+
+def _splits(name: str | None, folder: Path | None) -> "Splits | None":
+    if name is not None:
+        from lilnetx_cli.data import load_splits
+
+        return load_splits(name, folder)
+    if folder is not None:
+        raise UsageError("--data-dir needs --dataset, which this file does not say")
+    return None
 
 
 def _accuracy(
@@ -128,23 +178,17 @@ def _accuracy(
                 progress=ticker.move,
             )
         except (RuntimeError, IndexError) as error:
-            reason = str(error).split("\n", maxsplit=1)[0]
             raise UsageError(
-                f"the network does not take images of {name!r}: {reason}"
+                f"the network does not take images of {printable(name)}:"
+                f" {reason_of(error)}"
             ) from error
-    return {
-        "accuracy": measured.accuracy,
-        "top5": measured.top5,
-        "loss": measured.loss,
-        "examples": measured.examples,
-        "predictions": measured.predictions,
-    }
+    return {key: getattr(measured, key) for key in ACCURACY}
 
 
 def _add_work(
     records: list[dict[str, Any]],
     networks: "Sequence[nn.Module]",
-    shape: tuple[int, ...],
+    example: "Tensor",
     latency: bool,
     threads: int | None,
     seconds: float,
@@ -159,13 +203,20 @@ def _add_work(
         measure_all,
     )
 
-    example: Tensor = torch.randn(2, *shape, generator=torch.Generator().manual_seed(0))
+    example = torch.randn(example.shape, generator=torch.Generator().manual_seed(0))
     for record, network in zip(records, networks, strict=True):
-        record |= describe_work(network, example)
+        try:
+            record |= describe_work(network, example)
+        except (RuntimeError, ValueError, TypeError, IndexError) as error:
+            raise UsageError(
+                f"the network does not take inputs of shape {tuple(example.shape[1:])}:"
+                f" {reason_of(error)}"
+            ) from error
         record |= {"latency_ms": None, "latencies_ms": []}
     if not latency:
         return
     count = threads or torch.get_num_threads()
+    out.detail(f"torch {torch.__version__}: timing with {count} threads")
     times, left_out = measure_all(networks, example, count, seconds)
     if left_out is not None:
         out.warn(f"not timed in onnxruntime: {left_out}")
@@ -175,16 +226,22 @@ def _add_work(
 
 def _lines(file: Path, record: dict[str, Any]) -> list[str]:
     uncounted = ", ".join(record["uncounted_operations"]) or "nothing"
+    right = "accuracy not measured"
+    facts = [size_text(record["file_bytes"])]
+    if record["accuracy"] is not None:
+        right = (
+            f"accuracy {100 * record['accuracy']:.2f} % of {record['examples']:,}"
+            " test images"
+        )
+        facts.insert(0, f"loss {record['loss']:.4f}")
     times = record["latencies_ms"]
-    zeros = [
+    facts += [
         f"{percent_text(record[key])} of the {name} zero"
         for key, name in (("slice_sparsity", "slices"), ("channel_sparsity", "filters"))
         if record[key] is not None
     ]
-    facts = [f"loss {record['loss']:.4f}", size_text(record["file_bytes"]), *zeros]
     return [
-        f"{file}: accuracy {100 * record['accuracy']:.2f} % of {record['examples']:,}"
-        " test images",
+        f"{file}: {right}",
         f"  {', '.join(facts)}",
         *([f"  threads for the times: {times[0]['threads']}"] if times else []),
         f"  not counted in MACs: {uncounted}",
@@ -196,7 +253,7 @@ def _table(record: dict[str, Any], out: Output) -> None:
     """Print the dense network beside the pruned one."""
     columns = [record] + ([record["pruned"]] if "pruned" in record else [])
     rows = [
-        ("accuracy", *(f"{100 * x['accuracy']:.2f} %" for x in columns)),
+        ("accuracy", *(_accuracy_text(x["accuracy"]) for x in columns)),
         ("parameters", *(f"{x['parameters']:,}" for x in columns)),
         ("MACs", *(f"{x['macs']:,}" for x in columns)),
     ]
@@ -222,10 +279,16 @@ def _short(time: float) -> str:
     return f"{time:.{2 if time < 10 else 1 if time < 100 else 0}f}"
 
 
+def _accuracy_text(accuracy: float | None) -> str:
+    return "-" if accuracy is None else f"{100 * accuracy:.2f} %"
+
+
 def _ratio(title: str, record: dict[str, Any], number: int) -> str:
     """Return how much less the pruned network takes."""
     smaller = record["pruned"]
     if title == "accuracy":
+        if record["accuracy"] is None:
+            return "-"
         same = smaller["predictions"] == record["predictions"]
         return "predicted alike" if same else "DIFFERENT"
     if title in ("parameters", "MACs"):
@@ -237,8 +300,11 @@ def _ratio(title: str, record: dict[str, Any], number: int) -> str:
 
 def _check(record: dict[str, Any]) -> None:
     """Fail where the pruned network predicts otherwise on the test images."""
-    if "pruned" not in record:
+    smaller = record.get("pruned")
+    if smaller is None or record["accuracy"] is None:
         return
-    apart = abs(record["pruned"]["accuracy"] - record["accuracy"])
-    if record["pruned"]["predictions"] != record["predictions"] and apart > 0.001:
-        raise LilnetxError("the pruned network predicts otherwise than the dense one")
+    apart = abs(smaller["accuracy"] - record["accuracy"])
+    if smaller["predictions"] != record["predictions"] and apart > 0.001:
+        error = LilnetxError("the pruned network predicts otherwise than the dense one")
+        error.record = record
+        raise error

@@ -26,11 +26,13 @@ from lilnetx_cli.cli.options import (
     Force,
     Json,
     Quiet,
+    Verbose,
     check_input,
-    check_output,
+    check_picture,
+    make_output,
 )
-from lilnetx_cli.cli.tables import shortened, wrapped
-from lilnetx_cli.errors import UsageError
+from lilnetx_cli.cli.tables import shortened
+from lilnetx_cli.errors import UsageError, suggestion
 from lnx.errors import printable
 
 SECTIONS = (
@@ -38,39 +40,48 @@ SECTIONS = (
 )  # fmt: skip
 MOST_BARS = 40
 BAR_NAME = 40
+MOST_NAMES = 1000  # that are looked through for one that may be meant
 
 
 def inspect(
     file: Annotated[Path, typer.Argument(help="A .lnx file.")],
     layer: Annotated[
-        str | None, typer.Option(help="Show only tensors whose name starts so.")
+        str | None,
+        typer.Option(
+            help="Show only tensors whose name starts with this.", show_default="all"
+        ),
     ] = None,
     plot: Annotated[
-        Path | None, typer.Option(help="Draw bytes and zeros into a PNG file.")
+        Path | None,
+        typer.Option(
+            help="Draw bytes and zeros into this .png, .svg or .pdf file.",
+            show_default="none",
+        ),
     ] = None,
-    verbose: Annotated[
-        bool, typer.Option("--verbose", "-v", help="A line for every tensor.")
-    ] = False,
     force: Force = False,
     json: Json = False,
     quiet: Quiet = False,
+    verbose: Verbose = False,
 ) -> None:
     """Show what is in a .lnx file, without decoding it."""
     check_input(file)
     if plot is not None:
-        check_output(plot, force=force, source=file)
+        check_picture(plot, force=force, source=file)
+    out = make_output(json, quiet, verbose)
     about = lnx.summary(file)
     tensors = [t for t in about.tensors if layer is None or t.name.startswith(layer)]
     if layer is not None and not tensors:
-        raise UsageError(f"no tensor of {str(file)!r} starts with {layer!r}")
-    out = Output(json, quiet)
+        names = [tensor.name for tensor in about.tensors[:MOST_NAMES]]
+        hint = suggestion(layer, names, ": leave out --layer to see all names")
+        raise UsageError(f"no tensor of {str(file)!r} starts with {layer!r}{hint}")
+    out.detail(f"read the header of {file}: {len(about.tensors)} tensors")
     if plot is not None:
         _draw(about, plot)
         out.note(f"drawn: {plot}")
     if json:
         out.result(_record(about, tensors))
         return
-    out.text(*(wrapped(line, out.width) for line in _head(file, about)), "")
+    out.text(*_head(file, about), "")
     _sections(about, out)
     out.text("")
     _tensors(tensors, out, every=verbose or layer is not None)

@@ -3,20 +3,18 @@
 from collections.abc import Mapping
 from typing import Any
 
-from lilnetx_cli.cli.console import Output
-from lilnetx_cli.cli.options import Json, Quiet
-from lilnetx_cli.cli.tables import wrapped
+from lilnetx_cli.cli.options import Json, Quiet, Verbose, make_output
 
 TITLE_AT = 24  # the column where titles start
 
 
-def models(json: Json = False, quiet: Quiet = False) -> None:
-    """List the networks and the data sets that can be named."""
+def models(json: Json = False, quiet: Quiet = False, verbose: Verbose = False) -> None:
+    """List the networks and data sets that have a name here."""
     from lilnetx_cli.data import DATASETS
     from lilnetx_cli.data import OTHERS as OTHER_DATA
     from lilnetx_cli.models import MODELS, OTHERS
 
-    out = Output(json, quiet)
+    out = make_output(json, quiet, verbose)
     networks = [
         {"name": name, "title": info.title, "arguments": list(info.arguments())}
         for name, info in MODELS.items()
@@ -30,12 +28,12 @@ def models(json: Json = False, quiet: Quiet = False) -> None:
     out.result(
         {"models": networks, "datasets": sets},
         "networks",
-        *(_line(entry, out.width) for entry in networks),
+        *map(_line, networks),
         "data sets",
-        *(_line(entry, out.width) for entry in sets),
+        *map(_line, sets),
+        indent=TITLE_AT,
     )
 
 
-def _line(entry: Mapping[str, Any], width: int | None) -> str:
-    line = f"  {entry['name']:<{TITLE_AT - 2}}{entry['title']}"
-    return wrapped(line, width, indent=TITLE_AT)
+def _line(entry: Mapping[str, Any]) -> str:
+    return f"  {entry['name']:<{TITLE_AT - 2}}{entry['title']}"

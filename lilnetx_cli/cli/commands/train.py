@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,7 +13,9 @@ from lilnetx_cli.cli.options import (
     Json,
     ModelArg,
     Quiet,
+    Verbose,
     check_input,
+    make_output,
     parse_model_args,
 )
 from lilnetx_cli.errors import FileError, Interrupted, LilnetxError, UsageError
@@ -21,78 +23,119 @@ from lilnetx_cli.errors import FileError, Interrupted, LilnetxError, UsageError
 if TYPE_CHECKING:
     from lilnetx_cli.config import RunConfig
 
-Device = Literal["auto", "cpu", "cuda", "mps"]
-Precision = Literal["fp32", "bf16", "fp16"]
 DEFAULT_FOLDER = Path("run")
-RUN_FILES = ("model.pt", "resume.pt", "metrics.jsonl", "config.toml", "curves.png")
 
 
 def train(
     output: Annotated[
-        Path, typer.Option("--output", "-o", help="Folder of the run.")
+        Path, typer.Option("--output", "-o", help="Folder for the files of the run.")
     ] = DEFAULT_FOLDER,
-    model: Annotated[str | None, typer.Option(help="See lilnetx models.")] = None,
+    model: Annotated[
+        str | None, typer.Option(help="Name of the network, see lilnetx models.")
+    ] = None,
     model_arg: ModelArg = None,
     pretrained: Annotated[
-        bool, typer.Option("--pretrained", help="From torchvision's or timm's weights.")
+        bool,
+        typer.Option(
+            "--pretrained",
+            help="Start from the trained weights that torchvision or timm has.",
+        ),
     ] = False,
     init: Annotated[
-        Path | None, typer.Option(help="From the weights of a model.pt or .lnx.")
+        Path | None,
+        typer.Option(
+            help="Start from the weights of this model.pt or .lnx file.",
+            show_default="random weights",
+        ),
     ] = None,
-    dataset: Annotated[str | None, typer.Option(help="See lilnetx models.")] = None,
+    dataset: Annotated[
+        str | None, typer.Option(help="Name of the data set, see lilnetx models.")
+    ] = None,
     data_dir: DataDir = None,
-    epochs: Annotated[int | None, typer.Option(help="Passes over the data.")] = None,
+    epochs: Annotated[
+        int | None, typer.Option(help="Passes over the training images.")
+    ] = None,
     batch_size: Annotated[
         int | None, typer.Option("--batch-size", "-b", help="Images in a batch.")
     ] = None,
-    lr: Annotated[float | None, typer.Option(help="Of latents and norms.")] = None,
+    lr: Annotated[
+        float | None, typer.Option(help="Learning rate of latents and norms.")
+    ] = None,
     rate_weight: Annotated[
-        float | None, typer.Option(help="Loss per bit per weight.")
+        float | None, typer.Option(help="Loss for one bit per weight.")
     ] = None,
     slice_weight: Annotated[
-        float | None, typer.Option(help="Loss per step of mean slice norm.")
+        float | None, typer.Option(help="Loss for a mean slice norm of one step.")
     ] = None,
-    seed: Annotated[int | None, typer.Option(help="Of everything random.")] = None,
-    device: Annotated[Device | None, typer.Option(help="Where to train.")] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Seed of all random numbers.")
+    ] = None,
+    device: Annotated[str | None, typer.Option(help="Where to train.")] = None,
     precision: Annotated[
-        Precision | None, typer.Option(help="Of the network; latents stay fp32.")
+        str | None,
+        typer.Option(help="Precision of the network; latents stay in fp32."),
     ] = None,
     channels_last: Annotated[
-        bool, typer.Option("--channels-last", help="Faster on most CPUs and GPUs.")
+        bool,
+        typer.Option(
+            "--channels-last", help="Memory layout that most CPUs and GPUs run faster."
+        ),
     ] = False,
     compile_: Annotated[
-        bool, typer.Option("--compile", help="Compile the network with torch.")
+        bool, typer.Option("--compile", help="Compile the network with torch.compile.")
     ] = False,
     accumulate: Annotated[
-        int | None, typer.Option(help="Batches in an optimizer step.")
+        int | None, typer.Option(help="Batches in one optimizer step.")
     ] = None,
     clip_grad: Annotated[
-        float | None, typer.Option(help="Largest norm of the gradient.")
+        float | None,
+        typer.Option(help="Largest norm of the gradient.", show_default="no limit"),
     ] = None,
     max_steps: Annotated[
-        int | None, typer.Option(help="End the run after so many steps.")
+        int | None,
+        typer.Option(
+            help="End the run after this many steps.", show_default="all epochs"
+        ),
     ] = None,
     workers: Annotated[
-        int | None, typer.Option("--workers", "-j", help="Processes that load data.")
+        int | None,
+        typer.Option("--workers", "-j", help="Extra processes that load data."),
     ] = None,
     resume: Annotated[
-        str | None, typer.Option(help="auto, or the resume.pt of a run.")
+        str | None,
+        typer.Option(
+            metavar="[PATH]",
+            help="Go on with the run in --output, or from this resume.pt.",
+            show_default="start a new run",
+        ),
     ] = None,
     config: Annotated[
-        Path | None, typer.Option("--config", "-c", help="A TOML file.")
+        Path | None,
+        typer.Option(
+            "--config", "-c", help="TOML file with settings.", show_default="none"
+        ),
     ] = None,
     set_: Annotated[
-        list[str] | None, typer.Option("--set", help="One setting: section.key=value.")
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="SECTION.KEY=VALUE",
+            help="Any setting. May be repeated.",
+            show_default="none",
+        ),
     ] = None,
     force: Force = False,
     json: Json = False,
     quiet: Quiet = False,
+    verbose: Verbose = False,
 ) -> None:
-    """Train a network for accuracy and size in one run.
+    """Train a network to be accurate and small in one run.
 
-    Writes model.pt, the network that ships, config.toml, metrics.jsonl, curves.png
-    and, for --resume, resume.pt. Ctrl-C stops after the present step.
+    The run writes model.pt (the network that ships), config.toml (all settings),
+    metrics.jsonl, curves.png and resume.pt (for --resume). Options override the file
+    of --config, which overrides the defaults. Ctrl-C stops after the current step.
     """
+    out = make_output(json, quiet, verbose)
     given: dict[str, Any] = {
         "model.name": model,
         "model.pretrained": pretrained or None,
@@ -127,9 +170,7 @@ def train(
     if config is not None:
         check_input(config)
     resolved = resolve(config, settings)
-    _train(
-        resolved, output, resume, bool(settings or config), force, Output(json, quiet)
-    )
+    _train(resolved, output, resume, bool(settings or config), force, out)
 
 
 def _train(
@@ -149,12 +190,21 @@ def _train(
     from lilnetx_cli.data import load_splits
     from lilnetx_cli.training import Stopped
 
+    settings = config.train
+    out.detail(
+        f"{config.model.name}, {settings.epochs} epochs, batches of"
+        f" {settings.batch_size}, device {settings.device}, {settings.precision}"
+    )
     splits = load_splits(config.data.name, config.data.dir, augment=config.data.augment)
+    out.detail(
+        f"data set {config.data.name}: {len(splits.train):,} images to train on,"
+        f" {len(splits.validation):,} for validation, {len(splits.test):,} to test"
+    )
     try:
         result = watched(config, splits, folder, out, resume=content)
     except Stopped:
         raise Interrupted(
-            f"stopped; go on with: lilnetx train -o {folder} --resume auto"
+            f"stopped; go on with: lilnetx train -o {folder} --resume"
         ) from None
     if os.environ.get("RANK", "0") != "0":
         return  # one process of several speaks
@@ -183,10 +233,12 @@ def _check_folder(folder: Path, *, force: bool) -> None:
     """Refuse a folder that holds a run, or that cannot be made."""
     if folder.exists() and not folder.is_dir():
         raise LilnetxError(f"output {str(folder)!r} is a file, expected a folder")
+    from lilnetx_cli.config import RUN_FILES
+
     found = next((name for name in RUN_FILES if (folder / name).exists()), None)
     if found is not None and not force:
         raise UsageError(
-            f"{str(folder)!r} holds a run ({found}): go on with --resume auto,"
+            f"{str(folder)!r} holds a run ({found}): go on with --resume,"
             " or overwrite it with -f"
         )
 
@@ -195,16 +247,19 @@ def _read_resume(
     folder: Path, resume: str, config: "RunConfig", configured: bool, force: bool
 ) -> tuple[dict[str, Any], "RunConfig"]:
     """Return the state of a run and its own configuration."""
-    from lilnetx_cli.training import RESUME, read_resume
+    from lilnetx_cli.config import RESUME, RunConfig
+    from lilnetx_cli.training import read_resume
 
     path = folder / RESUME if resume == "auto" else Path(resume)
+    if path.is_dir():
+        raise UsageError(
+            f"{resume!r} is a folder: to go on with its run, -o {resume} --resume"
+        )
     check_input(path)
     if path.resolve().parent != folder.resolve():
         _check_folder(folder, force=force)
     content = read_resume(path)
     try:
-        from lilnetx_cli.config import RunConfig
-
         stored = RunConfig.model_validate(content["config"])
     except ValueError as error:
         raise FileError(f"{str(path)!r} holds no settings of this version") from error

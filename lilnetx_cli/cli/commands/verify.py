@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 import lnx
-from lilnetx_cli.cli.console import Output, size_text
+from lilnetx_cli.cli.console import size_text
 from lilnetx_cli.cli.options import (
     DEFAULT_MAX_SIZE,
     Jobs,
@@ -14,7 +14,9 @@ from lilnetx_cli.cli.options import (
     MaxSize,
     Quiet,
     Stopwatch,
+    Verbose,
     check_input,
+    make_output,
     parse_size,
     processes,
 )
@@ -27,9 +29,11 @@ def verify(
     jobs: Jobs = None,
     json: Json = False,
     quiet: Quiet = False,
+    verbose: Verbose = False,
 ) -> None:
-    """Check every hash of a .lnx file and decode everything."""
+    """Check a .lnx file: every hash is compared, and everything is decoded."""
     watch = Stopwatch()
+    out = make_output(json, quiet, verbose)
     check_input(file)
     size = file.stat().st_size
     try:
@@ -38,9 +42,8 @@ def verify(
     except lnx.FormatError as error:
         raise _damage(error, size) from error
     record = {"ok": True, "tensors": tensors, "bytes": size, "seconds": watch.seconds}
-    Output(json, quiet).result(
-        record, f"{file}: ok, {tensors} tensors in {size_text(size)}"
-    )
+    out.detail(f"decoded {tensors} tensors, with up to {processes(jobs)} processes")
+    out.result(record, f"{file}: ok, {tensors} tensors in {size_text(size)}")
 
 
 def _damage(error: lnx.FormatError, size: int) -> FileError:

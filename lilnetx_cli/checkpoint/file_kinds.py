@@ -1,0 +1,37 @@
+"""What a file is that was taken for a checkpoint, by its first bytes."""
+
+from pathlib import Path
+
+STARTS = (
+    (b"version https://git-lfs", "a Git LFS pointer: fetch the file with git lfs pull"),
+    (b"<!DOCTYPE", "a web page, not the file it should have led to"),
+    (b"<html", "a web page, not the file it should have led to"),
+    (b"\x1f\x8b", "a gzip file: unpack it first"),
+    (b"\x89HDF", "an HDF5 file"),
+    (b"GGUF", "a GGUF file"),
+    (b"\x89LNX", "a .lnx file"),
+)
+LOOKED_AT = 256
+JSON_AT = 8  # a .safetensors file: the length of its header, then the header
+
+
+def kind_of(path: Path) -> str | None:
+    """Return what a file is, or None where its bytes do not tell; raises OSError."""
+    with path.open("rb") as file:
+        head = file.read(LOOKED_AT)
+    if not head:
+        return "an empty file"
+    for start, kind in STARTS:
+        if head.startswith(start):
+            return kind
+    if head[JSON_AT : JSON_AT + 2] == b'{"' and path.suffix != ".safetensors":
+        return "a .safetensors file: give it that suffix"
+    return "a text file" if _is_text(head) else None
+
+
+def _is_text(head: bytes) -> bool:
+    # A letter of several bytes may be cut off at the end.
+    text = head.decode("utf-8", errors="replace").removesuffix("\ufffd")
+    return all(char.isprintable() or char in "\t\n\r" for char in text) and (
+        "\ufffd" not in text
+    )
