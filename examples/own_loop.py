@@ -24,7 +24,8 @@ def curves(count: int) -> tuple[torch.Tensor, torch.Tensor]:
 
 def main() -> None:
     torch.manual_seed(0)
-    model = lilnetx.reparameterize(network())
+    # From scratch. A trained network keeps what it computes without start="random".
+    model = lilnetx.reparameterize(network(), start="random")
     optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
     for step in range(301):
         inputs, target = curves(64)

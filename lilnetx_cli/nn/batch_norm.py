@@ -1,4 +1,4 @@
-"""Batch norms: their statistics measured again, folded away, and brought back."""
+"""Batch norms: measure their statistics again, fold them, and undo that."""
 
 from collections.abc import Iterable
 
@@ -9,9 +9,9 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 @torch.no_grad()
 def calibrate_batch_norms(model: nn.Module, images: Iterable[Tensor]) -> None:
-    """Measure the running statistics of all batch norms anew, as plain averages.
+    """Measure the running statistics of all batch norms again, as plain averages.
 
-    Weights moved while the old averages were taken, and rounding moved them more.
+    The old averages are of weights that have moved since, and rounding moved them more.
     """
     norms = [m for m in model.modules() if isinstance(m, _BatchNorm)]
     norms = [m for m in norms if m.track_running_stats]
@@ -33,10 +33,10 @@ def calibrate_batch_norms(model: nn.Module, images: Iterable[Tensor]) -> None:
 
 @torch.no_grad()
 def fold_batch_norms(model: nn.Module) -> None:
-    """Put running statistics and eps of batch norms into scale and shift, in place.
+    """Fold running statistics and eps of batch norms into scale and shift, in place.
 
-    Afterwards mean is 0 and variance 1, and the outputs in evaluation mode are those
-    of before, up to float32 rounding. A channel that was always zero gets scale 0.
+    Afterwards the mean is 0 and the variance 1. Outputs in evaluation mode stay the
+    same, up to float32 rounding. A channel that was always zero gets scale 0.
     """
     for norm in model.modules():
         if isinstance(norm, _BatchNorm) and norm.affine and norm.track_running_stats:
@@ -57,10 +57,11 @@ def _fold(norm: _BatchNorm) -> None:
 
 @torch.no_grad()
 def unfold_batch_norms(network: nn.Module, images: Iterable[Tensor]) -> int:
-    """Give folded batch norms statistics again, in place; the function stays.
+    """Undo the folding of batch norms, in place; return how many were folded.
 
-    A finished network has mean 0 and variance 1, all else in scale and shift; trained
-    on, its batch norms would divide by what batches have. Returns how many there were.
+    Statistics are those of the images, and scale and shift make up for them, so that
+    the outputs stay the same. A folded network cannot be trained: its batch norms would
+    also divide by the deviation of each batch.
     """
     norms = [m for m in network.modules() if isinstance(m, _BatchNorm) and _folded(m)]
     seen: dict[nn.Module, list[Tensor]] = {norm: [] for norm in norms}

@@ -11,7 +11,7 @@ from torch import Tensor
 
 
 def decode_matmul(rows: Tensor, decoder: Tensor) -> Tensor:
-    """Return rows @ decoder the fast way, for training; (N, L) in and out."""
+    """Return rows @ decoder fast, for training; (N, L) in and out."""
     if decoder.numel() == 1:
         return rows * decoder.reshape(())
     return rows @ decoder
@@ -23,7 +23,7 @@ def decode_exact(rows: Tensor, decoder: Tensor) -> Tensor:
     Float32 products are added one at a time, k = 0, 1, ..., L - 1, each as its own
     rounded operation: `formats/SPEC.md`, Reconstruction. (N, L) in and out.
     """
-    # By way of integers: rounding gives -0.0 too, which a file cannot hold.
+    # Through integers: rounding also gives -0.0, which a file cannot hold.
     rows = rows.to(device="cpu", dtype=torch.int32).to(torch.float32)
     decoder = decoder.detach().to(device="cpu", dtype=torch.float32)
     if decoder.numel() == 1:
@@ -37,8 +37,8 @@ def decode_exact(rows: Tensor, decoder: Tensor) -> Tensor:
 def cosine_basis(kernel: tuple[int, ...]) -> Tensor:
     """Return the orthonormal separable DCT-II of a kernel, (L, L), rows are atoms.
 
-    A start for the decoder that spreads no energy: an orthonormal map keeps the
-    variance of the weights, and smooth kernels need few of its atoms.
+    The decoder starts from it: an orthonormal map keeps the variance of the weights,
+    and smooth kernels need few of its atoms.
     """
     basis = torch.ones(1, 1)
     for size in kernel:

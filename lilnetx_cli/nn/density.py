@@ -1,5 +1,6 @@
 """A learned, factorised density over integers: what each latent costs in bits."""
 
+import math
 from typing import Any
 
 import torch
@@ -11,8 +12,8 @@ SMALLEST_PROBABILITY = 2.0**-60
 INITIAL_DEVIATION = 0.01
 LAYERS = 4
 
-# The rate of many latents is read off a grid of so many points a step, up to so far
-# from zero; beyond that the function itself is evaluated.
+# The rate of many latents is read off a grid: its points in a step, and how many steps
+# from zero it ends.
 POINTS_PER_STEP = 16
 GRID_REACH = 128
 
@@ -91,10 +92,14 @@ class FactorizedDensity(nn.Module):
 
         The function is evaluated on a grid and read off linearly in between, which is
         off by a few thousandths of a bit a latent and far cheaper: its cost on a large
-        network is that of a look-up.
+        network is that of a look-up. Rows that leave the grid take the function itself.
         """
-        largest = float(x.detach().abs().max()) if x.numel() else 0.0
-        if not largest < GRID_REACH - 2:  # NaN too
+        sizes = x.detach().abs()
+        largest = float(sizes.max()) if x.numel() else 0.0
+        if largest >= GRID_REACH - 2:
+            far = (sizes >= GRID_REACH - 2).any(1)  # (N,)
+            return self.bits(x[far]).sum() + self.total_bits(x[~far])
+        if math.isnan(largest):
             return self.bits(x).sum()
         reach = int(largest) + 2
         points = 2 * reach * POINTS_PER_STEP + 1

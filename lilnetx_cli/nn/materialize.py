@@ -1,4 +1,4 @@
-"""From latents back to the plain network that they stand for."""
+"""From latents back to the plain network."""
 
 import copy
 from typing import TypeVar, cast
@@ -21,7 +21,7 @@ def materialize(model: ModuleT) -> ModuleT:
 
 
 def decode_in_place(model: ModuleT) -> ModuleT:
-    """Turn a network that no one else needs into the plain one it stands for."""
+    """Make a network plain in place; it must share nothing with another one."""
     plain: dict[nn.Module, Tensors] = {}
     orders: dict[nn.Module, tuple[str, ...]] = {}
     ties: list[tuple[nn.Module, str, TiedWeight]] = []
@@ -58,8 +58,8 @@ def _parameter(values: Tensor, like: Tensor) -> nn.Parameter:
 def _restore(module: nn.Module, tensors: Tensors, order: tuple[str, ...]) -> None:
     """Give a module its own class and parameters back, in their own order.
 
-    `remove_parametrizations` would not do: a copy shares the class that torch made
-    with the original, which that would break.
+    Not by `remove_parametrizations`: a copy shares the class that torch made with the
+    original, which that function would break.
     """
     module.__class__ = type(module).__bases__[0]
     del module.parametrizations

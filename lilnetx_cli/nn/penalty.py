@@ -23,7 +23,7 @@ class Penalty:
         bits_per_weight: estimated rate of the latents, in bits per weight.
         l2: mean squared latent, in steps squared.
         slice_norm: mean Euclidean norm of a slice, in steps; 0 without slices.
-        weights: number of weights that are held as latents.
+        weights: number of weights that are latents.
     """
 
     total: Tensor
@@ -44,20 +44,20 @@ def penalty(
 
     total = rate_weight * bits_per_weight + l2_weight * l2 + slice_weight * slice_norm.
     Every part is a mean, so a weight keeps its meaning from one architecture to the
-    next (LilNetX, equation 7, divides bits by a count of rows instead). In training
-    the rate is that of latents with uniform noise, in evaluation of rounded ones.
-    Of a large network, a training step sees every k-th slice from a random one on: each
-    is as likely as any other, so the parts are right on average, and their cost does
-    not grow with the network. Raises ValueError for a model without latents.
+    next (LilNetX, equation 7, divides bits by a count of rows instead). In training the
+    rate is that of latents with uniform noise, in evaluation that of rounded latents.
+    Of a large network, a training step sees every k-th slice, from a random one on. The
+    parts are right on average, and their cost does not grow with the network. Raises
+    ValueError for a model without latents.
     """
-    held = [(weight, latent) for _, weight, latent in latent_weights(model)]
-    if not held:
+    pairs = [(weight, latent) for _, weight, latent in latent_weights(model)]
+    if not pairs:
         raise ValueError("the model has no latents: call reparameterize(model) first")
-    weights = sum(latent.numel() for _, latent in held)
+    weights = sum(latent.numel() for _, latent in pairs)
     stride = -(-weights // RATED_WEIGHTS) if model.training else 1
     groups: dict[int, tuple[LatentGroup, list[Tensor]]] = {}
     slices = 0
-    for weight, latent in held:
+    for weight, latent in pairs:
         rows = weight.rows(latent)  # (N, L)
         slices += rows.shape[0] if rows.shape[1] > 1 else 0
         members = groups.setdefault(id(weight.group), (weight.group, []))[1]

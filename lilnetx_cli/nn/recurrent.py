@@ -6,11 +6,11 @@ from torch import nn
 
 
 def read_weights_when_called(module: nn.RNNBase) -> None:
-    """Make a parametrized recurrent layer read its weights anew at each call.
+    """Make a parametrized recurrent layer read its weights again at each call.
 
-    Between calls the list is empty: decoded weights belong to one step's graph, and
-    such tensors cannot be copied. The change is made in the class that torch made for
-    this module when it was parametrized, and goes with it.
+    Between calls the list is empty: decoded weights belong to the graph of one step,
+    and such tensors cannot be copied. What changes is the class that torch made for
+    this module alone when it was parametrized.
     """
     own: Any = type(module)
     base: Any = own.__bases__[0]

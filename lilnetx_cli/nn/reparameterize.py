@@ -21,7 +21,9 @@ SPREADS: dict[Start, float] = {"trained": 16.0, "random": 0.3}
 LARGEST_FIRST = 2.0**20  # of latents, however small the tightest weight is
 # The RMS of the change by rounding, relative to that of the weight: more is warned of.
 LARGEST_CHANGE = 0.33
-TOO_COARSE = "start='trained' or a larger spread keeps what a network computes"
+TOO_COARSE = (
+    "start='trained' (lilnetx train --init) or a larger spread keeps what it computes"
+)
 TOO_SMALL = "it is far smaller than others of its kind, leave it out with exclude"
 ENERGY_TOLERANCE = 0.05
 BISECTIONS = 20

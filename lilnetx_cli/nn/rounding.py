@@ -1,4 +1,4 @@
-"""Rounding that lets gradients through, and the noise that stands in for it."""
+"""Rounding that passes gradients, and the noise that replaces it in the rate."""
 
 from typing import Any
 
@@ -26,7 +26,7 @@ def round_ste(latent: Tensor) -> Tensor:
 
 
 def add_uniform_noise(latent: Tensor) -> Tensor:
-    """Add U(-1/2, 1/2), the differentiable stand-in for rounding in the rate term.
+    """Add U(-1/2, 1/2), which replaces rounding in the rate and is differentiable.
 
     Source: Balle et al. 2018, equation 6.
     """

@@ -37,9 +37,9 @@ def round_side(
 ) -> int:
     """Round norms and biases to the fewest mantissa bits that keep the outputs.
 
-    `outputs` runs the network on some images, or gives None where it has no single
-    tensor; the RMS change of what it returns, relative to its RMS, stays within
-    tolerance. Returns the number of mantissa bits; values become float16 values.
+    `outputs` runs the network on some images; it returns None where the result is not
+    one tensor. The RMS change of the outputs, relative to their RMS, stays within
+    tolerance. Returns the number of mantissa bits. Values become float16 values.
     """
     parameters = side_parameters(model)
     kept = [p.detach().clone() for p in parameters]
@@ -55,15 +55,16 @@ def round_side(
 
 @torch.no_grad()
 def round_side_to(model: nn.Module, bits: int) -> None:
-    """Round norms and biases to so many mantissa bits."""
+    """Round norms and biases to a number of mantissa bits."""
     for parameter in side_parameters(model):
         parameter.copy_(round_mantissa(parameter, bits))
 
 
 def round_mantissa(values: Tensor, bits: int) -> Tensor:
-    """Round to so many bits after the leading one, within the range of float16.
+    """Round to a number of bits after the leading one, within the range of float16.
 
-    Values below float16's normal range keep fewer bits, beyond its limit they stay.
+    Values below the normal range of float16 keep fewer bits; those beyond its limit
+    stay as they are.
     """
     mantissa, exponent = torch.frexp(values.double())
     rounded = torch.round(mantissa * 2 ** (bits + 1)) * 2.0 ** (-bits - 1)

@@ -1,4 +1,4 @@
-"""Which weights of a network latents can stand for, and which of them are one."""
+"""Which weights of a network can become latents, and which of them are tied."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -30,13 +30,13 @@ class Target:
 
     @property
     def kernel(self) -> tuple[int, ...]:
-        """What a slice spans: the kernel of a convolution, of others one value."""
+        """The shape of a slice: the kernel of a convolution, () for one value."""
         is_conv = isinstance(self.module, _ConvNd)
         return tuple(self.weight.shape[2:]) if is_conv else ()
 
     @property
     def group(self) -> str:
-        """Weights of one group share a decoder and a density."""
+        """The name of its group, which shares a decoder and a density."""
         if isinstance(self.module, nn.Embedding | nn.EmbeddingBag):
             return "embedding"
         if isinstance(self.module, nn.RNNBase):
@@ -51,7 +51,7 @@ class Target:
 
 @dataclass(frozen=True, eq=False)
 class Tie:
-    """A weight that is the one of an earlier target."""
+    """A weight that is tied to that of an earlier target."""
 
     target: Target
     owner: Target
@@ -60,11 +60,11 @@ class Tie:
 def find_targets(
     model: nn.Module, exclude: Iterable[str | type[nn.Module]]
 ) -> tuple[list[Target], list[Tie]]:
-    """Return the weights to hold as latents, and those tied to them.
+    """Return the weights that become latents, and those tied to them.
 
-    Excluded are modules by name or type, with all that is in them, and those with a
-    parametrization of their own. A weight that an excluded module shares stays as it
-    is everywhere. Raises ValueError for a name that no module has.
+    Left out are modules excluded by name or type, with all that is in them, and modules
+    with a parametrization of their own. A weight that an excluded module shares stays
+    as it is everywhere. Raises ValueError for a name that no module has.
     """
     excluded = list(exclude)
     modules = dict(model.named_modules())
@@ -90,11 +90,11 @@ def find_targets(
 
 
 def weight_names(module: nn.Module) -> tuple[str, ...]:
-    """Return the names of the weights of one layer that latents can stand for."""
+    """Return the names of the weights of one layer that can become latents."""
     if isinstance(module, _ConvNd | nn.Linear):
         names: tuple[str, ...] = ("weight",)
     elif isinstance(module, nn.Embedding | nn.EmbeddingBag):
-        # What changes the weight itself, or wants its gradient sparse, cannot go on.
+        # Layers that change the weight in place, or want sparse gradients, stay plain.
         plain = module.max_norm is None and not module.sparse
         names = ("weight",) if plain else ()
     elif isinstance(module, nn.MultiheadAttention):

@@ -1,4 +1,4 @@
-"""The end of a run: the network that ships, and what is said of it."""
+"""The end of a run: the network that ships, and its training record."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -42,9 +42,9 @@ def finish(session: Session) -> Finished:
     calibrate_batch_norms(session.model, images)
     network, checkpoint = finalize(session.model, probe_images(session))
     workers = session.config.data.workers
-    held = measure_accuracy(network, session.splits.validation, workers=workers)
+    validation = measure_accuracy(network, session.splits.validation, workers=workers)
     test = measure_accuracy(network, session.splits.test, workers=workers)
-    summary = _summary(session, test.accuracy, held.accuracy)
+    summary = _summary(session, test.accuracy, validation.accuracy)
     return Finished(
         replace(checkpoint, architecture=session.architecture, summary=summary),
         test.predictions,
@@ -56,8 +56,8 @@ def finalize(
 ) -> tuple[nn.Module, Checkpoint]:
     """Return the plain network that ships, on the CPU, and its checkpoint.
 
-    Batch norms are folded, norms and biases rounded as far as the outputs on the
-    probe images allow, decoders held as float16, weights decoded in the fixed order.
+    Batch norms are folded, norms and biases rounded as far as the outputs on the probe
+    images allow, decoders rounded to float16, weights decoded in the fixed order.
     Without probe images norms and biases keep a fixed number of mantissa bits.
     """
     short = with_short_decoders(model)
@@ -73,7 +73,7 @@ def finalize(
 
 
 def estimate_file(model: nn.Module, session: Session) -> int:
-    """Return the bytes of the file that a network would ship in now, not coded."""
+    """Return how many bytes the file of a network would have now, without coding it."""
     _, checkpoint = finalize(model, None)
     final = replace(
         checkpoint,

@@ -50,7 +50,7 @@ def initialize(
 def trained_weights(config: RunConfig, name: str) -> Checkpoint | None:
     """Return the trained network that a run starts from, None from scratch.
 
-    Raises UsageError, InputError, FileError and OSError for one that cannot be had.
+    Raises UsageError, InputError, FileError and OSError where it cannot be read.
     """
     if config.model.init is not None:
         return read_trained(config.model.init)

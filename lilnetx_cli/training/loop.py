@@ -1,4 +1,4 @@
-"""The loop: steps, epochs, estimates; interrupted and resumed without a trace."""
+"""The loop: steps, epochs and estimates, stopped and resumed without a trace."""
 
 import math
 import time
@@ -26,7 +26,7 @@ Estimator = Callable[[nn.Module], int]
 
 
 class Stopped(Exception):  # noqa: N818
-    """The run was asked to stop, and did so where it can be resumed."""
+    """The run was asked to stop, and stopped where it can be resumed."""
 
 
 def train(
@@ -40,8 +40,8 @@ def train(
 ) -> float:
     """Run all steps that are left; return the seconds of the whole run so far.
 
-    `estimate` prices the whole file of a network. Raises Stopped after a step once
-    should_stop() holds, InputError when the loss is no number any more.
+    `estimate` returns the bytes of a network's whole file. Raises Stopped after a step
+    once should_stop() is true, and InputError when the loss is NaN or infinite.
     """
     started = time.monotonic() - session.seconds
     gauge = _Gauge(session.model, estimate)
@@ -60,7 +60,7 @@ def train(
 
 
 class _Gauge:
-    """File size and slice sparsity, measured anew only as often as is cheap."""
+    """File size and slice sparsity, measured again only as often as is cheap."""
 
     def __init__(self, model: nn.Module, estimate: Estimator) -> None:
         self._model = model
@@ -69,7 +69,7 @@ class _Gauge:
         self._last: tuple[int | None, float | None] = (None, None)
 
     def read(self) -> tuple[int | None, float | None]:
-        """Return bytes and sparsity of now or of a moment ago."""
+        """Return the latest bytes and sparsity, a moment old at most."""
         start = time.monotonic()
         if start >= self._next:
             try:
@@ -173,7 +173,9 @@ def _end_epoch(
     resume_path: Path,
 ) -> None:
     totals, workers = session.totals, session.config.data.workers
-    held = measure_accuracy(session.model, session.splits.validation, workers=workers)
+    validation = measure_accuracy(
+        session.model, session.splits.validation, workers=workers
+    )
     report = EpochReport(
         event="epoch",
         epoch=session.epochs_begun,
@@ -182,7 +184,7 @@ def _end_epoch(
         task_loss=totals.task / totals.steps,
         bits_per_weight=totals.bits / totals.steps,
         accuracy=totals.hits / totals.examples,
-        validation_accuracy=held.accuracy,
+        validation_accuracy=validation.accuracy,
         estimated_bytes=estimate(session.model),
         slice_sparsity=_zero_slices(session.model),
         lr=session.optimizer.param_groups[0]["lr"],

@@ -24,8 +24,8 @@ def open_session(config: RunConfig, splits: Splits, *, fresh: bool = True) -> Se
     """Build network, optimizer and loader, all from the seed of the run.
 
     A session that is not fresh will be restored, so it reads no trained weights.
-    Raises UsageError for a device, a precision, a batch or a network that cannot be
-    had, and what reading trained weights raises.
+    Raises UsageError for a device, a precision, a batch or a network that is not there,
+    and the errors of reading trained weights.
     """
     settings = config.train
     accelerator = open_accelerator(settings)
@@ -91,9 +91,9 @@ def _gate(model: nn.Module, splits: Splits, device: torch.device) -> None:
 
 
 def _optimizer(config: RunConfig, model: nn.Module) -> torch.optim.Optimizer:
-    """Return Adam with three groups, which are as separate as three optimizers.
+    """Return Adam with three groups, which act like three optimizers.
 
-    Adam treats every parameter on its own; the density only has another learning rate
+    Adam treats every parameter on its own; densities only have another learning rate
     and no schedule. One optimizer keeps the loss scaling of fp16 in step.
     """
     settings = config.train

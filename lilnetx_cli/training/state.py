@@ -1,4 +1,4 @@
-"""Everything a run holds while it lasts, and how it is kept on disk."""
+"""The state of a run, and how it is written and read back."""
 
 import io
 from dataclasses import dataclass, field
@@ -78,12 +78,12 @@ class Session:
 
     @property
     def epochs_begun(self) -> int:
-        """How many epochs have had a step, which is the number of the last step's."""
+        """Epochs that have begun: the number of the present one, counted from 1."""
         return -(-self.step // self.steps_per_epoch)
 
 
 def save_session(session: Session, path: Path, seconds: float) -> None:
-    """Write the unfolded state, from which the run goes on to the bit."""
+    """Write the state from which the run goes on to the bit."""
     if not session.accelerator.is_main_process:
         return
     scaler = session.accelerator.scaler
@@ -115,7 +115,7 @@ def read_resume(path: Path) -> dict[str, Any]:
 
 
 def restore_session(session: Session, content: dict[str, Any]) -> None:
-    """Put a session back to where `save_session` was called."""
+    """Put a session back into the state that `save_session` wrote."""
     try:
         session.model.load_state_dict(content["model"])
         session.optimizer.load_state_dict(content["optimizer"])

@@ -34,7 +34,7 @@ def stepper(reparameterized: bool, options: argparse.Namespace) -> Callable[[], 
         images = images.contiguous(memory_format=torch.channels_last)
     labels = torch.randint(0, 10, (options.batch,))
     if reparameterized:
-        reparameterize(model)
+        reparameterize(model, start="random")
         gate_dead_filters(model, lambda net: net(images[:2]))
     densities = density_parameters(model)
     apart = {id(p) for p in densities}

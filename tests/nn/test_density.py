@@ -75,6 +75,13 @@ def test_no_latents_and_no_numbers():
 
 
 def test_far_latents_take_the_function_itself():
-    made = density(1)
-    x = torch.cat([numbers(20_000, 1), torch.tensor([[5000.0]])])
-    assert torch.equal(made.total_bits(x), made.bits(x).sum())
+    """A few of them do not take the grid from the others, nor NaN from anyone."""
+    made = density(3)
+    near, far = numbers(20_000, 3), torch.tensor([[0.0, 5000.0, 1.0], [-200.0, 0, 0]])
+    calls = []
+    bits = made.bits
+    made.bits = lambda x: calls.append(len(x)) or bits(x)
+    found = made.total_bits(torch.cat([far[:1], near, far[1:]]))
+    assert torch.allclose(found, made.total_bits(near) + bits(far).sum())
+    assert max(calls) < 1000
+    assert made.total_bits(torch.cat([near, far, far * torch.nan])).isnan()
