@@ -19,6 +19,7 @@ from lilnetx_cli.graph.state import (
     Reader,
     Result,
     State,
+    Unsupported,
     opaque,
     result_grids,
 )
@@ -109,7 +110,7 @@ def _walk(state: State, node: Node) -> Any:  # noqa: ANN401
         return opaque(state, node, args)
     try:
         return rule(state, node, args)
-    except Exception:  # an operation used in a way that its rule does not know
+    except Unsupported:
         return opaque(state, node, args)
 
 

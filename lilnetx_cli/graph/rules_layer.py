@@ -12,6 +12,7 @@ from lilnetx_cli.graph.state import (
     Reader,
     Result,
     State,
+    Unsupported,
     only_along,
     opaque,
     result_grids,
@@ -28,13 +29,19 @@ def _argument(node: Node, args: Sequence[Any], place: int, default: Any) -> Any:
     return node.kwargs.get(name, default)
 
 
+def _input(state: State, args: Sequence[Any]) -> Grid:
+    """Return what is known of the input of a layer, which may be a parameter, too."""
+    given = args[0]
+    return state.grid(given) if isinstance(given, Node) else given  # type: ignore[no-any-return]
+
+
 @rule("aten::linear", weighted=True)
 def linear(state: State, node: Node, args: Sequence[Any]) -> Any:  # noqa: ANN401
     """(..., I) x (O, I) -> (..., O)."""
     weight = state.direct(node.args[1])
-    if weight is None:
-        return opaque(state, node, args)
-    return _dense(state, node, args[0], weight, -1, padded=False)
+    if weight is None or state.tensors[weight].dim() != 2:
+        raise Unsupported
+    return _dense(state, node, _input(state, args), weight, -1, padded=False)
 
 
 @rule("aten::conv1d", "aten::conv2d", "aten::conv3d", weighted=True)
@@ -70,30 +77,23 @@ def _conv(
     padding: Any,  # noqa: ANN401
     groups: int,
 ) -> Any:  # noqa: ANN401
-    weight = state.direct(node.args[1])
-    batched = len(args[0].shape) == len(node.meta["val"].shape)
-    if (
-        weight is None
-        or state.tensors[weight].dim() != len(args[0].shape)
-        or not batched
-    ):
-        return opaque(state, node, args)
+    weight, grid = state.direct(node.args[1]), _input(state, args)
+    if weight is None or state.tensors[weight].dim() != len(grid.shape):
+        raise Unsupported
     padded = padding not in (0, "valid") and any(
         p != 0 for p in (padding if isinstance(padding, list | tuple) else [padding])
     )
     if groups > 1 and state.tensors[weight].shape[1] == 1:
-        return _depthwise(state, node, args[0], weight, padded=padded)
-    if groups > 1:
-        return _dense(state, node, args[0], weight, 1, padded=padded, groups=groups)
-    return _dense(state, node, args[0], weight, 1, padded=padded)
+        return _depthwise(state, node, grid, weight, padded=padded)
+    return _dense(state, node, grid, weight, 1, padded=padded, groups=groups)
 
 
 def _transposed(state: State, node: Node, args: Sequence[Any], groups: int) -> Any:  # noqa: ANN401
-    weight = state.direct(node.args[1])
-    if weight is None or groups > 1:
-        return opaque(state, node, args)
+    weight, grid = state.direct(node.args[1]), _input(state, args)
+    if weight is None or state.tensors[weight].dim() != len(grid.shape) or groups > 1:
+        raise Unsupported
     # Outputs lie on different numbers of inputs, so a constant is not folded.
-    return _dense(state, node, args[0], weight, 1, padded=True, transposed=True)
+    return _dense(state, node, grid, weight, 1, padded=True, transposed=True)
 
 
 def _dense(
@@ -113,7 +113,7 @@ def _dense(
         tensor = tensor.transpose(0, 1)
     used = (tensor.flatten(2) if tensor.dim() > 2 else tensor[..., None]).ne(0).any(2)
     if not _enters(state, weight, inputs, groups):
-        return opaque(state, node, ())  # type: ignore[no-any-return]
+        raise Unsupported
     if groups == 1:
         state.labels.unify(state.axis(weight, 0 if transposed else 1), inputs)
     outputs = state.axis(weight, 1 if transposed else 0)
@@ -222,7 +222,7 @@ def batch_norm(state: State, node: Node, args: Sequence[Any]) -> Any:  # noqa: A
     given = [x is not None for x in nodes]
     if not given[2] or any(g and n is None for g, n in zip(given, names, strict=True)):
         return opaque(state, node, args)
-    inputs, known, value = only_along(state, args[0], 1)
+    inputs, known, value = only_along(state, _input(state, args), 1)
     for name in names:
         if name is not None:
             state.labels.unify(state.axis(name, 0), inputs)
@@ -277,12 +277,12 @@ def embedding(state: State, node: Node, args: Sequence[Any]) -> Any:  # noqa: AN
 @rule("aten::prelu", weighted=True)
 def prelu(state: State, node: Node, args: Sequence[Any]) -> Any:  # noqa: ANN401
     """One slope, or one a channel."""
-    weight = state.direct(node.args[1])
-    if weight is None:
-        return opaque(state, node, args)
-    labels, known, value = only_along(state, args[0], 1)
+    weight, grid = state.direct(node.args[1]), _input(state, args)
+    if weight is None or len(grid.shape) < 2:
+        raise Unsupported
+    labels, known, value = only_along(state, grid, 1)
     slope = state.tensors[weight].double().reshape(-1)
     if len(slope) > 1:
         state.labels.unify(state.axis(weight, 0), labels)
     constant = torch.where(value < 0, value * slope, value)
-    return channels(args[0].shape, 1, labels, known, constant)
+    return channels(grid.shape, 1, labels, known, constant)

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.fx import Node
 
 from lilnetx_cli.graph.grids import Grid, unknown
-from lilnetx_cli.graph.state import State, opaque, rule
+from lilnetx_cli.graph.state import State, Unsupported, opaque, rule
 
 
 def pointwise(state: State, node: Node, args: Sequence[Any]) -> Any:  # noqa: ANN401
@@ -151,6 +151,8 @@ def reduce(state: State, node: Node, args: Sequence[Any]) -> Any:  # noqa: ANN40
 def softmax(state: State, node: Node, args: Sequence[Any]) -> Any:  # noqa: ANN401
     """Compare along one dimension; channels along others pass."""
     grid: Grid = args[0]
+    if not grid.shape:
+        raise Unsupported
     if int(args[1]) % len(grid.shape) in grid.axes():
         return opaque(state, node, args)
     return grid.forget()

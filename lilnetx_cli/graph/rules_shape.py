@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.fx import Node
 
 from lilnetx_cli.graph.grids import Grid, collapse, unknown
-from lilnetx_cli.graph.state import Padding, State, opaque, rule
+from lilnetx_cli.graph.state import Padding, State, Unsupported, opaque, rule
 from lilnetx_cli.graph.tracing import module_of
 from lilnetx_cli.nn.padding import PadChannels
 
@@ -49,6 +49,8 @@ def view(state: State, node: Node, args: Sequence[Any]) -> Any:  # noqa: ANN401
     """
     if node.name in state.held:
         return opaque(state, node, args)
+    if isinstance(args[1], torch.dtype):  # memory of one type seen as another
+        raise Unsupported
     result = _moved(node, args)
     axes = result.axes()
     if args[0].axes():

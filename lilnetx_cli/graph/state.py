@@ -23,6 +23,10 @@ SLICEABLE = (
 )  # fmt: skip
 
 
+class Unsupported(Exception):  # noqa: N818
+    """An operation used in a way that its rule does not know: its channels stay."""
+
+
 @dataclass(frozen=True, eq=False)
 class Reader:
     """One layer that mixes channels: a matrix of weights between them.
