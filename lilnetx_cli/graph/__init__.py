@@ -1,4 +1,4 @@
-"""Which channels of a network stand and fall together, and what is known of them."""
+"""Which channels of a network are coupled, and what is known of them."""
 
 from lilnetx_cli.graph.channel_graph import ChannelGraph, read_channels
 from lilnetx_cli.graph.tracing import GraphError, trace

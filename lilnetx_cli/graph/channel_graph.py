@@ -3,37 +3,42 @@
 import operator
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.fx import Node
 
-from lilnetx_cli.graph import rules_layer, rules_pointwise, rules_shape
+from lilnetx_cli.graph import (
+    rules_contraction,
+    rules_convolution,
+    rules_layer,
+    rules_norm,
+    rules_parts,
+    rules_pointwise,
+    rules_reduction,
+    rules_shape,
+)
+from lilnetx_cli.graph.findings import Padding, Reader, Result
 from lilnetx_cli.graph.grids import Grid, unknown
 from lilnetx_cli.graph.state import (
     RULES,
     WEIGHTED,
-    Padding,
-    Reader,
-    Result,
     State,
     Unsupported,
     opaque,
+    operation,
     result_grids,
 )
 from lilnetx_cli.graph.tracing import Traced
 
 __all__ = ["ChannelGraph", "read_channels"]
-# Element by element, though torch does not say so.
-UNTAGGED = frozenset(
-    f"aten::{name}"
-    for name in ("hardswish", "relu6", "selu", "elu", "celu", "softplus",
-                 "hardsigmoid", "silu", "mish", "gelu", "log_sigmoid", "softsign")
-)  # fmt: skip
 # Importing them registers their rules.
-_ROOMS = (rules_layer, rules_pointwise, rules_shape)
+_ROOMS = (
+    rules_contraction, rules_convolution, rules_layer, rules_norm, rules_parts,
+    rules_pointwise, rules_reduction, rules_shape,
+)  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,8 +51,10 @@ class ChannelGraph:
         readers: layers that mix channels.
         results: what layers give.
         paddings: modules that add zero channels.
-        parts: lists of labels of which equally many must stay.
-        reshaped: operations that are told sizes, by name, and their modules.
+        parts: lists of labels of which the same number must stay.
+        reshaped: modules of operations whose sizes may be hard-coded, by the
+            operation's name.
+        reasons: why labels of class 0 must stay, a short phrase each.
     """
 
     roots: Tensor
@@ -57,6 +64,7 @@ class ChannelGraph:
     paddings: tuple[Padding, ...]
     parts: tuple[tuple[Tensor, ...], ...]
     reshaped: Mapping[str, str]
+    reasons: Mapping[int, str]
 
 
 def read_channels(
@@ -64,8 +72,8 @@ def read_channels(
 ) -> ChannelGraph:
     """Follow the channels of a traced network.
 
-    An operation without a rule keeps all channels that it meets; `held` names
-    operations that are to do so, too.
+    The channels that an operation without a rule reads must stay, as must those of the
+    operations named in `held`, whose sizes are hard-coded.
     """
     uses = Counter(
         traced.tensors[x]
@@ -78,9 +86,11 @@ def read_channels(
         if node.op == "call_function":
             state.grids[node] = _tidy(state, _walk(state, node))
         elif node.op == "output":
-            state.fix([state.grid(x) for x in node.all_input_nodes])
+            outputs = [state.grid(x) for x in node.all_input_nodes]
+            state.fix(outputs, "output of the network")
         elif node not in traced.tensors:
-            state.grids[node] = result_grids(node)
+            label = state.labels.fixed("joined with an input of the network")
+            state.grids[node] = result_grids(node, label)
     return ChannelGraph(
         state.labels.roots(),
         state.axes,
@@ -89,6 +99,7 @@ def read_channels(
         tuple(state.paddings),
         tuple(state.parts),
         state.reshaped,
+        state.labels.reasons(),
     )
 
 
@@ -102,26 +113,25 @@ def _walk(state: State, node: Node) -> Any:  # noqa: ANN401
     ]
     if node.target is operator.getitem:
         return state.grid(node.all_input_nodes[0])[args[1]]
-    tags = getattr(node.target, "tags", ())
-    rule = RULES.get(name)
-    if rule is None and (torch.Tag.pointwise in tags or name in UNTAGGED):
-        rule = rules_pointwise.pointwise
+    overload = f"{name}.{schema.overload_name}" if schema is not None else ""
+    rule = RULES.get(overload) or RULES.get(name)
     if rule is None:
-        return opaque(state, node, args)
+        each = rules_pointwise.is_pointwise(node)
+        rule = rules_pointwise.pointwise if each else opaque
     try:
         return rule(state, node, args)
     except Unsupported:
-        return opaque(state, node, args)
+        reason = f"no rule for this use of {operation(node)}"
+        return opaque(state, node, args, reason)
 
 
 def _tidy(state: State, result: Any) -> Any:  # noqa: ANN401
-    """Fix channels that stand alone in a tensor: they would be taken for none."""
+    """Fix channels that stand alone in a tensor: joins would not see them."""
     if isinstance(result, tuple | list):
         return tuple(_tidy(state, part) for part in result)
-    if not isinstance(result, Grid) or result.axes() or not result.labels.any():
-        return result
-    state.fix(result)
-    return replace(result, labels=torch.zeros_like(result.labels))
+    if isinstance(result, Grid) and not result.axes():
+        state.fix(result, "taken by its number")
+    return result
 
 
 def _argument(state: State, value: Any) -> Any:  # noqa: ANN401

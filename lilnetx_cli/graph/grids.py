@@ -11,6 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lilnetx_cli.graph.union_find import FIXED
+
 
 @dataclass(frozen=True, eq=False)
 class Grid:
@@ -18,7 +20,8 @@ class Grid:
 
     Attributes:
         shape: of the tensor.
-        labels: int64 grid: which channel an index belongs to, 0 for none.
+        labels: int64 grid: which channel an index belongs to, one that is fixed for
+            none.
         known: bool grid: the value is the same for all inputs.
         value: float64 grid: that value, 0 where it is not known.
     """
@@ -74,11 +77,11 @@ class Grid:
         return replace(other, labels=self.labels)
 
 
-def unknown(shape: tuple[int, ...]) -> Grid:
-    """Return the grid of a tensor without channels, of unknown values."""
-    ones = (1,) * len(shape)
-    zeros = torch.zeros(ones)
-    return Grid(tuple(shape), zeros.long(), zeros.bool(), zeros.double())
+def unknown(shape: tuple[int, ...], label: int = FIXED) -> Grid:
+    """Return the grid of a tensor of unknown values, whose indices all stay."""
+    zeros = torch.zeros((1,) * len(shape))
+    labels = torch.full_like(zeros, label, dtype=torch.int64)
+    return Grid(tuple(shape), labels, zeros.bool(), zeros.double())
 
 
 def channels(

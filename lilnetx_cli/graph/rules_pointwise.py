@@ -1,4 +1,4 @@
-"""Rules of operations without weights: element by element, pools, reductions."""
+"""Rules of operations that compute each element on its own."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,7 +8,22 @@ from torch import Tensor
 from torch.fx import Node
 
 from lilnetx_cli.graph.grids import Grid, unknown
-from lilnetx_cli.graph.state import State, Unsupported, opaque, rule
+from lilnetx_cli.graph.state import State, Unsupported, argument, operation, rule
+
+# Element by element, though torch does not say so of all of their forms.
+UNTAGGED = frozenset(
+    f"aten::{name}"
+    for name in ("__and__", "__or__", "celu", "elu", "floor_divide", "gelu",
+                 "hardsigmoid", "hardswish", "isclose", "log_sigmoid", "masked_fill",
+                 "mish", "relu6", "rsub", "selu", "silu", "softplus", "where")
+)  # fmt: skip
+
+
+def is_pointwise(node: Node) -> bool:
+    """Tell whether an operation computes each element on its own."""
+    schema = getattr(node.target, "_schema", None)
+    named = schema is not None and schema.name in UNTAGGED
+    return named or torch.Tag.pointwise in getattr(node.target, "tags", ())
 
 
 def pointwise(state: State, node: Node, args: Sequence[Any]) -> Any:  # noqa: ANN401
@@ -16,13 +31,14 @@ def pointwise(state: State, node: Node, args: Sequence[Any]) -> Any:  # noqa: AN
     grids = [x for x in args if isinstance(x, Grid)]
     value = node.meta.get("val")
     plain = all(not isinstance(x, list | tuple) for x in args)
-    if not isinstance(value, Tensor) or not grids or node.kwargs or not plain:
-        return opaque(state, node, args)
+    computed = any(isinstance(x, Node) for x in node.kwargs.values())
+    if not isinstance(value, Tensor) or not grids or computed or not plain:
+        raise Unsupported
     shape = tuple(value.shape)
-    labels = _aligned(state, [_reach(g, len(shape)) for g in grids], shape)
-    known, constant = _evaluate(node, args, grids, len(shape))
-    if str(node.target).startswith("aten.mul"):
-        known, constant = _with_zeros(grids, known, constant, len(shape))
+    grids = [_reach(grid, len(shape)) for grid in grids]
+    labels = aligned(state, node, grids, shape)
+    known, constant = _evaluate(node, args, len(shape))
+    known, constant = _sure(operation(node), grids, known, constant)
     return Grid(shape, labels, known, torch.where(known, constant, 0.0))
 
 
@@ -37,23 +53,26 @@ def _reach(grid: Grid, dimensions: int) -> Grid:
     )
 
 
-def _aligned(state: State, grids: list[Grid], shape: tuple[int, ...]) -> Tensor:
-    """Unify the channels of operands that stand side by side; return the labels."""
-    wide = [g for g in grids if g.axes()]
-    total = torch.zeros((1,) * len(shape), dtype=torch.int64)
+def aligned(
+    state: State, node: Node, grids: Sequence[Grid], shape: tuple[int, ...]
+) -> Tensor:
+    """Unify the channels of operands that stand side by side; return the labels.
+
+    The operands have the dimensions of the result.
+    """
+    wide = [grid for grid in grids if grid.axes()]
+    if not wide:
+        marked = [grid.labels for grid in grids if grid.labels.any()]
+        return marked[0] if marked else torch.zeros((1,) * len(shape)).long()
     for grid in wide:
         for other in grids:
             if other is not grid and _meets(grid, other):
                 state.labels.unify(grid.labels, other.labels)
-        if total.shape == grid.labels.shape or total.numel() == 1:
-            total = grid.labels
-        else:  # channels along different dimensions of one tensor
-            state.fix([grid, *wide])
-            total = torch.zeros_like(
-                total[:1].reshape(-1)[:1].reshape((1,) * len(shape))
-            )
-            break
-    return total
+    if len({grid.labels.shape for grid in wide}) == 1:
+        return wide[0].labels
+    reason = f"{operation(node)} joins channels along two dimensions"
+    state.fix(wide, reason)
+    return torch.full((1,) * len(shape), state.labels.fixed(reason))
 
 
 def _meets(grid: Grid, other: Grid) -> bool:
@@ -62,97 +81,108 @@ def _meets(grid: Grid, other: Grid) -> bool:
 
 
 def _evaluate(
-    node: Node, args: Sequence[Any], grids: list[Grid], dimensions: int
+    node: Node, args: Sequence[Any], dimensions: int
 ) -> tuple[Tensor, Tensor]:
     """Return where the result is known, and what it is there."""
     blank = unknown((1,) * dimensions)
     known = torch.ones_like(blank.known)
-    for grid in grids:
-        known = known & _reach(grid, dimensions).known
+    for grid in args:
+        if isinstance(grid, Grid):
+            known = known & _reach(grid, dimensions).known
     if not known.any():
         return blank.known, blank.value
-    values = [x.value if isinstance(x, Grid) else x for x in args]
+    values = [_typed(x, given) for x, given in zip(args, node.args, strict=True)]
     try:
-        result = node.target(*values).double()  # type: ignore[operator]
+        result = node.target(*values, **node.kwargs)  # type: ignore[operator]
     except (RuntimeError, TypeError, ValueError, AttributeError):
         return blank.known, blank.value
-    return known & result.isfinite(), result
+    return known & result.isfinite(), result.double()
 
 
-def _with_zeros(
-    grids: list[Grid], known: Tensor, constant: Tensor, dimensions: int
+def _typed(value: Any, given: Any) -> Any:  # noqa: ANN401
+    """Return what is known of an argument as integers or truth, if it is such."""
+    if not isinstance(value, Grid):
+        return value
+    tensor = given.meta.get("val") if isinstance(given, Node) else None
+    if isinstance(tensor, Tensor) and not tensor.is_floating_point():
+        return value.value.to(tensor.dtype)
+    return value.value
+
+
+def _sure(
+    name: str, grids: Sequence[Grid], known: Tensor, constant: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Return the same, where one factor is zero also known, and zero."""
-    for grid in grids:
-        reached = _reach(grid, dimensions)
-        zero = reached.known & (reached.value == 0)
-        known = known | zero
-        constant = torch.where(zero, 0.0, constant)
+    """Add what is known though not all operands are: zero times anything, a choice."""
+    if name == "mul":
+        for grid in grids:
+            zero = grid.known & (grid.value == 0)
+            known = known | zero
+            constant = torch.where(zero, 0.0, constant)
     return known, constant
 
 
-SPATIAL = {f"{n}d": n for n in (1, 2, 3)}
+@rule("aten::where", "aten::masked_fill")
+def choose(state: State, node: Node, args: Sequence[Any]) -> Any:  # noqa: ANN401
+    """Take one of two values; where these are equal, it does not matter which."""
+    result = pointwise(state, node, args)
+    masked = "mask" in operation(node)
+    options = [
+        _option(args[0 if masked else 1], len(result.shape)),
+        _option(
+            argument(node, args, "value" if masked else "other"), len(result.shape)
+        ),
+    ]
+    same = options[0].known & options[1].known & (options[0].value == options[1].value)
+    value = torch.where(same, options[0].value, result.value)
+    return Grid(result.shape, result.labels, result.known | same, value)
 
 
-@rule(
-    *(f"aten::max_pool{d}" for d in SPATIAL),
-    *(f"aten::adaptive_avg_pool{d}" for d in SPATIAL),
-    *(f"aten::_adaptive_avg_pool{d}" for d in SPATIAL),
-    *(f"aten::adaptive_max_pool{d}" for d in SPATIAL),
-    *(f"aten::max_pool{d}_with_indices" for d in SPATIAL),
-    *(f"aten::avg_pool{d}" for d in SPATIAL),
-    "aten::upsample_nearest1d", "aten::upsample_nearest2d", "aten::upsample_nearest3d",
-    "aten::upsample_linear1d", "aten::upsample_bilinear2d", "aten::upsample_bicubic2d",
-    "aten::upsample_trilinear3d", "aten::_upsample_bilinear2d_aa",
-)  # fmt: skip
-def resample(state: State, node: Node, args: Sequence[Any]) -> Any:  # noqa: ANN401
-    """Change the places of each channel on its own."""
-    grid: Grid = args[0].settled()
-    value = node.meta["val"]
-    several = isinstance(value, list | tuple)
-    shape = tuple((value[0] if several else value).shape)
-    rank = 2 + next(n for ending, n in SPATIAL.items() if ending in str(node.target))
-    places = several and any(user.args[1] == 1 and user.users for user in node.users)
-    odd = len(shape) != len(grid.shape) or len(shape) != rank or places
-    if odd or any(axis > 1 for axis in grid.axes()):
-        return opaque(state, node, args)
-    known, constant = grid.known, grid.value
-    if "avg_pool" in str(node.target) and "adaptive" not in str(node.target):
-        known = known & (constant == 0)  # padding counts in the mean
-    result = Grid(shape, grid.labels, known, torch.where(known, constant, 0.0))
-    return (result, unknown(tuple(value[1].shape))) if several else result
+def _option(value: Any, dimensions: int) -> Grid:  # noqa: ANN401
+    if isinstance(value, Grid):
+        return _reach(value, dimensions)
+    blank = unknown((1,) * dimensions)
+    full = torch.full_like(blank.value, float(value))
+    return Grid(blank.shape, blank.labels, torch.ones_like(blank.known), full)
 
 
-@rule("aten::mean", "aten::amax", "aten::amin", "aten::sum")
-def reduce(state: State, node: Node, args: Sequence[Any]) -> Any:  # noqa: ANN401
-    """Take dimensions together; channels along them stay."""
-    grid: Grid = args[0].settled()
-    dimensions = (
-        args[1] if len(args) > 1 and isinstance(args[1], list | tuple) else None
-    )
-    keep = bool(args[2]) if len(args) > 2 else False
-    if not dimensions or node.kwargs.get("dtype") is not None:
-        return opaque(state, node, args)
-    rank = len(grid.shape)
-    gone = sorted({axis % rank for axis in dimensions}, reverse=True)
-    if set(gone) & set(grid.axes()):
-        return opaque(state, node, args)
-    known, value = grid.known, grid.value
-    if "sum" in str(node.target):
-        known = known & (value == 0)
-    labels = grid.labels
-    for axis in gone if not keep else []:
-        labels, known, value = (x.squeeze(axis) for x in (labels, known, value))
-    shape = tuple(node.meta["val"].shape)
-    return Grid(shape, labels, known, torch.where(known, value, 0.0))
+@rule("aten::_to_copy", "aten::to", "aten::type_as")
+def convert(state: State, node: Node, args: Sequence[Any]) -> Any:  # noqa: ANN401
+    """Change the type; values stay known where that does not change them."""
+    del state
+    grid, dtype = args[0], node.meta["val"].dtype
+    if dtype.is_complex:
+        return grid.forget()
+    wide = dtype in (torch.float32, torch.float64)
+    known = grid.known if wide else grid.known & (grid.value.to(dtype) == grid.value)
+    return Grid(grid.shape, grid.labels, known, torch.where(known, grid.value, 0.0))
 
 
-@rule("aten::_softmax", "aten::softmax", "aten::_log_softmax", "aten::log_softmax")
-def softmax(state: State, node: Node, args: Sequence[Any]) -> Any:  # noqa: ANN401
-    """Compare along one dimension; channels along others pass."""
-    grid: Grid = args[0]
-    if not grid.shape:
+@rule("aten::zeros_like", "aten::ones_like", "aten::full_like")
+def filled(state: State, node: Node, args: Sequence[Any]) -> Any:  # noqa: ANN401
+    """One number everywhere, in the shape of another tensor and so with its channels."""
+    del state
+    number = {"zeros_like": 0.0, "ones_like": 1.0}.get(operation(node))
+    if number is None:
+        number = argument(node, args, "fill_value")
+    if not isinstance(number, int | float):
         raise Unsupported
-    if int(args[1]) % len(grid.shape) in grid.axes():
-        return opaque(state, node, args)
-    return grid.forget()
+    known = torch.ones((1,) * len(args[0].shape), dtype=torch.bool)
+    value = torch.full(known.shape, float(number)).double()
+    return Grid(args[0].shape, args[0].labels, known, value)
+
+
+@rule("aten::glu")
+def glu(state: State, node: Node, args: Sequence[Any]) -> Any:  # noqa: ANN401
+    """One half of a dimension times a function of the other; (2n) -> (n)."""
+    grid: Grid = args[0]
+    axis = int(argument(node, args, "dim")) % len(grid.shape)
+    shape = tuple(node.meta["val"].shape)
+    count = shape[axis]
+    first, second = (
+        grid.each(lambda x, start=start: x.narrow(axis, start, count))  # type: ignore[misc]
+        for start in (0, count)
+    )
+    labels = aligned(state, node, [first, second], shape)
+    known = first.known & (second.known | (first.value == 0))
+    value = torch.where(known, first.value * torch.sigmoid(second.value), 0.0)
+    return Grid(shape, labels, known, value)

@@ -1,6 +1,7 @@
-"""Rules of operations that only move elements: views, cuts, joins."""
+"""Rules of operations that only move elements: views, joins, borders."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -9,20 +10,29 @@ from torch import Tensor
 from torch.fx import Node
 
 from lilnetx_cli.graph.grids import Grid, collapse, unknown
-from lilnetx_cli.graph.state import Padding, State, Unsupported, opaque, rule
+from lilnetx_cli.graph.rules_pointwise import aligned
+from lilnetx_cli.graph.state import (
+    State,
+    Unsupported,
+    argument,
+    hard_coded,
+    mixed,
+    opaque,
+    operation,
+    rule,
+)
 from lilnetx_cli.graph.tracing import module_of
-from lilnetx_cli.nn.padding import PadChannels
 
 
 @rule(
     "aten::permute", "aten::transpose", "aten::t", "aten::squeeze", "aten::unsqueeze",
-    "aten::movedim", "aten::repeat", "aten::stack",
+    "aten::movedim", "aten::repeat",
 )  # fmt: skip
 def move(state: State, node: Node, args: Sequence[Any]) -> Any:  # noqa: ANN401
     """Move whole dimensions; channels must stay along one of them."""
-    result = _moved(node, args)
-    spread = isinstance(args[0], Grid) and len(args[0].axes()) == len(result.axes())
-    return result if spread else _checked(state, result)
+    result = moved(node, args)
+    spread = len(args[0].axes()) == len(result.axes())
+    return result if spread else checked(state, node, result)
 
 
 @rule("aten::clone", "aten::contiguous", "aten::alias", "aten::detach", "aten::lift",
@@ -33,11 +43,25 @@ def same(state: State, node: Node, args: Sequence[Any]) -> Any:  # noqa: ANN401
     return args[0]
 
 
-@rule("aten::_to_copy", "aten::to")
-def convert(state: State, node: Node, args: Sequence[Any]) -> Any:  # noqa: ANN401
-    """Change the type, and with it the values."""
-    del state, node
-    return args[0].forget()
+@rule("aten::_assert_tensor_metadata")
+def check(state: State, node: Node, args: Sequence[Any]) -> Any:  # noqa: ANN401
+    """Look at the type of a tensor, and give nothing."""
+    del state, node, args
+
+
+@rule("aten::zeros", "aten::ones", "aten::full", "aten::new_zeros", "aten::new_ones",
+      "aten::new_full")  # fmt: skip
+def made(state: State, node: Node, args: Sequence[Any]) -> Any:  # noqa: ANN401
+    """One number everywhere, in a shape that the code tells."""
+    name = operation(node).removeprefix("new_")
+    number = {"zeros": 0.0, "ones": 1.0}.get(name)
+    if number is None:
+        number = argument(node, args, "fill_value")
+    blank = unknown(tuple(node.meta["val"].shape), state.labels.fixed(hard_coded(node)))
+    if not isinstance(number, int | float):
+        return blank
+    value = torch.full_like(blank.value, float(number))
+    return replace(blank, known=torch.ones_like(blank.known), value=value)
 
 
 @rule("aten::view", "aten::_unsafe_view", "aten::reshape", "aten::flatten",
@@ -45,29 +69,62 @@ def convert(state: State, node: Node, args: Sequence[Any]) -> Any:  # noqa: ANN4
 def view(state: State, node: Node, args: Sequence[Any]) -> Any:  # noqa: ANN401
     """Join and part dimensions.
 
-    Where channels end up along several, those of the longest are taken out whole.
+    Where channels end up along several, those along one of them are taken out whole:
+    along that whose size the code leaves open, or the longest.
     """
     if node.name in state.held:
-        return opaque(state, node, args)
+        return opaque(state, node, args, hard_coded(node))
     if isinstance(args[1], torch.dtype):  # memory of one type seen as another
         raise Unsupported
-    result = _moved(node, args)
-    axes = result.axes()
+    result = moved(node, args)
     if args[0].axes():
         state.reshaped[node.name] = module_of(node)
-    if len(axes) > 1:
-        elastic = max(axes, key=lambda axis: (result.shape[axis], axis))
-        planes = result.labels.movedim(elastic, 0).flatten(1)
-        state.labels.unify(planes, planes[:, :1])
-    return result
+    axes = result.axes()
+    if len(axes) < 2:
+        return result
+    sizes = args[1] if isinstance(args[1], list | tuple) else []
+    opened = [axis for axis in axes if axis < len(sizes) and sizes[axis] == -1]
+    longest = max(axes, key=lambda axis: (result.shape[axis], axis))
+    return coupled(state, result, opened[0] if opened else longest)
+
+
+@rule("aten::pixel_shuffle", "aten::pixel_unshuffle")
+def shuffle_pixels(state: State, node: Node, args: Sequence[Any]) -> Any:  # noqa: ANN401
+    """(B, C r r, H, W) -> (B, C, r H, r W), or back: channels leave r r at a time."""
+    result = moved(node, args)
+    axis = len(result.shape) - 3
+    if args[0].axes() not in ([], [axis]) or (result.axes() and result.shape[axis] < 2):
+        return mixed(state, node, args)
+    return coupled(state, result, axis)
+
+
+@rule("aten::channel_shuffle")
+def shuffle_channels(state: State, node: Node, args: Sequence[Any]) -> Any:  # noqa: ANN401
+    """(B, g C, *) as (B, g, C, *) -> (B, C, g, *): channels leave g at a time."""
+    grid, groups = args[0], int(args[1])
+    if grid.axes() not in ([], [1]):
+        return mixed(state, node, args)
+    parted = (grid.shape[0], groups, grid.shape[1] // groups, *grid.shape[2:])
+    wide = coupled(state, grid.each(lambda x: x.reshape(parted)), 2)
+    return wide.each(lambda x: x.transpose(1, 2).reshape(grid.shape))
+
+
+def coupled(state: State, grid: Grid, axis: int) -> Grid:
+    """Say that channels at one index of a dimension leave together."""
+    planes = grid.labels.movedim(axis, 0).flatten(1)
+    state.labels.unify(planes, planes[:, :1])
+    labels = grid.labels
+    for other in grid.axes():
+        if other != axis:
+            labels = labels.narrow(other, 0, 1)
+    return replace(grid, labels=labels)
 
 
 @rule("aten::cat")
 def cat(state: State, node: Node, args: Sequence[Any]) -> Any:  # noqa: ANN401
     """Put tensors side by side."""
     grids = [grid for grid in args[0] if grid.shape != (0,)]
-    axis = int(args[1]) if len(args) > 1 else int(node.kwargs.get("dim", 0) or 0)  # type: ignore[arg-type]
-    axis %= len(grids[0].shape)
+    axis = int(argument(node, args, "dim")) % len(grids[0].shape)
 
     def joined(name: str) -> Tensor:
         full = [getattr(grid, name).expand(grid.shape) for grid in grids]
@@ -78,153 +135,52 @@ def cat(state: State, node: Node, args: Sequence[Any]) -> Any:  # noqa: ANN401
     if len(result.axes()) < 2:
         return result
     if any(axis in grid.axes() for grid in grids):
-        return opaque(state, node, args)
+        raise Unsupported
     for first, second in pairwise(grids):
         if first.labels.shape == second.labels.shape:  # along another dimension
             state.labels.unify(first.labels, second.labels)
         else:
-            return opaque(state, node, args)
+            raise Unsupported
     return Grid(shape, grids[0].labels, result.known, result.value)
 
 
-@rule("aten::split", "aten::split_with_sizes", "aten::chunk")
-def split(state: State, node: Node, args: Sequence[Any]) -> Any:  # noqa: ANN401
-    """Part a dimension: into equal parts, of which equally much must stay."""
-    grid: Grid = args[0]
-    axis = int(args[2]) if len(args) > 2 else int(node.kwargs.get("dim", 0) or 0)  # type: ignore[arg-type]
-    axis %= len(grid.shape)
-    lengths = {value.shape[axis] for value in node.meta["val"]}
-    along = axis in grid.axes()
-    if along and (node.name in state.held or len(lengths) > 1):
-        return opaque(state, node, args)
-    parts = tuple(_checked(state, part) for part in _parted(node, args))
-    if along and len(parts) > 1:
-        state.reshaped[node.name] = module_of(node)
-        state.parts.append(tuple(part.along(axis)[0] for part in parts))
-    return parts
+@rule("aten::stack")
+def stack(state: State, node: Node, args: Sequence[Any]) -> Any:  # noqa: ANN401
+    """Put tensors of one shape along a new dimension; their channels are coupled."""
+    grids: list[Grid] = args[0]
+    axis = int(argument(node, args, "dim")) % (len(grids[0].shape) + 1)
+    labels = aligned(state, node, grids, grids[0].shape).unsqueeze(axis)
+
+    def joined(name: str) -> Tensor:
+        full = [getattr(grid, name).expand(grid.shape) for grid in grids]
+        return collapse(torch.stack(full, axis))
+
+    shape = tuple(node.meta["val"].shape)
+    return Grid(shape, labels, joined("known"), joined("value"))
 
 
-@rule("aten::slice", "aten::select", "aten::narrow", "aten::roll", "aten::flip")
-def part(state: State, node: Node, args: Sequence[Any]) -> Any:  # noqa: ANN401
-    """Take some indices of a dimension; where those are channels, all stay."""
-    grid: Grid = args[0]
-    given = args[1] if len(args) > 1 else 0
-    if "roll" in str(node.target):
-        given = args[2] if len(args) > 2 else list(range(len(grid.shape)))
-    axes = given if isinstance(given, list | tuple) else [given]
-    touched = {int(axis) % len(grid.shape) for axis in axes}
-    whole = tuple(node.meta["val"].shape) == grid.shape and "slice" in str(node.target)
-    if touched & set(grid.axes()) and not whole:
-        state.fix(grid)
-    return _checked(state, _moved(node, args))
-
-
-@rule("aten::constant_pad_nd", "aten::pad", "aten::reflection_pad1d",
-      "aten::reflection_pad2d", "aten::replication_pad2d")  # fmt: skip
-def pad(state: State, node: Node, args: Sequence[Any]) -> Any:  # noqa: ANN401
-    """Put elements around; new channels stay, and the others keep theirs."""
-    grid: Grid = args[0]
-    amounts = list(args[1])
-    mode = args[2] if len(args) > 2 and isinstance(args[2], str) else "constant"
-    number = args[2] if len(args) > 2 and not isinstance(args[2], str) else 0.0
-    if len(args) > 3:
-        number = args[3]
-    touched = {len(grid.shape) - 1 - i // 2 for i, a in enumerate(amounts) if a}
-    if touched & set(grid.axes()):
-        state.reshaped[node.name] = module_of(node)
-        if node.name in state.held:
-            return opaque(state, node, args)
-    if "constant" not in (mode, str(node.target).split(".")[1].split("_")[0]):
-        if touched & set(grid.axes()):
-            return opaque(state, node, args)
-        shape = tuple(node.meta["val"].shape)
-        return Grid(shape, grid.labels, grid.known, grid.value)
-    fill = float(number or 0.0)
-
-    def padded(x: Tensor, with_: float) -> Tensor:
-        return collapse(
-            torch.nn.functional.pad(x.expand(grid.shape), amounts, value=with_)
-        )
-
-    labels = padded(grid.labels, 0)
-    if touched == {1} and grid.axes() == [1]:
-        labels = _with_new_channels(state, node, labels, amounts)
-    if not touched & set(grid.axes()):
-        labels = grid.labels
-    known = padded(grid.known.to(torch.uint8), 1).bool()
-    value = padded(grid.value, fill)
-    spots = Grid(tuple(node.meta["val"].shape), labels, known, value)
-    return spots.settled()
-
-
-def _with_new_channels(
-    state: State, node: Node, labels: Tensor, amounts: list[int]
-) -> Tensor:
-    """Label the channels that a `PadChannels` adds, so that they may leave again."""
-    name = module_of(node)
-    if not isinstance(state.model.get_submodule(name), PadChannels):
-        return labels
-    if any(padding.module == name for padding in state.paddings):  # called twice
-        return labels
-    before, after = (state.labels.fresh(count) for count in amounts[-2:])
-    state.paddings.append(Padding(name, before, after))
-    flat = labels.reshape(-1)
-    inner = flat[len(before) : len(flat) - len(after)]
-    return torch.cat([before, inner, after]).reshape(labels.shape)
-
-
-@rule("aten::pixel_shuffle", "aten::pixel_unshuffle")
-def shuffle_pixels(state: State, node: Node, args: Sequence[Any]) -> Any:  # noqa: ANN401
-    """Mix channels and places: all channels stay."""
-    return opaque(state, node, args)
-
-
-def _moved(node: Node, args: Sequence[Any]) -> Grid:
+def moved(node: Node, args: Sequence[Any]) -> Grid:
     """Apply an operation of one tensor to what is known of it."""
     rest = args[1:]
 
     def apply(tensor: Tensor) -> Tensor:
         if "view" in str(node.target):  # what is spread over memory has none
             return tensor.reshape(rest[0])
-        return node.target(tensor, *rest, **_plain(node))  # type: ignore[operator, no-any-return]
+        return node.target(tensor, *rest, **shaping(node))  # type: ignore[operator, no-any-return]
 
-    if isinstance(args[0], list | tuple):
-        return _stacked(node, args)
     return args[0].each(apply)  # type: ignore[no-any-return]
 
 
-def _stacked(node: Node, args: Sequence[Any]) -> Grid:
-    grids, rest = args[0], args[1:]
-
-    def joined(name: str) -> Tensor:
-        full = [getattr(grid, name).expand(grid.shape) for grid in grids]
-        return collapse(node.target(full, *rest, **_plain(node)))  # type: ignore[operator]
-
-    shape = tuple(node.meta["val"].shape)
-    return Grid(shape, joined("labels"), joined("known"), joined("value"))
-
-
-def _plain(node: Node) -> dict[str, Any]:
+def shaping(node: Node) -> dict[str, Any]:
     """Return the named arguments that are of the shape, not of the type."""
     kept = ("dim", "dim0", "dim1", "dims", "implicit", "start", "end", "step")
     return {name: value for name, value in node.kwargs.items() if name in kept}
 
 
-def _parted(node: Node, args: Sequence[Any]) -> list[Grid]:
-    grid, rest = args[0], args[1:]
-    pieces = [
-        node.target(x.expand(grid.shape), *rest, **_plain(node))  # type: ignore[operator]
-        for x in (grid.labels, grid.known, grid.value)
-    ]
-    return [
-        Grid(tuple(label.shape), collapse(label), collapse(known), collapse(value))
-        for label, known, value in zip(*pieces, strict=True)
-    ]
-
-
-def _checked(state: State, grid: Grid) -> Grid:
+def checked(state: State, node: Node, grid: Grid) -> Grid:
     """Return a grid whose channels lie along one dimension, or are fixed."""
     if len(grid.axes()) < 2:
         return grid
-    state.fix(grid)
-    return unknown(grid.shape)
+    reason = f"{operation(node)} spreads channels over two dimensions"
+    state.fix(grid, reason)
+    return unknown(grid.shape, state.labels.fixed(reason))

@@ -1,7 +1,4 @@
-"""What the rules of operations share while a network is walked through.
-
-Legend: O output and I input channels of a layer, g groups.
-"""
+"""What the rules of operations share while a network is walked through."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,72 +8,23 @@ import torch
 from torch import Tensor, nn
 from torch.fx import Node
 
+from lilnetx_cli.graph.findings import Padding, Reader, Result
 from lilnetx_cli.graph.grids import Grid, channels, unknown
+from lilnetx_cli.graph.tracing import module_of
 from lilnetx_cli.graph.union_find import FIXED, Labels
 
-# Modules of torch that compute with their parameters' shapes as they come; those of
-# others are cut, too, and the result compared.
+# Modules of torch that take their sizes from their parameters. Those of other packages
+# are cut, too, and the result is compared.
 SLICEABLE = (
     nn.Conv1d, nn.Conv2d, nn.Conv3d,
     nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d,
     nn.Linear, nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.PReLU, nn.Embedding,
+    nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d,
 )  # fmt: skip
 
 
 class Unsupported(Exception):  # noqa: N818
     """An operation used in a way that its rule does not know: its channels stay."""
-
-
-@dataclass(frozen=True, eq=False)
-class Reader:
-    """One layer that mixes channels: a matrix of weights between them.
-
-    Attributes:
-        name: of the module, for messages.
-        key: name of the weight.
-        inputs: labels, (I,).
-        known: inputs that are the same for all images, (I,).
-        value: theirs, (I,).
-        outputs: labels, (O,).
-        reads: which output needs which input, (O, I / g).
-        groups: g; outputs of group j see inputs of group j alone.
-        foldable: a constant input may go into the bias: no padding is in the way.
-    """
-
-    name: str
-    key: str
-    inputs: Tensor
-    known: Tensor
-    value: Tensor
-    outputs: Tensor
-    reads: Tensor
-    groups: int
-    foldable: bool
-
-
-@dataclass(frozen=True, eq=False)
-class Result:
-    """What one layer gives: labels, known and value of its channels, (O,) each."""
-
-    module: str
-    labels: Tensor
-    known: Tensor
-    value: Tensor
-
-
-@dataclass(frozen=True, eq=False)
-class Padding:
-    """Zero channels that a module puts around others, and can put fewer of.
-
-    Attributes:
-        module: name of a `PadChannels`.
-        before: labels of those in front.
-        after: labels of those behind.
-    """
-
-    module: str
-    before: Tensor
-    after: Tensor
 
 
 @dataclass(eq=False)
@@ -87,14 +35,14 @@ class State:
         names: of the tensors that nodes stand for.
         tensors: parameters, buffers and constants by name.
         uses: operations that take each of them.
-        held: nodes whose channels must stay.
+        held: names of nodes whose channels must stay: sizes are hard-coded there.
         axes: labels of (tensor name, dimension).
         readers: layers that mix channels.
         results: of all layers with weights of their own.
         paddings: modules that add zero channels.
-        parts: lists of labels of which equally many must stay.
-        reshaped: modules in which channels pass an operation that is told sizes, by
-            the operation's name.
+        parts: lists of labels of which the same number must stay.
+        reshaped: modules of operations that channels pass and whose sizes may be
+            hard-coded, by the operation's name.
         entries: groups and input labels of each weight of a layer, by its name.
     """
 
@@ -117,10 +65,10 @@ class State:
         """Return the labels of one dimension of a parameter or buffer."""
         key = (name, dimension)
         if key not in self.axes:
-            size = self.tensors[name].shape[dimension]
-            labels = self.labels.fresh(size)
-            if not self._sliceable(name):
-                labels = torch.zeros_like(labels)
+            labels = self.labels.fresh(self.tensors[name].shape[dimension])
+            reason = self._why_whole(name)
+            if reason is not None:
+                self.labels.fix(labels, reason)
             self.axes[key] = labels
         return self.axes[key]
 
@@ -135,24 +83,49 @@ class State:
             self.grids[node] = self._constant(node)
         return self.grids[node]
 
-    def fix(self, grid: Any) -> None:  # noqa: ANN401
-        """Say that no channel of a grid, or of several, can be taken out."""
+    def fix(self, grid: Any, reason: str) -> None:  # noqa: ANN401
+        """Say that no channel of a grid, or of several, can be taken out, and why."""
         if isinstance(grid, Grid):
-            self.labels.fix(grid.labels)
+            self.labels.fix(grid.labels, reason)
         elif isinstance(grid, list | tuple):
             for inner in grid:
-                self.fix(inner)
+                self.fix(inner, reason)
+
+    def add_result(
+        self,
+        node: Node,
+        axis: int,
+        labels: Tensor,
+        known: Tensor,
+        value: Tensor,
+        *,
+        before: Tensor | None = None,
+    ) -> Grid:
+        """Note what a layer gives; returns the grid of its (first) output.
+
+        `before` tells which channels are known where they come in, if the layer has
+        the same channels there.
+        """
+        entered = torch.zeros_like(known) if before is None else before
+        begins, ends = known & ~entered, entered & ~known
+        module = module_of(node)
+        self.results.append(Result(module, labels, known, value, begins, ends))
+        output = node.meta["val"]
+        shape = tuple((output if isinstance(output, Tensor) else output[0]).shape)
+        return channels(shape, axis % len(shape), labels, known, value)
 
     def _constant(self, node: Node) -> Grid:
         """Return the grid of a parameter that is used as it is."""
         shape = tuple(node.meta["val"].shape)
         wide = [axis for axis, size in enumerate(shape) if size > 1]
         name = self.direct(node)
-        if name is None or len(wide) > 1:
-            if name is not None:
-                for axis in wide:
-                    self.labels.fix(self.axis(name, axis))
+        if name is None:
             return unknown(shape)
+        if len(wide) > 1:
+            reason = f"meets the parameter {name!r}, a matrix"
+            for axis in wide:
+                self.labels.fix(self.axis(name, axis), reason)
+            return unknown(shape, self.labels.fixed(reason))
         value = self.tensors[name].double()
         if not wide:
             one = torch.ones((), dtype=torch.bool).expand(shape)
@@ -161,10 +134,15 @@ class State:
         known = torch.ones(len(labels), dtype=torch.bool)
         return channels(shape, wide[0], labels, known, value.reshape(-1))
 
-    def _sliceable(self, name: str) -> bool:
+    def _why_whole(self, name: str) -> str | None:
+        """Return why the module of a parameter cannot be cut; None where it can."""
         owner = self.model.get_submodule(name.rpartition(".")[0])
-        ours = not type(owner).__module__.startswith("torch.nn")
-        return ours or isinstance(owner, SLICEABLE)
+        outside = not type(owner).__module__.startswith("torch.nn")
+        if outside or isinstance(owner, SLICEABLE):
+            return None
+        if isinstance(owner, nn.MultiheadAttention):
+            return "attention heads"
+        return f"modules of the type {type(owner).__name__} are not cut"
 
 
 Rule = Callable[[State, Node, Sequence[Any]], Any]
@@ -186,31 +164,76 @@ def rule(*names: str, weighted: bool = False) -> Callable[[Rule], Rule]:
     return register
 
 
-def result_grids(node: Node) -> Any:  # noqa: ANN401
+def operation(node: Node) -> str:
+    """Return the name of an operation, as torch's users know it."""
+    schema = getattr(node.target, "_schema", None)
+    name = schema.name.partition("::")[2] if schema is not None else str(node.target)
+    return str(name).strip("_")
+
+
+def argument(node: Node, args: Sequence[Any], name: str) -> Any:  # noqa: ANN401
+    """Return an argument of an operation: given by place, by name, or the default.
+
+    None where the operation has no argument of that name.
+    """
+    schema = node.target._schema  # type: ignore[union-attr]
+    for place, known in enumerate(schema.arguments):
+        if known.name == name:
+            given = node.kwargs.get(name, known.default_value)
+            return args[place] if place < len(args) else given
+    return None
+
+
+def hard_coded(node: Node) -> str:
+    """Return why channels stay at an operation with a hard-coded size."""
+    return f"hard-coded size in {operation(node)}"
+
+
+def result_grids(node: Node, label: int = FIXED) -> Any:  # noqa: ANN401
     """Return grids of which nothing is known for what an operation gives."""
-    return _unknown_like(node.meta.get("val"))
+    return _unknown_like(node.meta.get("val"), label)
 
 
-def _unknown_like(value: Any) -> Any:  # noqa: ANN401
+def _unknown_like(value: Any, label: int) -> Any:  # noqa: ANN401
     if isinstance(value, list | tuple):
-        return tuple(_unknown_like(inner) for inner in value)
-    return unknown(tuple(value.shape)) if isinstance(value, Tensor) else value
+        return tuple(_unknown_like(inner, label) for inner in value)
+    return unknown(tuple(value.shape), label) if isinstance(value, Tensor) else value
 
 
-def opaque(state: State, node: Node, args: Sequence[Any]) -> Any:  # noqa: ANN401
-    """Take an operation that may mix everything: all its channels stay."""
+def opaque(
+    state: State,
+    node: Node,
+    args: Sequence[Any],
+    reason: str | None = None,
+) -> Any:  # noqa: ANN401
+    """Take an operation that may mix everything: all channels that it reads stay."""
     del args
+    reason = reason or f"no rule for {operation(node)}"
     for given in node.all_input_nodes:
-        state.fix(state.grid(given))
-    return result_grids(node)
+        state.fix(state.grid(given), reason)
+    return result_grids(node, state.labels.fixed(reason))
 
 
-def only_along(state: State, grid: Grid, axis: int) -> tuple[Tensor, Tensor, Tensor]:
+def mixed(state: State, node: Node, args: Sequence[Any]) -> Any:  # noqa: ANN401
+    """Take an operation that mixes the channels that it reads: they stay."""
+    return opaque(state, node, args, f"{operation(node)} mixes channels")
+
+
+def layer_input(state: State, args: Sequence[Any]) -> Grid:
+    """Return what is known of the input of a layer, which may be a parameter, too."""
+    given = args[0]
+    return state.grid(given) if isinstance(given, Node) else given  # type: ignore[no-any-return]
+
+
+def only_along(
+    state: State, node: Node, grid: Grid, axis: int
+) -> tuple[Tensor, Tensor, Tensor]:
     """Return labels, known, value along one dimension; channels elsewhere are fixed."""
     axis %= len(grid.shape)
     if any(other != axis for other in grid.axes()):
-        state.fix(grid)
-        size = grid.shape[axis]
-        nothing = torch.full((size,), FIXED, dtype=torch.int64)
-        return nothing, torch.zeros(size, dtype=torch.bool), torch.zeros(size).double()
+        reason = f"{operation(node)} reads another dimension"
+        state.fix(grid, reason)
+        nothing = torch.zeros(grid.shape[axis])
+        label = state.labels.fixed(reason)
+        return torch.full(nothing.shape, label), nothing.bool(), nothing.double()
     return grid.along(axis)

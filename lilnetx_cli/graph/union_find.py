@@ -5,21 +5,36 @@ import torch
 from torch import Tensor
 
 FIXED = 0  # the class of everything that cannot be taken out
+NOT_FOLLOWED = "joined with a tensor whose channels are not followed"
+ONLY_ONE = "the only channel of a layer"
 
 
 class Labels:
-    """A union-find over labels; class 0 holds what is fixed."""
+    """A union-find over labels; what is fixed, and why.
+
+    A class that is fixed takes no more members: what meets it is fixed for the same
+    reason, and remembers that.
+    """
 
     def __init__(self) -> None:
         self._parents = [FIXED]
+        self._reasons = {FIXED: NOT_FOLLOWED}  # by root
 
     def fresh(self, count: int) -> Tensor:
         """Return new labels, (count,) int64; a single channel is fixed."""
-        if count < 2:
-            return torch.zeros(count, dtype=torch.int64)
         start = len(self._parents)
         self._parents.extend(range(start, start + count))
-        return torch.arange(start, start + count)
+        labels = torch.arange(start, start + count)
+        if count == 1:
+            self.fix(labels, ONLY_ONE)
+        return labels
+
+    def fixed(self, reason: str) -> int:
+        """Return a label for what can never be taken out."""
+        label = len(self._parents)
+        self._parents.append(label)
+        self._reasons[label] = reason
+        return label
 
     def unify(self, left: Tensor, right: Tensor) -> None:
         """Say that labels of two tensors that broadcast mean the same, one by one."""
@@ -29,13 +44,20 @@ class Labels:
             if first != second:
                 self._join(first, second)
 
-    def fix(self, labels: Tensor) -> None:
-        """Say that channels cannot be taken out."""
-        self.unify(labels, torch.zeros((), dtype=torch.int64))
+    def fix(self, labels: Tensor, reason: str) -> None:
+        """Say that channels cannot be taken out, and why, in a short phrase."""
+        for label in set(labels.reshape(-1).tolist()):
+            self._reasons.setdefault(self._find(label), reason)
 
     def roots(self) -> Tensor:
         """Return the class of every label, named by its smallest member."""
-        return torch.tensor([self._find(x) for x in range(len(self._parents))])
+        found = (self._find(x) for x in range(len(self._parents)))
+        return torch.tensor([FIXED if x in self._reasons else x for x in found])
+
+    def reasons(self) -> dict[int, str]:
+        """Return why each label that is fixed is so."""
+        found = ((x, self._find(x)) for x in range(len(self._parents)))
+        return {x: self._reasons[root] for x, root in found if root in self._reasons}
 
     def _find(self, label: int) -> int:
         parents = self._parents
@@ -45,5 +67,10 @@ class Labels:
         return label
 
     def _join(self, first: int, second: int) -> None:
-        one, two = self._find(first), self._find(second)
-        self._parents[max(one, two)] = min(one, two)
+        one, two = sorted((self._find(first), self._find(second)))
+        reason = self._reasons.get(one, self._reasons.get(two))
+        if reason is None:
+            self._parents[two] = one
+        else:
+            self._reasons.setdefault(one, reason)
+            self._reasons.setdefault(two, reason)

@@ -9,8 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from lilnetx_cli.graph import ChannelGraph, GraphError, read_channels, trace
-from lilnetx_cli.graph.tracing import WHOLE, module_of
+from lilnetx_cli.graph.tracing import WHOLE
+from lilnetx_cli.pruning.constant import Constant
 from lilnetx_cli.pruning.equivalence import Difference, compare
+from lilnetx_cli.pruning.kept import Kept, kept_channels
 from lilnetx_cli.pruning.selection import Selection, select
 from lilnetx_cli.pruning.surgery import cut
 
@@ -23,13 +25,14 @@ class Pruned:
         model: plain layers, in evaluation mode.
         removed_channels: how many channels are gone, coupled ones counted once.
         max_abs_difference: of the outputs of both networks on random inputs.
-        held: modules whose channels could not be followed, and stayed.
+        held: channels that are dead or constant and stay all the same, by layer and
+            reason.
     """
 
     model: nn.Module
     removed_channels: int
     max_abs_difference: float
-    held: tuple[str, ...]
+    held: tuple[Kept, ...]
 
 
 def prune(model: nn.Module, inputs: tuple[Any, ...], *, multiple: int = 1) -> Pruned:
@@ -39,7 +42,7 @@ def prune(model: nn.Module, inputs: tuple[Any, ...], *, multiple: int = 1) -> Pr
     can take them, and those that nothing reads. Channel counts become multiples of
     `multiple`. `inputs` are an example of what forward takes, of a batch of two or
     more. The smaller network is run beside the dense one on random inputs; where it
-    fails because of an operation that is told sizes, the channels of that stay.
+    fails because of a hard-coded size, the channels that meet this size stay.
 
     Raises GraphError for a network that cannot be traced, and where the smaller one
     does not give the same; it names the layer.
@@ -52,10 +55,9 @@ def prune(model: nn.Module, inputs: tuple[Any, ...], *, multiple: int = 1) -> Pr
         selection = select(graph, multiple)
         smaller, difference = _smaller(dense, selection, inputs)
         if difference.problem is None:
-            places = {module_of(node) for node in traced.nodes if node.name in held}
-            names = tuple(sorted(name or WHOLE for name in places))
-            return Pruned(smaller, _removed(selection), difference.largest, names)
-        more = _to_hold(graph, difference) - held
+            stay = _held(smaller, selection)
+            return Pruned(smaller, _removed(selection), difference.largest, stay)
+        more = _to_hold(dense, graph, difference) - held
         if not more:
             where = difference.module or WHOLE
             raise GraphError(
@@ -101,16 +103,41 @@ def _to_compare(
     for result in results:
         kind = type(dense.get_submodule(result.module))
         own = kind.__module__.startswith("torch.nn.modules")
-        if result.module and own and calls[result.module] == 1:
+        plain = own and kind is not nn.Embedding  # whose channels are the last
+        if result.module and plain and calls[result.module] == 1:
             stays = selection.stays(result.labels)
             layers[result.module] = stays, selection.is_needed(result.labels)
     return layers
 
 
-def _to_hold(graph: ChannelGraph, difference: Difference) -> frozenset[str]:
-    """Return the operations whose channels may have been in the way."""
-    near = {n for n, module in graph.reshaped.items() if module == difference.module}
-    return frozenset(near or graph.reshaped)
+def _to_hold(
+    dense: nn.Module, graph: ChannelGraph, difference: Difference
+) -> frozenset[str]:
+    """Return the operations whose sizes may be hard-coded and in the way.
+
+    Those in the innermost module around the difference that has any, and in modules of
+    its type, which run the same code; all where there are none.
+    """
+    place: str | None = difference.module
+    while place is not None:
+        if place in graph.reshaped.values():
+            kind = type(dense.get_submodule(place))
+            return frozenset(
+                name
+                for name, module in graph.reshaped.items()
+                if type(dense.get_submodule(module)) is kind
+            )
+        place = place.rpartition(".")[0] if place else None
+    return frozenset(graph.reshaped)
+
+
+def _held(smaller: nn.Module, selection: Selection) -> tuple[Kept, ...]:
+    """Return the dead channels that stay, less those of layers that became constant."""
+    return tuple(
+        kept
+        for kept in kept_channels(selection)
+        if not isinstance(smaller.get_submodule(kept.layer), Constant)
+    )
 
 
 def _removed(selection: Selection) -> int:

@@ -3,14 +3,14 @@
 Legend: K classes of channels, class 0 what must stay.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
 from lilnetx_cli.graph.channel_graph import ChannelGraph
-from lilnetx_cli.graph.state import Reader
+from lilnetx_cli.graph.findings import Reader
 from lilnetx_cli.graph.union_find import FIXED
 
 
@@ -22,11 +22,13 @@ class Selection:
         graph: its channels.
         needed: classes that an output depends on, (K,).
         kept: these, and those that only shapes need, (K,).
+        shapes: which shape needs each of the latter, a short phrase.
     """
 
     graph: ChannelGraph
     needed: Tensor
     kept: Tensor
+    shapes: Mapping[int, str] = field(default_factory=dict)
 
     def stays(self, labels: Tensor) -> Tensor:
         """Tell which of some labels stay."""
@@ -49,10 +51,11 @@ def select(graph: ChannelGraph, multiple: int = 1) -> Selection:
     needed[FIXED] = True
     while _spread(graph, needed):
         pass
+    shapes: dict[int, str] = {}
     kept = needed.clone()
-    while _even_out(graph, kept, multiple):
+    while _even_out(graph, kept, multiple, shapes):
         pass
-    return Selection(graph, needed, kept)
+    return Selection(graph, needed, kept, shapes)
 
 
 def _spread(graph: ChannelGraph, needed: Tensor) -> bool:
@@ -69,29 +72,41 @@ def _spread(graph: ChannelGraph, needed: Tensor) -> bool:
     return int(needed.sum()) > before
 
 
-def _even_out(graph: ChannelGraph, kept: Tensor, multiple: int) -> bool:
+def _even_out(
+    graph: ChannelGraph, kept: Tensor, multiple: int, shapes: dict[int, str]
+) -> bool:
     """Keep what shapes need beside; tell whether that was anything."""
     before = int(kept.sum())
+
+    def keep(labels: Tensor, count: int, shape: str) -> None:
+        for root in _first_missing(graph, kept, labels, count):
+            kept[root] = True
+            shapes[root] = shape
+
     for labels in graph.axes.values():
+        keep(labels, min(len(labels), 1), "a layer keeps one channel")
         count = int(kept[graph.roots[labels]].sum())
-        wanted = max(1, -(-count // multiple) * multiple)
-        _keep(graph, kept, labels, min(len(labels), wanted))
-    for parts in _parts(graph, kept):
+        wanted = min(len(labels), -(-count // multiple) * multiple)
+        keep(labels, wanted, f"rounding to a multiple of {multiple}")
+    for parts, shape in _parts(graph, kept):
         counts = [int(kept[graph.roots[part]].sum()) for part in parts]
         for part in parts:
-            _keep(graph, kept, part, max(1, *counts))
+            keep(part, max(1, *counts), shape)
     return int(kept.sum()) > before
 
 
-def _parts(graph: ChannelGraph, kept: Tensor) -> Iterator[tuple[Tensor, ...]]:
-    """Yield lists of labels of which equally many must stay."""
-    yield from graph.parts
+def _parts(
+    graph: ChannelGraph, kept: Tensor
+) -> Iterator[tuple[tuple[Tensor, ...], str]]:
+    """Yield lists of labels of which the same number must stay, and what needs that."""
+    for parts in graph.parts:
+        yield parts, "equal parts of a split"
     for reader in graph.readers:
         groups = live_groups(reader, graph, kept)
         if reader.groups > 1:
             for labels in (reader.inputs, reader.outputs):
                 rows = labels.reshape(reader.groups, -1)[groups]
-                yield tuple(rows)
+                yield tuple(rows), "equal groups of a convolution"
 
 
 def live_groups(reader: Reader, graph: ChannelGraph, kept: Tensor) -> Tensor:
@@ -105,10 +120,13 @@ def live_groups(reader: Reader, graph: ChannelGraph, kept: Tensor) -> Tensor:
     return alive.nonzero().flatten()
 
 
-def _keep(graph: ChannelGraph, kept: Tensor, labels: Tensor, count: int) -> None:
-    """Keep more of some channels, the first ones, until there are so many."""
+def _first_missing(
+    graph: ChannelGraph, kept: Tensor, labels: Tensor, count: int
+) -> Iterator[int]:
+    """Yield classes of some labels that may go, the first ones, until `count` stay."""
     classes = graph.roots[labels]
     for root in classes.tolist():
         if int(kept[classes].sum()) >= count:
             return
-        kept[root] = True
+        if not kept[root]:
+            yield root

@@ -11,8 +11,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
+from torch.nn.modules.instancenorm import _InstanceNorm
 
-from lilnetx_cli.graph.state import Reader, Result
+from lilnetx_cli.graph.findings import Reader, Result
 from lilnetx_cli.graph.tracing import first_names
 from lilnetx_cli.nn.padding import PadChannels
 from lilnetx_cli.pruning.constant import constant_of
@@ -31,6 +32,10 @@ def cut(model: nn.Module, selection: Selection, *, constants: bool = True) -> nn
     groups = _slice(smaller, selection)
     for module in smaller.modules():
         _describe(module, groups)
+    for result in selection.graph.results:
+        module = smaller.get_submodule(result.module)
+        if isinstance(module, _InstanceNorm):  # may have no tensors to tell it
+            module.num_features = int(selection.stays(result.labels).sum())
     for padding in selection.graph.paddings:
         pad = cast("PadChannels", smaller.get_submodule(padding.module))
         pad.before = int(selection.stays(padding.before).sum())

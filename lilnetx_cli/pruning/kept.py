@@ -1,0 +1,127 @@
+"""Which dead channels stay in a pruned network, and why, in words."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from lilnetx_cli.graph.findings import Reader, Result
+from lilnetx_cli.graph.union_find import FIXED
+from lilnetx_cli.pruning.selection import Selection
+
+MOST_LINES = 5
+MOST_LAYERS = 3
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Channels of one layer that are dead or constant, and stay all the same.
+
+    Attributes:
+        layer: name of the module that gives them.
+        channels: how many.
+        reason: why they stay, a short phrase.
+    """
+
+    layer: str
+    channels: int
+    reason: str
+
+
+def kept_channels(selection: Selection) -> tuple[Kept, ...]:
+    """Return what stays though it is dead, layer by layer.
+
+    Dead are channels that a layer makes constant, and those that no output needs. A
+    channel that comes into a layer constant is named where it became so.
+    """
+    in_use, readers = _in_use(selection), _first_readers(selection)
+    found: Counter[tuple[str, str]] = Counter()
+    for name, calls in _by_module(selection).items():
+        labels = calls[0].labels
+        begins = torch.stack([call.begins for call in calls]).all(0)
+        dead = begins | ~selection.is_needed(labels)
+        for label in labels[dead & selection.stays(labels)].tolist():
+            found[name, _reason(selection, label, in_use, readers)] += 1
+    return tuple(Kept(name, count, why) for (name, why), count in found.items())
+
+
+def _by_module(selection: Selection) -> dict[str, list[Result]]:
+    """Return the calls of each layer, those of the same form."""
+    calls: dict[str, list[Result]] = {}
+    for result in selection.graph.results:
+        before = calls.setdefault(result.module, [])
+        if not before or len(before[0].labels) == len(result.labels):
+            before.append(result)
+    return calls
+
+
+def _in_use(selection: Selection) -> Tensor:
+    """Tell which classes hold channels that are not constant, (K,)."""
+    found = torch.zeros_like(selection.kept)
+    for result in selection.graph.results:
+        found[selection.graph.roots[result.labels[~result.known]]] = True
+    return found
+
+
+def _first_readers(selection: Selection) -> dict[int, tuple[Reader, bool]]:
+    """Return who reads each class that is needed, and whether it is constant there."""
+    found: dict[int, tuple[Reader, bool]] = {}
+    for reader in selection.graph.readers:
+        alive = reader.reads & selection.is_needed(reader.outputs)[:, None]
+        inputs = alive.reshape(reader.groups, -1, alive.shape[1]).any(1).reshape(-1)
+        roots = selection.graph.roots[reader.inputs[inputs]].tolist()
+        for root, known in zip(roots, reader.known[inputs].tolist(), strict=True):
+            found.setdefault(root, (reader, known))
+    return found
+
+
+def _reason(
+    selection: Selection,
+    label: int,
+    in_use: Tensor,
+    readers: dict[int, tuple[Reader, bool]],
+) -> str:
+    root = int(selection.graph.roots[label])
+    if root == FIXED:
+        return selection.graph.reasons[label]
+    if root in selection.shapes:
+        return selection.shapes[root]
+    if in_use[root]:
+        return "coupled with channels in use"
+    reader, known = readers.get(root, (None, False))
+    if reader is not None and known:
+        return f"constant that a {reader.obstacle} sees"
+    return "not constant where it is read"
+
+
+def kept_lines(held: Sequence[Kept]) -> list[str]:
+    """Say what stays, and why: a line a reason, the most channels first."""
+    if not held:
+        return []
+    reasons: Counter[str] = Counter()
+    for kept in held:
+        reasons[kept.reason] += kept.channels
+    total = sum(reasons.values())
+    shown = reasons.most_common(MOST_LINES - 1)
+    lines = [f"{_channels(total)} dead or constant, but kept:"]
+    lines += [
+        f"  {count:,}: {reason} ({', '.join(_layers(held, reason))})"
+        for reason, count in shown
+    ]
+    more = total - sum(count for _, count in shown)
+    return [*lines, f"  and {more:,} more"] if more else lines
+
+
+def _channels(count: int) -> str:
+    return f"{count:,} channel is" if count == 1 else f"{count:,} channels are"
+
+
+def _layers(held: Sequence[Kept], reason: str) -> Iterator[str]:
+    """Yield the layers with the most channels, and how many more there are."""
+    of_reason = [kept for kept in held if kept.reason == reason]
+    ordered = sorted(of_reason, key=lambda kept: -kept.channels)
+    yield from (kept.layer or "the network" for kept in ordered[:MOST_LAYERS])
+    if len(ordered) > MOST_LAYERS:
+        yield f"{len(ordered) - MOST_LAYERS} more layers"
