@@ -81,6 +81,7 @@ types: install
 bench: install
 	$(BIN)/python -m tests.bench.step
 	$(BIN)/python -m tests.bench.container
+	$(BIN)/python -m tests.bench.headers
 	$(BIN)/python -m tests.bench.commands
 
 clean:

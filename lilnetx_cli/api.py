@@ -43,15 +43,16 @@ def save(
     path: PathLike,
     *,
     architecture: Mapping[str, Any] | None = None,
-    summary: Mapping[str, Any] | None = None,
+    training: Mapping[str, Any] | None = None,
 ) -> int:
     """Write a network to a .lnx file, atomically; return its length in bytes.
 
     Latents of a reparameterized network are entropy-coded, all other tensors are held
     byte for byte. `architecture` is the record {"name": ..., "args": {...}} of a
-    registered network, for `load_model` without a model. Raises LnxError, OSError.
+    registered network, for `load_model` without a model; `training` is what a run says
+    of itself, in plain JSON values. Raises LnxError, OSError.
     """
-    checkpoint = capture(model, architecture=architecture, summary=summary)
+    checkpoint = capture(model, architecture=architecture, training=training)
     return lnx.save(pack(checkpoint), path)
 
 

@@ -74,8 +74,13 @@ def draw_curves(lines: Sequence[dict[str, Any]], path: Path) -> None:
     _save(figure, path)
 
 
-def draw_contents(bars: Sequence[Bar], title: str, path: Path) -> None:
-    """Draw the bytes of tensors, and what share of their weights is zero."""
+def draw_contents(
+    bars: Sequence[Bar], title: str, path: Path, *, replace: bool = True
+) -> None:
+    """Draw the bytes of tensors, and what share of their weights is zero.
+
+    Raises FileExistsError for a file that is there where replace is False.
+    """
     names = [bar.name.replace("$", r"\$") for bar in bars]
     zeros = any(bar.zero_weights is not None for bar in bars)
     height = 1.8 + BAR_INCHES * len(bars)
@@ -95,7 +100,7 @@ def draw_contents(bars: Sequence[Bar], title: str, path: Path) -> None:
     if zeros:
         _draw_zeros(grid[0][1], bars)
     figure.suptitle(title, fontsize=10)
-    _save(figure, path)
+    _save(figure, path, replace=replace)
 
 
 def _draw_zeros(axes: Axes, bars: Sequence[Bar]) -> None:
@@ -115,10 +120,10 @@ def _unit(size: int) -> tuple[int, str]:
     return (1000, "kB") if size < 10_000_000 else (1_000_000, "MB")
 
 
-def _save(figure: Figure, path: Path) -> None:
+def _save(figure: Figure, path: Path, *, replace: bool = True) -> None:
     for axes in figure.axes:
         axes.spines[["top", "right"]].set_visible(False)
     buffer = io.BytesIO()
     figure.savefig(buffer, dpi=DPI, format=path.suffix.removeprefix("."))
     plt.close(figure)
-    lnx.write_atomic(buffer.getvalue(), path)
+    lnx.write_atomic(buffer.getvalue(), path, replace=replace)

@@ -1,6 +1,7 @@
 """A module imports from lower floors only, and rooms of one floor are strangers."""
 
 import ast
+import sys
 from pathlib import Path
 
 import pytest
@@ -116,18 +117,10 @@ def test_lnx_has_few_floors():
 def test_rooms_without_torch_stay_so(module, path):
     names = {name.split(".")[0] for name in imports_of(path.read_text("utf-8"))}
     if module.startswith("lnx"):
-        assert names <= {"lnx", "numpy", "constriction"} | STANDARD
+        assert names <= {"lnx", "numpy", "constriction"} | sys.stdlib_module_names
     if module.startswith("lilnetx_cli.nn"):
         assert "lnx" not in names
     if module != "lilnetx_cli.cli.console":
         assert "rich" not in names
     if module != "lnx.coding.range_coder":
         assert "constriction" not in names
-
-
-STANDARD = {
-    "collections", "concurrent", "contextlib", "dataclasses", "enum", "functools",
-    "hashlib", "importlib", "io", "itertools", "json", "math", "multiprocessing", "os",
-    "pathlib", "shutil", "signal", "stat", "struct", "tempfile", "types", "typing",
-    "weakref", "zlib",
-}  # fmt: skip

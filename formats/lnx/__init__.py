@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from lnx.api import arrays, decode, dumps, load, loads, save, verify
     from lnx.binary.atomic import atomic_path, write_atomic
     from lnx.tensors.reconstruct import Decoded, rebuild, rebuild_all
-    from lnx.write.encode import estimate
+    from lnx.write.estimate import estimate
 
 __all__ = [
     "Alias",
@@ -64,7 +64,7 @@ _LATER = {
     "atomic_path": "binary.atomic",
     "write_atomic": "binary.atomic",
     "dumps": "api",
-    "estimate": "write.encode",
+    "estimate": "write.estimate",
     "loads": "api",
     "arrays": "api",
     "decode": "api",

@@ -9,7 +9,7 @@ from lnx import spec
 from lnx.binary.atomic import PathLike, atomic_path
 from lnx.binary.source import Memory, Source, open_file
 from lnx.coding.parallel import Coder
-from lnx.errors import LimitError, LnxError
+from lnx.errors import LimitError, LnxError, printable
 from lnx.parts.prefix import Frame, read_head
 from lnx.parts.records import AliasRecord
 from lnx.read.decode import read_tensors
@@ -20,7 +20,7 @@ from lnx.write.encode import write
 
 
 def dumps(container: Container, *, jobs: int = 1) -> bytes:
-    """Return the bytes of a file. Raises ContentError for what it cannot hold."""
+    """Return the bytes of a file; raises ContentError for what it cannot store."""
     file = io.BytesIO()
     with Coder(jobs) as coder:
         write(container, file, coder)
@@ -33,21 +33,27 @@ def loads(
     """Return the container of a file, every hash checked.
 
     Raises FormatError for bytes that are no legal file, CorruptError where a hash
-    differs, VersionError where a newer reader is needed, LimitError where the tensors
-    would take more than max_size bytes.
+    differs, VersionError where another reader is needed, LimitError where the tensors
+    would take more than max_size bytes, tied ones counted once.
     """
     return _load_source(Memory(bytes(data)), max_size=max_size, jobs=jobs)
 
 
-def save(container: Container, path: PathLike, *, jobs: int = 1) -> int:
+def save(
+    container: Container, path: PathLike, *, jobs: int = 1, replace: bool = True
+) -> int:
     """Write a file atomically and return its length in bytes.
 
-    A writer that is killed leaves what was there before. With jobs above 1, that many
-    processes code large tensors, to the same bytes; they import the main module, which
-    has to start its work under `if __name__ == "__main__"`. Raises ContentError,
-    OSError, and LnxError where a process was killed.
+    A writer that is killed leaves what was there before. With replace=False an existing
+    file is kept, and FileExistsError is raised. With jobs above 1, that many processes
+    code large tensors, to the same bytes; they import the main module, which has to
+    start its work under `if __name__ == "__main__"`. Raises ContentError, OSError, and
+    LnxError where a process was killed.
     """
-    with atomic_path(path) as temporary, temporary.open("wb") as file:
+    with (
+        atomic_path(path, replace=replace) as temporary,
+        temporary.open("wb") as file,
+    ):
         with Coder(jobs) as coder:
             written = write(container, file, coder, str(temporary.parent))
         file.flush()
@@ -79,20 +85,23 @@ def decode(
     names: Iterable[str] | None = None,
     *,
     max_size: int = spec.DEFAULT_MAX_SIZE,
+    copies: bool = False,
     jobs: int = 1,
 ) -> list[Decoded]:
     """Decode a file, all of it or the tensors of some names, in file order.
 
-    With names, the other tensors are neither read nor decoded, and of the hashes those
-    of the header and of the chunks at hand are checked. Tied names share one array.
-    Raises what `load` does, and LnxError for a name that is not in the file.
+    With names, the other tensors are neither read nor decoded, and only the hashes of
+    the header and of the chunks that are read are checked. Tied names share one array,
+    which counts once against max_size; with copies it counts once for each name, for a
+    caller who then copies it. Raises what `load` does, and LnxError for a name that is
+    not in the file.
     """
     with open_file(path) as source:
         wanted = None if names is None else list(names)
         frame = read_head(source)
         needed = None if wanted is None else _with_targets(path, frame, wanted)
         opened = open_source(
-            source, max_size=max_size, whole=needed is None, frame=frame
+            source, max_size=max_size, names=needed, copies=copies, frame=frame
         )
         with _coder(jobs) as coder:
             found = list(decoded(read_tensors(opened, coder, needed)))
@@ -122,7 +131,13 @@ def _load_source(source: Source, *, max_size: int, jobs: int) -> Container:
     except MemoryError as error:
         raise LimitError("the file needs more memory than there is") from error
     header = opened.header
-    return Container(tensors, opened.decoders, header.architecture, header.summary)
+    return Container(
+        tensors,
+        opened.decoders,
+        header.architecture,
+        header.training,
+        header.metadata,
+    )
 
 
 @contextmanager
@@ -135,13 +150,14 @@ def _coder(jobs: int) -> Iterator[Coder]:
 
 
 def _with_targets(path: PathLike, frame: Frame, names: Iterable[str]) -> set[str]:
-    """Return names and those that they are tied to; raises LnxError for others."""
+    """Return names and the names they are tied to; raises LnxError for others."""
     records = frame.header.records
     known = {record.name: record for record in records}
     wanted = set()
     for name in names:
         if name not in known:
-            raise LnxError(f"{os.fspath(path)!r} has no tensor {name!r}")
+            file = printable(os.fspath(path))
+            raise LnxError(f"{file} has no tensor {printable(name)}")
         record = known[name]
         wanted.add(name)
         if isinstance(record, AliasRecord):

@@ -1,4 +1,4 @@
-"""Element types, their numpy names, and which shorter types hold them exactly."""
+"""Element types, their numpy names, and the shorter types that give them back."""
 
 from enum import IntEnum
 from typing import Any, Final
@@ -88,14 +88,23 @@ NUMPY_NAMES: Final[dict[DType, str]] = {
 NARROWER = {DType.F32: (DType.BF16, DType.F16), DType.F64: (DType.F32,)}
 
 
-def shortest_type(low: int, high: int) -> np.dtype[np.integer[Any]]:
-    """Return the shortest integer type for symbols from low to high."""
+def shortest_type(
+    low: int, high: int, *, signed: bool = False
+) -> np.dtype[np.integer[Any]]:
+    """Return the shortest integer type, of at most 32 bits, for low to high."""
     for bits in (8, 16):
         if -(1 << bits - 1) <= low and high < 1 << bits - 1:
             return np.dtype(f"i{bits // 8}")
-        if low >= 0 and high < 1 << bits:
+        if low >= 0 and high < 1 << bits and not signed:
             return np.dtype(f"u{bits // 8}")
     return np.dtype("i4")
+
+
+def shortened(symbols: Symbols) -> Symbols:
+    """Return integers in the first of 8, 16 and 32 bits, signed, that holds all."""
+    least, most = (int(symbols.min()), int(symbols.max())) if symbols.size else (0, 0)
+    short = shortest_type(least, most, signed=True).newbyteorder("<")
+    return symbols.astype(short, copy=False)
 
 
 def repeated(data: Bytes, dtype: DType) -> bytes | None:
@@ -114,16 +123,16 @@ def narrow(data: Bytes, dtype: DType) -> tuple[DType, Bytes]:
         # What a conversion makes of NaN differs between machines; bits are bits.
         if short is not DType.BF16 and np.isnan(data.view(_FLOATS[dtype])).any():
             continue
-        held = _convert(data, dtype, short)
-        if np.array_equal(widen(held, short, dtype), data):
-            return short, held
+        converted = _convert(data, dtype, short)
+        if np.array_equal(widen(converted, short, dtype), data):
+            return short, converted
     return dtype, data
 
 
 def widen(data: Bytes, short: DType, dtype: DType) -> Bytes:
     """Return data in its own type; every conversion here is exact.
 
-    Raises FormatError for NaN that is held short, as no writer does.
+    Raises FormatError for a NaN of a shorter type, which no writer stores.
     """
     if short is dtype:
         return data
@@ -132,12 +141,12 @@ def widen(data: Bytes, short: DType, dtype: DType) -> Bytes:
         return words.astype("<u4").view(np.uint8)
     floats = data.view(_FLOATS[short])
     if np.isnan(floats).any():
-        raise FormatError(f"NaN held as {short.name}")
+        raise FormatError(f"NaN stored as {short.name}")
     return floats.astype(_FLOATS[dtype]).view(np.uint8)
 
 
 def can_widen(short: DType, dtype: DType) -> bool:
-    """Tell whether a file may hold this type in that one."""
+    """Return whether a file may store elements of dtype as short."""
     return short is dtype or short in NARROWER.get(dtype, ())
 
 

@@ -3,14 +3,17 @@
 LnxError
 ├── FormatError        the bytes are not a legal file
 │   ├── CorruptError   a hash differs, or a stream does not decode
-│   └── VersionError   a legal file of a version or feature not known here
+│   └── VersionError   a file of a version or feature not known here
 ├── LimitError         a legal file that asks for more than the caller allows
-└── ContentError       values that cannot be put into a file
+└── ContentError       values that a file cannot store
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Self
+from typing import Final, Self
+
+MOST_SHOWN: Final = 120  # characters of a text from a file
+GAP: Final = "..."
 
 
 class LnxError(Exception):
@@ -25,8 +28,8 @@ class CorruptError(FormatError):
     """The bytes were legal once: a hash differs, or a stream does not decode.
 
     Attributes:
-        tensors: names of those that the damaged bytes hold, where that is known.
-        offset: where the damaged bytes start in the file, where that is known.
+        tensors: names of the damaged tensors, where known.
+        offset: where the damaged bytes start in the file, where known.
     """
 
     tensors: tuple[str, ...] = ()
@@ -41,7 +44,7 @@ class CorruptError(FormatError):
 
 
 class VersionError(FormatError):
-    """The file needs a newer reader."""
+    """The file needs another reader, mostly a newer one."""
 
 
 class LimitError(LnxError):
@@ -49,7 +52,7 @@ class LimitError(LnxError):
 
 
 class ContentError(LnxError):
-    """The values cannot be held by a file."""
+    """Values that a file cannot store."""
 
 
 @contextmanager
@@ -63,16 +66,39 @@ def located(where: str) -> Iterator[None]:
 
 
 def printable(text: str) -> str:
-    """Return text from a file, quoted, so that it can be shown on a terminal.
+    """Return text from a file in quotes, safe to show on a terminal; see `shown`."""
+    return f"'{shown(text)}'"
 
-    Names in a file are whatever its writer liked: control characters, invisible ones
-    and line breaks are escaped, long ones cut.
+
+def shown(text: str) -> str:
+    """Return text from a file, made fit for a message of one line.
+
+    Names in a file are whatever its writer liked: control characters, invisible ones,
+    line breaks, quotes and backslashes are escaped. Of a long text the middle is left
+    out: the result has at most `MOST_SHOWN` characters.
     """
-    shown = text if len(text) <= 120 else f"{text[:117]}..."
-    return "'" + "".join(_escape(char) for char in shown) + "'"
+    if len(text) <= MOST_SHOWN and text.isprintable() and not set(text) & set("\\'"):
+        return text
+    whole = [_escape(char) for char in text[: MOST_SHOWN + 1]]
+    if len(text) <= MOST_SHOWN and sum(map(len, whole)) <= MOST_SHOWN:
+        return "".join(whole)
+    room = (MOST_SHOWN - len(GAP)) // 2
+    end = [_escape(char) for char in reversed(text[-room:])]
+    return "".join([*_fitting(whole, room), GAP, *reversed(_fitting(end, room))])
+
+
+def _fitting(pieces: Sequence[str], room: int) -> list[str]:
+    """Return the first pieces whose characters fit into the room."""
+    fitting = []
+    for piece in pieces:
+        room -= len(piece)
+        if room < 0:
+            break
+        fitting.append(piece)
+    return fitting
 
 
 def _escape(char: str) -> str:
-    if char == "\\":
-        return "\\\\"
+    if char in "\\'":
+        return f"\\{char}"
     return char if char.isprintable() else char.encode("unicode_escape").decode()

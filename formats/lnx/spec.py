@@ -4,12 +4,12 @@ from enum import IntEnum
 from typing import Final
 
 MAGIC: Final = b"\x89LNX\r\n\x1a\n"
-MAJOR: Final = 1
+MAJOR: Final = 2
 MINOR: Final = 0
 
 PREFIX_BYTES: Final = 38
 PREFIX_DIGEST_BYTES: Final = 8
-SIDE_DIGEST_BYTES: Final = 8
+BLOCKS_DIGEST_BYTES: Final = 8
 CHUNK_DIGEST_BYTES: Final = 4
 CONTENT_DIGEST_BYTES: Final = 8
 FILE_DIGEST_BYTES: Final = 16
@@ -18,7 +18,7 @@ KNOWN_REQUIRED: Final = 0
 KNOWN_OPTIONAL: Final = 0
 
 MAX_HEADER_BYTES: Final = 1 << 24
-MAX_SIDE_BYTES: Final = 1 << 24
+MAX_BLOCK_BYTES: Final = 1 << 24
 MAX_TENSORS: Final = 1 << 15
 MAX_NAME_BYTES: Final = 1024
 MAX_DIMENSIONS: Final = 16
@@ -32,10 +32,13 @@ MAX_DECODERS: Final = 1 << 16
 MAX_DECODER_NUMBERS: Final = 1 << 22  # of all decoders together
 MAX_CHUNKS: Final = 1 << 17
 MAX_CHUNK_CELLS: Final = 1 << 17
-MIN_CHUNK_BYTES: Final = 64  # chunks of a section are at most one more than its
+MIN_CHUNK_BYTES: Final = 1024  # chunks of a section are at most one more than its
 MIN_CHUNK_CELLS: Final = 1 << 16  # bytes by the one and its symbols by the other
 SHARE_SLACK: Final = 128  # shares of tensors may be rounded up by a part of the whole
+WORK_OF_WEIGHT: Final = 64  # products that decoders may take for each weight,
+WORK_OF_BYTE: Final = 1 << 13  # and for each byte of the file
 MAX_RECORD_BYTES: Final = 1 << 20
+MAX_METADATA_BYTES: Final = 1 << 22
 MAX_RECORD_DEPTH: Final = 16
 DEFAULT_MAX_SIZE: Final = 16 << 30
 
@@ -64,7 +67,7 @@ HEADER_DICTIONARY: Final = (
 
 
 class Kind(IntEnum):
-    """How a tensor is held."""
+    """How a tensor is stored."""
 
     LATENT = 1
     EXACT = 2
@@ -73,7 +76,7 @@ class Kind(IntEnum):
 
 
 class Packing(IntEnum):
-    """How the bytes of the header, the tables or the decoders are held."""
+    """How the bytes of the header, the tables or the decoders are stored."""
 
     PLAIN = 0
     DEFLATE = 1

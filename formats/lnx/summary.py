@@ -5,7 +5,8 @@ from pathlib import Path
 
 from lnx import spec
 from lnx.binary.atomic import PathLike
-from lnx.parts.prefix import Frame, Sizes, frame_of, record_bytes
+from lnx.parts.bounds import decoded_bytes
+from lnx.parts.prefix import Frame, Sizes, frame_of
 from lnx.parts.records import (
     AliasRecord,
     ExactRecord,
@@ -13,7 +14,7 @@ from lnx.parts.records import (
     LatentRecord,
     TensorRecord,
 )
-from lnx.tensors.container import Record, elements
+from lnx.tensors.container import Metadata, Record, elements
 
 
 @dataclass(frozen=True)
@@ -66,10 +67,11 @@ class Summary:
     """One file.
 
     Attributes:
-        version: format version, such as 1.0.
+        version: format version, such as 2.0.
         sizes: bytes of each part.
         tensors: in state-dict order.
-        decoded_bytes: size of all tensors when decoded.
+        decoded_bytes: size of all tensors when decoded, tied ones counted once.
+        architecture, training, metadata: plain records, as in a `Container`.
     """
 
     version: str
@@ -78,6 +80,7 @@ class Summary:
     decoded_bytes: int
     architecture: Record | None
     training: Record | None
+    metadata: Metadata | None
 
     @property
     def parameters(self) -> int:
@@ -90,7 +93,7 @@ class Summary:
 
 
 def is_lnx(path: PathLike) -> bool:
-    """Tell whether a file starts as a .lnx file does; raises OSError.
+    """Return whether a file starts as a .lnx file does; raises OSError.
 
     The line ends of the signature may be damaged: `load` then says what happened.
     """
@@ -111,20 +114,21 @@ def summary(path: PathLike) -> Summary:
 def _summarize(frame: Frame) -> Summary:
     header = frame.header
     exact = [r for r in header.records if isinstance(r, ExactRecord)]
-    held = sum(_held_bytes(record) for record in exact)
-    rate = frame.sizes.exact / held if held else 0.0
+    stored = sum(_stored_bytes(record) for record in exact)
+    rate = frame.sizes.exact / stored if stored else 0.0
     records = header.records
     return Summary(
         version=".".join(str(number) for number in frame.version),
         sizes=frame.sizes,
         tensors=tuple(_describe(record, records, rate) for record in records),
-        decoded_bytes=sum(record_bytes(record) for record in records),
+        decoded_bytes=decoded_bytes(records),
         architecture=header.architecture,
-        training=header.summary,
+        training=header.training,
+        metadata=header.metadata,
     )
 
 
-def _held_bytes(record: ExactRecord) -> int:
+def _stored_bytes(record: ExactRecord) -> int:
     return elements(record.shape) * len(record.tables)
 
 
@@ -142,7 +146,7 @@ def _describe(
     if isinstance(record, FillRecord):
         return TensorSummary(record.name, record.shape, dtype, kind, size)
     if isinstance(record, ExactRecord):
-        size = round(exact_rate * _held_bytes(record))
+        size = round(exact_rate * _stored_bytes(record))
         return TensorSummary(record.name, record.shape, dtype, kind, size)
     return _describe_latent(record)
 

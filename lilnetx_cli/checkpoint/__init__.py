@@ -7,6 +7,7 @@ from lilnetx_cli.checkpoint.model_pt import (
     LatentEntry,
     capture,
     load_checkpoint,
+    load_torch,
     save_checkpoint,
 )
 
@@ -16,6 +17,7 @@ __all__ = [
     "Source",
     "capture",
     "load_checkpoint",
+    "load_torch",
     "pack",
     "read_source",
     "save_checkpoint",

@@ -42,8 +42,9 @@ def read_source(
     for a key that is not there.
     """
     notes: list[str] = []
+    metadata = None
     if path.suffix == ".safetensors":
-        state = _read_safetensors(path)
+        state, metadata = _read_safetensors(path)
     else:
         content = load_torch(path, unsafe_pickle=unsafe_pickle)
         if isinstance(content, Mapping) and RESUME_MARK in content:
@@ -57,15 +58,18 @@ def read_source(
         state, more = _tensors(content, path)
         notes += more
     state, stripped = _strip(state)
-    return Source(Checkpoint(state), (*notes, *stripped))
+    return Source(Checkpoint(state, metadata=metadata), (*notes, *stripped))
 
 
-def _read_safetensors(path: Path) -> dict[str, Tensor]:
+def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str] | None]:
+    """Return the tensors and the metadata of a file; raises FileError."""
     import safetensors
     from safetensors.torch import load_file
 
     try:
-        return load_file(path)
+        with safetensors.safe_open(path, "pt") as file:
+            metadata = file.metadata()
+        return load_file(path), metadata
     except safetensors.SafetensorError as error:
         kind = kind_of(path)
         what = (

@@ -11,7 +11,6 @@ from torch import Tensor
 import lnx
 from lilnetx_cli.checkpoint.model_pt import Checkpoint, LatentEntry
 from lilnetx_cli.errors import InputError, LilnetxError
-from lilnetx_cli.nn.decoding import decode_exact
 from lnx import DType
 
 TO_FILE: dict[torch.dtype, DType] = {
@@ -52,6 +51,7 @@ def pack(checkpoint: Checkpoint) -> lnx.Container:
     Raises InputError if a weight is not, to the bit, what its latents decode to, or
     for a tensor of a type that files do not hold.
     """
+    decoders = tuple(decoder.numpy() for decoder in checkpoint.decoders)
     seen: dict[tuple[Any, ...], str] = {}
     tensors: list[lnx.Latent | lnx.Exact | lnx.Alias] = []
     for name, tensor in checkpoint.state_dict.items():
@@ -67,10 +67,13 @@ def pack(checkpoint: Checkpoint) -> lnx.Container:
         if entry is None:
             tensors.append(_exact(name, tensor))
         else:
-            tensors.append(_latent(name, tensor, entry, checkpoint.decoders))
-    decoders = tuple(decoder.numpy() for decoder in checkpoint.decoders)
+            tensors.append(_latent(name, tensor, entry, decoders))
     return lnx.Container(
-        tuple(tensors), decoders, checkpoint.architecture, checkpoint.summary
+        tuple(tensors),
+        decoders,
+        checkpoint.architecture,
+        checkpoint.training,
+        checkpoint.metadata,
     )
 
 
@@ -98,18 +101,25 @@ def _exact(name: str, tensor: Tensor) -> lnx.Exact:
 
 
 def _latent(
-    name: str, tensor: Tensor, entry: LatentEntry, decoders: tuple[Tensor, ...]
+    name: str,
+    tensor: Tensor,
+    entry: LatentEntry,
+    decoders: tuple[NDArray[np.float32], ...],
 ) -> lnx.Latent:
     if not 0 <= entry.decoder < len(decoders):
         raise InputError(f"{name!r} has no decoder {entry.decoder}")
-    weight = decode_exact(entry.symbols, decoders[entry.decoder]).reshape(tensor.shape)
-    if not np.array_equal(to_bytes(weight), to_bytes(tensor)):
+    symbols, decoder = entry.symbols.contiguous().numpy(), decoders[entry.decoder]
+    sizes = ((1, 1), (symbols.shape[-1],) * 2) if symbols.ndim == 2 else ()
+    if symbols.size != tensor.numel() or decoder.shape not in sizes:
+        raise InputError(f"latents of {name!r} do not fit its shape and its decoder")
+    latent = lnx.Latent(name, tuple(tensor.shape), symbols, entry.decoder)
+    weight = lnx.rebuild(latent, decoders)
+    if not np.array_equal(weight.reshape(-1).view(np.uint8), to_bytes(tensor)):
         raise InputError(
             f"weights of {name!r} are not what its latents decode to: the checkpoint"
             " was changed after training, finalize it again"
         )
-    symbols = entry.symbols.contiguous().numpy()
-    return lnx.Latent(name, tuple(tensor.shape), symbols, entry.decoder)
+    return latent
 
 
 def unpack(tensors: Iterable[lnx.Decoded]) -> dict[str, Tensor]:

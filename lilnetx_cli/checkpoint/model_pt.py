@@ -22,10 +22,11 @@ from lilnetx_cli.nn.latents import LatentWeight, latent_groups, latent_weights
 from lilnetx_cli.nn.materialize import materialize
 from lilnetx_cli.nn.reparameterize import keep_energy
 from lnx import write_atomic
+from lnx.dtypes import shortened
 from lnx.errors import printable
 
 MARK = "lilnetx"
-VERSION = 1
+VERSION = 2
 RESUME_MARK = "lilnetx_resume"  # of resume.pt, the state of a run
 LARGEST_LATENT = 2**31
 TRUST = (
@@ -51,27 +52,29 @@ class Checkpoint:
         latents: by weight name; the weight is what they decode to, to the bit.
         decoders: float32, (L, L) or (1, 1).
         architecture: the record it is rebuilt from, or None.
-        summary: what training reports of itself, or None.
+        training: the training record, what a run says of itself, or None.
+        metadata: what a `.safetensors` file said of itself, or None; not in `model.pt`.
     """
 
     state_dict: Mapping[str, Tensor]
     latents: Mapping[str, LatentEntry] = field(default_factory=dict)
     decoders: tuple[Tensor, ...] = ()
     architecture: Mapping[str, Any] | None = None
-    summary: Mapping[str, Any] | None = None
+    training: Mapping[str, Any] | None = None
+    metadata: Mapping[str, str] | None = None
 
 
 def capture(
     model: nn.Module,
     *,
     architecture: Mapping[str, Any] | None = None,
-    summary: Mapping[str, Any] | None = None,
+    training: Mapping[str, Any] | None = None,
 ) -> Checkpoint:
     """Take a network, reparameterized or plain, as it is now."""
     model = getattr(model, "_orig_mod", model)  # torch.compile wraps a network
     plain = materialize(model)
     latents, decoders = take_latents(model)
-    return Checkpoint(plain.state_dict(), latents, decoders, architecture, summary)
+    return Checkpoint(plain.state_dict(), latents, decoders, architecture, training)
 
 
 def take_latents(
@@ -145,11 +148,14 @@ def save_checkpoint(checkpoint: Checkpoint, path: Path) -> int:
     content = {
         MARK: VERSION,
         "state_dict": dict(checkpoint.state_dict),
-        "latents": {k: _shortest(v.symbols) for k, v in checkpoint.latents.items()},
+        "latents": {
+            name: torch.from_numpy(shortened(entry.symbols.numpy()))
+            for name, entry in checkpoint.latents.items()
+        },
         "decoder_of": {k: v.decoder for k, v in checkpoint.latents.items()},
         "decoders": list(checkpoint.decoders),
         "architecture": _plain(checkpoint.architecture),
-        "summary": _plain(checkpoint.summary),
+        "training": _plain(checkpoint.training),
     }
     buffer = io.BytesIO()
     torch.save(content, buffer)
@@ -183,7 +189,7 @@ def read_checkpoint(content: Mapping[str, Any], path: Path) -> Checkpoint:
             latents,
             tuple(content["decoders"]),
             content["architecture"],
-            content["summary"],
+            content["training"],
         )
     except (KeyError, AttributeError, TypeError, ValueError) as error:
         raise FileError(
@@ -242,15 +248,6 @@ def _integers(symbols: Tensor) -> Tensor:
     """Return symbols in a type that files hold; a mapped file stays where it is."""
     held = (torch.int8, torch.int16, torch.int32)
     return symbols if symbols.dtype in held else symbols.to(torch.int32)
-
-
-def _shortest(symbols: Tensor) -> Tensor:
-    """Return integers in the shortest type that holds them."""
-    for dtype in (torch.int8, torch.int16):
-        short = symbols.to(dtype)
-        if torch.equal(short.to(torch.int32), symbols):
-            return short
-    return symbols
 
 
 def _plain(record: Mapping[str, Any] | None) -> dict[str, Any] | None:

@@ -58,7 +58,7 @@ def explain(error: Exception) -> tuple[int, str]:
     if isinstance(error, BrokenPipeError):
         return 1, ""  # nobody reads any more
     if isinstance(error, OSError):
-        return 1, _system(error)
+        return _system(error)
     if isinstance(error, MemoryError) or _out_of_memory(error):
         return 1, "not enough memory"
     if type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
@@ -95,6 +95,8 @@ def _usage(error: Exception) -> str:
     return f"{text[:1].lower()}{text[1:]} (see {verb} --help)"
 
 
-def _system(error: OSError) -> str:
+def _system(error: OSError) -> tuple[int, str]:
+    if isinstance(error, FileExistsError):  # made by another process in the meantime
+        return 2, f"output {str(error.filename)!r} exists: overwrite it with -f"
     reason = (error.strerror or reason_of(error)).lower()
-    return f"{str(error.filename)!r}: {reason}" if error.filename else reason
+    return 1, f"{str(error.filename)!r}: {reason}" if error.filename else reason

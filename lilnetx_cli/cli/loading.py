@@ -61,7 +61,7 @@ def load_network(
     return Loaded(
         network,
         record,
-        container.summary or {},
+        container.training or {},
         slice_sparsity(x for x in container.tensors if isinstance(x, lnx.Latent)),
         channel_sparsity(state),
     )

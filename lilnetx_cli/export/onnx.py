@@ -15,14 +15,17 @@ from lilnetx_cli.graph.tracing import quietly
 ONNX_PACKAGES = "pip install onnx onnxruntime onnxscript"
 
 
-def write_onnx(model: nn.Module, example: Tensor, path: Path) -> Written:
+def write_onnx(
+    model: nn.Module, example: Tensor, path: Path, *, replace: bool = True
+) -> Written:
     """Export a network in evaluation mode, run what was written, compare.
 
     Raises LilnetxError for a network that cannot be exported, or where the file gives
-    something else, and where onnx, onnxscript or onnxruntime is missing.
+    something else, and where onnx, onnxscript or onnxruntime is missing; and
+    FileExistsError for a file that is there where replace is False.
     """
     _need_onnx()
-    return write_checked(model, example, path, _save)
+    return write_checked(model, example, path, _save, replace=replace)
 
 
 def open_onnx(path: Path, threads: int | None = None) -> Callable[[Any], Any]:

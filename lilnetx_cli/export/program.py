@@ -12,13 +12,15 @@ from lilnetx_cli.export.sizes import Written, write_checked
 from lilnetx_cli.graph.tracing import quietly
 
 
-def write_program(model: nn.Module, example: Tensor, path: Path) -> Written:
+def write_program(
+    model: nn.Module, example: Tensor, path: Path, *, replace: bool = True
+) -> Written:
     """Export a network in evaluation mode, run what was written, compare.
 
     Raises LilnetxError for a network that cannot be exported, or where the file gives
-    something else.
+    something else, and FileExistsError for a file that is there where replace is False.
     """
-    return write_checked(model, example, path, _save)
+    return write_checked(model, example, path, _save, replace=replace)
 
 
 def _save(

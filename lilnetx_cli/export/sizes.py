@@ -43,15 +43,18 @@ class Written:
 
 
 @torch.no_grad()
-def write_checked(model: nn.Module, example: Tensor, path: Path, save: Save) -> Written:
+def write_checked(
+    model: nn.Module, example: Tensor, path: Path, save: Save, *, replace: bool
+) -> Written:
     """Export a network in evaluation mode, compare what was written, then keep it.
 
     Raises LilnetxError for a network that cannot be exported, or where the file gives
-    something else at the example's own size.
+    something else at the example's own size, and FileExistsError for a file that is
+    there where replace is False.
     """
     batches, sizes = trial_batches(example), trial_sizes(model, example)
     reason = None if sizes or not free_axes(example) else "the network runs at no other"
-    with lnx.atomic_path(path) as temporary:
+    with lnx.atomic_path(path, replace=replace) as temporary:
         if sizes:
             try:
                 program = _export(model, example, open_sizes=True)

@@ -1,13 +1,18 @@
 """Decoded tensors -> a state dict on disk; .safetensors without torch."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import safetensors
 
 import lnx
-from lilnetx_cli.errors import LilnetxError
+from lilnetx_cli.errors import FileError, LilnetxError
 from lnx import DType
+from lnx.errors import printable
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 NAMES = {
     DType.BOOL: "bool",
@@ -33,31 +38,82 @@ NAMES = {
 }
 
 
-def write_safetensors(tensors: Sequence[lnx.Decoded], path: Path) -> None:
-    """Write every tensor, tied ones once for each name; raises LilnetxError."""
-    specs = {}
-    for tensor in tensors:
-        array = tensor.array
-        if not array.flags.c_contiguous:  # the library takes the address
-            raise LilnetxError(f"{tensor.name!r} does not stand in one piece")
-        specs[tensor.name] = safetensors.TensorSpec(
-            dtype=NAMES[tensor.dtype],
-            shape=list(array.shape),
-            data_ptr=array.ctypes.data,
-            data_len=array.nbytes,
+RESERVED = "__metadata__"  # what a .safetensors file calls its own metadata
+DEFAULT_METADATA = {"format": "pt"}
+
+
+def write_safetensors(
+    tensors: Sequence[lnx.Decoded],
+    path: Path,
+    metadata: Mapping[str, str] | None = None,
+    *,
+    replace: bool = True,
+) -> None:
+    """Write every tensor, tied ones once for each name, and open what was written.
+
+    Without metadata the file says what `safetensors.torch` does. Raises LilnetxError,
+    and FileExistsError for a file that is there where replace is False.
+    """
+    specs = {tensor.name: _spec_of(tensor) for tensor in tensors}
+    if RESERVED in specs:
+        raise LilnetxError(
+            f"a tensor named {RESERVED!r} cannot be written to a .safetensors file,"
+            " which needs the name for itself: write a .pt file"
         )
-    with lnx.atomic_path(path) as temporary:
+    said = dict(DEFAULT_METADATA if metadata is None else metadata)
+    with lnx.atomic_path(path, replace=replace) as temporary:
         try:
-            safetensors.serialize_file(specs, str(temporary), {"format": "pt"})
+            safetensors.serialize_file(specs, str(temporary), said)
+            with safetensors.safe_open(str(temporary), "numpy") as written:
+                names, found = set(written.keys()), written.metadata()
         except safetensors.SafetensorError as error:
             raise LilnetxError(f"{str(path)!r} cannot be written: {error}") from error
+        if names != specs.keys() or (found or {}) != said:
+            raise LilnetxError(f"{str(path)!r} is not written: it does not come back")
 
 
-def write_state_dict(tensors: Sequence[lnx.Decoded], path: Path) -> None:
-    """Write what `torch.save(model.state_dict())` would; tied tensors stay tied."""
+def write_state_dict(
+    tensors: Sequence[lnx.Decoded], path: Path, *, replace: bool = True
+) -> None:
+    """Write what `torch.save(model.state_dict())` would, and open what was written.
+
+    Tied tensors stay tied. Raises LilnetxError, and FileExistsError for a file that is
+    there where replace is False.
+    """
     import torch
 
     from lilnetx_cli.checkpoint import unpack
 
-    with lnx.atomic_path(path) as temporary, temporary.open("wb") as file:
-        torch.save(unpack(tensors), file)
+    state = unpack(tensors)
+    with lnx.atomic_path(path, replace=replace) as temporary:
+        with temporary.open("wb") as file:
+            torch.save(state, file)
+        if not _comes_back(temporary, state):
+            raise LilnetxError(f"{str(path)!r} is not written: it does not come back")
+
+
+def _comes_back(path: Path, state: "Mapping[str, Tensor]") -> bool:
+    """Tell whether a file holds tensors of these names, types and shapes."""
+    from lilnetx_cli.checkpoint import load_torch
+
+    try:
+        written = load_torch(path)
+    except FileError:
+        return False
+    return list(written) == list(state) and all(
+        written[name].dtype == tensor.dtype and written[name].shape == tensor.shape
+        for name, tensor in state.items()
+    )
+
+
+def _spec_of(tensor: lnx.Decoded) -> safetensors.TensorSpec:
+    """Describe a tensor where it is in memory; raises LilnetxError."""
+    array = tensor.array
+    if not array.flags.c_contiguous:  # the library takes the address
+        raise LilnetxError(f"{printable(tensor.name)} is not in one piece in memory")
+    return safetensors.TensorSpec(
+        dtype=NAMES[tensor.dtype],
+        shape=list(array.shape),
+        data_ptr=array.ctypes.data,
+        data_len=array.nbytes,
+    )

@@ -20,15 +20,15 @@ def decode_matmul(rows: Tensor, decoder: Tensor) -> Tensor:
 def decode_exact(rows: Tensor, decoder: Tensor) -> Tensor:
     """Return rows @ decoder in the fixed order that every reader of a file uses.
 
-    Float32 products are added one at a time, k = 0, 1, ..., L - 1, each as its own
-    rounded operation: `formats/SPEC.md`, Reconstruction. (N, L) in and out.
+    Float32 products are added to +0 one at a time, k = 0, 1, ..., L - 1, each as its
+    own rounded operation: `formats/SPEC.md`, Reconstruction. (N, L) in and out.
     """
     # Through integers: rounding also gives -0.0, which a file cannot hold.
     rows = rows.to(device="cpu", dtype=torch.int32).to(torch.float32)
     decoder = decoder.detach().to(device="cpu", dtype=torch.float32)
     if decoder.numel() == 1:
-        return rows * decoder.reshape(())
-    total = rows[:, :1] * decoder[0]  # (N, L)
+        return rows * decoder.reshape(()) + 0.0
+    total = rows[:, :1] * decoder[0] + 0.0  # (N, L)
     for k in range(1, decoder.shape[0]):
         total = total + rows[:, k : k + 1] * decoder[k]
     return total

@@ -44,9 +44,9 @@ def finish(session: Session) -> Finished:
     workers = session.config.data.workers
     validation = measure_accuracy(network, session.splits.validation, workers=workers)
     test = measure_accuracy(network, session.splits.test, workers=workers)
-    summary = _summary(session, test.accuracy, validation.accuracy)
+    record = _training_record(session, test.accuracy, validation.accuracy)
     return Finished(
-        replace(checkpoint, architecture=session.architecture, summary=summary),
+        replace(checkpoint, architecture=session.architecture, training=record),
         test.predictions,
     )
 
@@ -78,7 +78,7 @@ def estimate_file(model: nn.Module, session: Session) -> int:
     final = replace(
         checkpoint,
         architecture=session.architecture,
-        summary=_summary(session, 1 / 3, 1 / 3),
+        training=_training_record(session, 1 / 3, 1 / 3),
     )
     return lnx.estimate(pack(final)).file
 
@@ -88,7 +88,9 @@ def probe_images(session: Session) -> Tensor:
     return torch.cat(list(_images(session.splits.calibration, PROBE_IMAGES, "cpu")))
 
 
-def _summary(session: Session, accuracy: float, validation: float) -> dict[str, Any]:
+def _training_record(
+    session: Session, accuracy: float, validation: float
+) -> dict[str, Any]:
     settings = session.config.train
     return {
         "accuracy": round(accuracy, 6),

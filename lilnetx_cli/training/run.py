@@ -156,7 +156,7 @@ def _final_report(
     sparsity: float | None,
     seconds: float,
 ) -> EpochReport:
-    summary = checkpoint.summary or {}
+    record = checkpoint.training or {}
     return EpochReport(
         event="final",
         epoch=epoch,
@@ -164,8 +164,8 @@ def _final_report(
         loss=None,
         task_loss=None,
         bits_per_weight=None,
-        accuracy=summary["accuracy"],
-        validation_accuracy=summary["validation_accuracy"],
+        accuracy=record["accuracy"],
+        validation_accuracy=record["validation_accuracy"],
         estimated_bytes=size,
         slice_sparsity=sparsity,
         lr=None,

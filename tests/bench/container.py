@@ -101,7 +101,7 @@ def streams(path: Path) -> Iterator[tuple[int, float]]:
             data = read_chunk(opened.source, kind, layouts, place)
             words = place.chunk.words * spec.WORD_BYTES
             order = order_of(layouts, place.parts, opened.tables)
-            (runs,) = range_coder.decode([(data[:words], order.lengths())])
+            (runs,) = range_coder.decode([(data[:words], order.runs)])
             ideal = 0.0
             for (table, _), symbols in zip(order.runs, runs, strict=True):
                 shares = np.log2(table.frequencies) - table.bits

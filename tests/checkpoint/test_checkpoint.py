@@ -57,7 +57,7 @@ def test_numpy_reads_the_same_bits(tmp_path):
 
 
 def test_checkpoints_come_back(tmp_path):
-    checkpoint = capture(trained(), architecture={"name": "x"}, summary={"epochs": 1})
+    checkpoint = capture(trained(), architecture={"name": "x"}, training={"epochs": 1})
     path = tmp_path / "model.pt"
     save_checkpoint(checkpoint, path)
     again = load_checkpoint(path)
@@ -73,6 +73,17 @@ def test_changed_weights_are_refused():
         checkpoint.state_dict["fc.weight"][0, 0] += 1e-6
     with pytest.raises(InputError, match=r"'fc\.weight' are not what"):
         pack(checkpoint)
+
+
+def test_latents_that_do_not_fit_are_refused():
+    checkpoint = capture(trained())
+    name = "layer1.0.conv1.weight"
+    entry = checkpoint.latents[name]
+    rows = entry.symbols
+    for symbols in (rows[1:], rows.reshape(-1), rows.reshape(-1, 3)):
+        latents = {name: dataclasses.replace(entry, symbols=symbols)}
+        with pytest.raises(InputError, match=rf"latents of '{name}' do not fit"):
+            pack(dataclasses.replace(checkpoint, latents=latents))
 
 
 TYPES = [
@@ -170,7 +181,8 @@ def test_incomplete_checkpoints_are_refused(tmp_path):
     for content, message in (
         ({"state_dict": {}}, "no checkpoint of lilnetx"),
         ({"lilnetx": 99}, "version 99"),
-        ({"lilnetx": 1}, "incomplete"),
+        ({"lilnetx": 1}, "version 1, expected 2"),
+        ({"lilnetx": 2}, "an incomplete lilnetx checkpoint"),
         ([1, 2], "no checkpoint of lilnetx"),
     ):
         torch.save(content, path)
@@ -241,7 +253,7 @@ def test_real_weights_shrink_without_loss(tmp_path):
 
 def test_summary_and_architecture_travel(tmp_path):
     checkpoint = capture(trained(), architecture=describe("resnet20", FORM))
-    checkpoint = dataclasses.replace(checkpoint, summary={"accuracy": 0.5})
+    checkpoint = dataclasses.replace(checkpoint, training={"accuracy": 0.5})
     path = tmp_path / "m.lnx"
     lnx.save(pack(checkpoint), path)
     about = lnx.summary(path)

@@ -45,7 +45,7 @@ def sparse(tmp_path_factory):
     record = {"name": "resnet20", "args": arguments, "size": 8}
     lilnetx.save(
         network, folder / "named.lnx", architecture=record,
-        summary={"dataset": "digits"},
+        training={"dataset": "digits"},
     )  # fmt: skip
     (folder / "mine.py").write_text(FACTORY)
     own = nn.Sequential(

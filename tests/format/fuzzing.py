@@ -16,7 +16,7 @@ from lnx.coding import range_coder
 from lnx.parts import blocks, prefix
 from lnx.read import opening
 from lnx.spec import Packing
-from lnx.tensors import reconstruct
+from lnx.tensors import digests
 from tests.format.making import assert_equal, small_container
 from tests.format.regenerate import golden_containers
 
@@ -54,11 +54,11 @@ def blind():
     """Return a context in which no hash differs."""
     stack = ExitStack()
     for module, name in (
-        (prefix, "digest"), (opening, "digest"), (opening, "side_digest"),
+        (prefix, "digest"), (opening, "digest"), (opening, "blocks_digest"),
     ):  # fmt: skip
         stack.enter_context(mock.patch.object(module, name, return_value=Anything(8)))
     stack.enter_context(mock.patch.object(opening, "hashlib", AnyHash))
-    stack.enter_context(mock.patch.object(reconstruct, "hashlib", AnyHash))
+    stack.enter_context(mock.patch.object(digests, "hashlib", AnyHash))
     return stack
 
 

@@ -6,6 +6,7 @@ check behind them that has to answer.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
@@ -14,7 +15,7 @@ from lnx import spec
 from lnx.binary.wire import Writer, digest
 from lnx.coding.tables import Table
 from lnx.dtypes import DType
-from lnx.parts.blocks import Block, pack_decoders, pack_tables, side_digest
+from lnx.parts.blocks import Block, blocks_digest, pack_decoders, pack_tables
 from lnx.parts.header import write_header
 from lnx.parts.prefix import PREFIX, read_frame, write_frame
 from lnx.parts.records import (
@@ -63,10 +64,10 @@ def finished(body):
 
 def plain_block(data):
     """Hold bytes as tables or decoders, whatever they are."""
-    from lnx.parts.records import SideBlock
+    from lnx.parts.records import PackedBlock
     from lnx.spec import Packing
 
-    return Block(SideBlock(Packing.PLAIN, len(data), len(data)), data)
+    return Block(PackedBlock(Packing.PLAIN, len(data), len(data)), data)
 
 
 def made(
@@ -78,17 +79,17 @@ def made(
     header=write_header,
     **fields,
 ):
-    """Make a file of any header, with the prefix, side and file digests right."""
+    """Make a file of any header, with the digests of prefix, blocks and file right."""
     packed = tables if isinstance(tables, Block) else pack_tables(tables)
     matrices = decoders if isinstance(decoders, Block) else pack_decoders(decoders)
     values = {
-        "architecture": None, "summary": None,
+        "architecture": None, "training": None, "metadata": None,
         "integers_digest": bytes(8), "rebuilt_digest": bytes(8), **fields,
     }  # fmt: skip
     masks, rows, exact = map(tuple, chunks)
     content = Header(
         records=tuple(records), tables=packed.entry, decoders=matrices.entry,
-        side_digest=side_digest(packed.stored, matrices.stored),
+        blocks_digest=blocks_digest(packed.stored, matrices.stored),
         masks=masks, latents=rows, exact=exact, **values,
     )  # fmt: skip
     rest = packed.stored + matrices.stored + body
@@ -122,8 +123,8 @@ def fill(name="x", shape=(1,), dtype=U8, element=b"\0"):
     return FillRecord(name, shape, dtype, element)
 
 
-def exact(shape=(2,), tables=(1,), dtype=U8, held=U8):
-    return ExactRecord("x", shape, dtype, held, tables)
+def exact(shape=(2,), tables=(1,), dtype=U8, stored=U8):
+    return ExactRecord("x", shape, dtype, stored, tables)
 
 
 def latent(
@@ -156,7 +157,9 @@ def framing() -> Iterator[Case]:
     yield Case("CRLF for LF", SMALL.replace(b"\n", b"\r\n"), wrong, "text mode")
     yield Case("high bit gone", b"\x09" + SMALL[1:], wrong, "text mode")
     version = lnx.VersionError
-    yield Case("version 0", with_prefix(SMALL, major=0), version, "no such version")
+    yield Case(
+        "version 0", with_prefix(SMALL, major=0), version, "compress the model again"
+    )
     yield Case("version 9", with_prefix(SMALL, major=9), version, "update lilnetx")
     feature = with_prefix(SMALL, required=4)
     yield Case("required feature", feature, version, "unknown feature 0x0004")
@@ -189,6 +192,9 @@ def headers() -> Iterator[Case]:
     yield Case("a name of 1 MB", long, wrong, "is 1048576, at most 1024")
     twice = raw_header(2, "x", "x")
     yield Case("two tensors of a name", twice, wrong, "two tensors are named 'x'")
+    rude = "\x1b]0;\n" * 200
+    twice = raw_header(2, rude, rude)
+    yield Case("two rude names", twice, wrong, r"named '\\x1b\]0;\\n.*\.\.\..*\\n'$")
     yield Case("unknown kind", raw_header(1, "x", b"\x09"), wrong, "kind 9 is unknown")
     yield Case("kind 0", raw_header(1, "x", b"\x00"), wrong, "kind 0 is unknown")
     rank = raw_header(1, "x", b"\x03\xff")
@@ -205,24 +211,39 @@ def headers() -> Iterator[Case]:
         ("deep nesting", '{"a":' * 900 + "1" + "}" * 900, "nests deeper|recursion"),
         ("a list", "[1]", "no JSON object"),
         ("no JSON", "{", "is not JSON"),
-        ("a huge integer", '{"a":' + "9" * 5000 + "}", "is not JSON"),
+        ("a huge integer", '{"a":' + "9" * 5000 + "}", "does not fit 64 bits"),
+        ("an integer of 65 bits", '{"a":18446744073709551616}', "does not fit 64 bits"),
+        ("a huge number", '{"a":' + "9" * 900_000 + ".0}", "out of bounds"),
+        ("half a pair", '{"a":"\\ud800"}', "half of a surrogate pair"),
+        ("an escaped duplicate", '{"a":1,"\\u0061":2}', "a key appears twice"),
     ):
-        data = made([fill()], header=lambda h, r=record: _with_record(h, r))
-        yield Case(f"record with {story}", data, wrong, message)
+        for place, name in enumerate(("architecture", "training", "metadata")):
+            data = made([fill()], header=partial(_with_record, place, record))
+            yield Case(f"{name} with {story}", data, wrong, f"^{name}.*({message})")
+    for story, record in (("a number", '{"a":1}'), ("nesting", '{"a":{"b":"c"}}')):
+        data = made([fill()], header=partial(_with_record, 2, record))
+        yield Case(f"metadata with {story}", data, wrong, "a value that is no text")
+    long = '{"a":"' + "x" * (1 << 20) + '"}'
+    data = made([fill()], header=partial(_with_record, 0, long))
+    yield Case("a record of 1 MB", data, wrong, "is 1048584, at most 1048576")
+    data = made([fill()], header=partial(_with_record, 2, long * 4))
+    yield Case("metadata of 4 MB", data, wrong, "is 4194336, at most 4194304")
 
 
-def _with_record(header, text):
-    """Write a header whose architecture record is any text."""
+def _with_record(place, text, header):
+    """Write a header of which one record is any text."""
     plain = write_header(header)
-    if not plain.endswith(b"\0\0"):
-        raise AssertionError("two empty records end a header")
-    return plain[:-2] + written(text, "")
+    if not plain.endswith(bytes(3)):
+        raise AssertionError("three empty records end a header")
+    texts = ["", "", ""]
+    texts[place] = text
+    return plain[:-3] + written(*texts)
 
 
 def tensors() -> Iterator[Case]:
     wrong = lnx.FormatError
     huge = fill(shape=(1 << 40, 1 << 40, 0))
-    yield Case("product overflow", made([huge]), wrong, "are too many")
+    yield Case("product overflow", made([huge]), wrong, "elements is too large")
     wide = fill(shape=(1 << 49,))
     yield Case("dimension of 2**49", made([wide]), wrong, "at most 281474976710656")
     limit = made([fill(shape=(1 << 37,))])
@@ -243,13 +264,17 @@ def tensors() -> Iterator[Case]:
     free = exact((50_000,))
     cut = ((), (), [chunk(1)] * 50_000)
     yield Case("50,000 chunks", made([free], [SINGLE], [], cut), wrong, "for 0 bytes")
+    body = bytes(129_000)
+    cut = ((), (), [chunk(129, body[:129])] * 1000)
+    small = made([exact((129_000,), (0,))], [], [], cut, body)
+    yield Case("1,000 chunks", small, wrong, "1000 chunks of exact for 129000 bytes")
     large = ((), (), [chunk(200_000)])
     chunky = made([exact((200_000,))], [SINGLE], [], large)
     yield Case("a chunk too large", chunky, wrong, "chunk 0 of exact holds 200000")
     far = made([exact()], [PAIR], [], ((), (), [chunk(2, b"", 1 << 30)]))
     yield Case("a stream past the end", far, wrong, "parts of|is")
     short = made([exact((8,), (1, 1), DType.F32, DType.I16)], [PAIR])
-    yield Case("float as integer", short, wrong, "F32 held as I16")
+    yield Case("float as integer", short, wrong, "F32 stored as I16")
     odd = made([latent((5,), 2, tables=(1, 1), zero=2)], [SINGLE], ONE)
     yield Case("slices that do not divide", odd, wrong, "do not divide 5 elements")
     zero = made([latent(zero=5)], [SINGLE], ONE)
@@ -268,6 +293,13 @@ def tensors() -> Iterator[Case]:
     yield Case("a tensor of all the payload", greedy, wrong, "tensors claim 10995")
     boolean = fill(dtype=DType.BOOL, element=b"\2")
     yield Case("a bool of 2", made([boolean]), wrong, "neither 0 nor 1")
+    none = fill(shape=(0,), dtype=DType.BOOL, element=b"\2")
+    yield Case("a bool of 2, no elements", made([none]), wrong, "neither 0 nor 1")
+    rows = 8192
+    wide = latent((rows, 1024), 1024, tables=(1,) * 1024, nonzero=rows << 10, zero=0)
+    cut = ((), [chunk(128)] * (rows // 128), ())
+    slow = made([wide], [SINGLE], [np.ones((1024, 1024), np.float32)], cut)
+    yield Case("8 G products of 4 MB", slow, wrong, "8589934592 together, at most")
 
 
 def tables() -> Iterator[Case]:
@@ -326,12 +358,12 @@ def streams() -> Iterator[Case]:
     rows = ((), [chunk(4)], ())
     count = latent(nonzero=2, zero=2)
     data = made([count], [SINGLE], ONE, rows)
-    yield Case("fewer values than told", data, lnx.FormatError, "not as announced")
-    yield Case("tables changed", _changed_side(), lnx.CorruptError, "tables or dec")
+    yield Case("fewer values than announced", data, lnx.FormatError, "not as announced")
+    yield Case("tables changed", _changed_tables(), lnx.CorruptError, "tables or dec")
     yield Case("streams swapped", _swapped(), lnx.CorruptError, "chunk 0 of latents")
 
 
-def _changed_side():
+def _changed_tables():
     """Flip a bit of the tables and make the file's hash right again."""
     sizes = read_frame(SMALL).sizes
     at = sizes.prefix + sizes.header

@@ -67,4 +67,5 @@ def assert_equal(one, other):
     for mine, yours in zip(one.decoders, other.decoders, strict=True):
         np.testing.assert_array_equal(mine, yours)
     assert one.architecture == other.architecture
-    assert one.summary == other.summary
+    assert one.training == other.training
+    assert one.metadata == other.metadata

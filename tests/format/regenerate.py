@@ -1,6 +1,7 @@
-"""Write the golden files anew: python -m tests.format.regenerate
+"""Write the golden files again: python -m tests.format.regenerate
 
-Their contents are integers written here, so the bytes must be the same everywhere.
+Their contents are integers written here, so all but packed bytes must be the same
+everywhere.
 """
 
 import hashlib

@@ -78,8 +78,8 @@ def test_short_floats_are_held_short():
         (exact("half", halves, DType.F32), exact("brain", brains, DType.F32))
     )
     found = records_of(lnx.dumps(container))
-    assert found["half"].held is DType.F16
-    assert found["brain"].held is DType.BF16
+    assert found["half"].stored_type is DType.F16
+    assert found["brain"].stored_type is DType.BF16
 
 
 def test_repeated_values_take_one_element():
@@ -232,9 +232,12 @@ def containers(draw):
             held = np.frombuffer(data, np.uint8)
             held = held & 1 if dtype is DType.BOOL else held
             tensors.append(lnx.Exact(name, dtype, (rows,), held))
-    record = draw(st.none() | st.dictionaries(st.text(max_size=5), st.integers()))
+    integers = st.integers(-(1 << 63), (1 << 64) - 1)
+    names = st.text(st.characters(exclude_categories=["Cs"]), max_size=5)
+    record = draw(st.none() | st.dictionaries(names, integers))
+    metadata = draw(st.none() | st.dictionaries(names, names))
     decoders = (decoder(4, seed), decoder(1, seed))
-    return lnx.Container(tuple(tensors), decoders, record, record)
+    return lnx.Container(tuple(tensors), decoders, record, record, metadata)
 
 
 @given(containers())
@@ -273,6 +276,61 @@ def test_long_names_do_not_run_together():
 def test_records_that_do_not_come_back_are_refused(record):
     with pytest.raises(lnx.ContentError, match="record"):
         lnx.dumps(lnx.Container((), (), record))
+
+
+@pytest.mark.parametrize("metadata", [None, {}, {"format": "pt", "note": "ü\n\0"}])
+def test_metadata_comes_back(metadata):
+    container = lnx.Container((), (), metadata=metadata)
+    assert lnx.loads(lnx.dumps(container)).metadata == metadata
+
+
+@pytest.mark.parametrize("metadata", [{"a": 1}, {1: "a"}, [], {"a": None}])
+def test_metadata_is_text_by_text(metadata):
+    with pytest.raises(lnx.ContentError, match="that is no text"):
+        lnx.dumps(lnx.Container((), (), metadata=metadata))
+
+
+def test_long_metadata_is_refused():
+    with pytest.raises(lnx.ContentError, match="at most 4194304 fit"):
+        lnx.dumps(lnx.Container((), (), metadata={"a": "x" * (1 << 22)}))
+
+
+@pytest.mark.parametrize(
+    ("shape", "length", "expected"),
+    [
+        ((4, 2), 1, (4, 2)),  # no dimensions behind the first two: their product is 1
+        ((4, 2), 2, (0, 0)),
+        ((4, 2, 3), 3, (4, 2)),
+        ((4, 2, 0), 1, (0, 0)),
+        ((8,), 1, (0, 0)),
+    ],
+)
+def test_dead_channels_are_counted_where_slices_lie_within_them(
+    shape, length, expected
+):
+    symbols = np.zeros((int(np.prod(shape)) // length, length), np.int8)
+    tensor = lnx.Latent("x", shape, symbols, 0)
+    container = lnx.Container((tensor,), (decoder(length),))
+    record = records_of(lnx.dumps(container))["x"]
+    assert (record.zero_rows, record.zero_columns) == expected
+
+
+def test_messages_about_what_a_user_gives_are_short_and_printable():
+    """A writer's errors are shown, too: names come from checkpoints."""
+    rude = "\x1b[2J\n" * 100
+    one = exact(rude, np.zeros(1), DType.F64)
+    for tensors in (
+        [one, one],
+        [lnx.Alias(rude, rude)],
+        [replace(one, data=np.zeros(3, np.uint8))],
+        [replace(one, shape=(-1,) * 1000)],
+        [replace(one, name=rude * 10)],
+        [lnx.Latent(rude, (4, 9), latents(3, 9), 0)],
+    ):
+        with pytest.raises(lnx.ContentError) as caught:
+            lnx.dumps(lnx.Container(tuple(tensors), (decoder(9),)))
+        assert str(caught.value).isprintable()
+        assert len(str(caught.value)) < 400
 
 
 def test_brackets_in_strings_do_not_nest():

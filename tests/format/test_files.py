@@ -85,6 +85,40 @@ def test_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
     assert [p.name for p in tmp_path.iterdir()] == ["m.lnx"]
 
 
+def test_only_a_new_file_is_written_where_nothing_is_to_be_replaced(tmp_path):
+    path = tmp_path / "m.lnx"
+    lnx.save(small_container(), path, replace=False)
+    assert_equal(lnx.load(path), small_container())
+    assert path.stat().st_nlink == 1
+    with pytest.raises(FileExistsError, match=r"m\.lnx"):
+        lnx.save(lnx.Container(()), path, replace=False)
+    with pytest.raises(FileExistsError):
+        lnx.write_atomic(b"new", path, replace=False)
+    assert_equal(lnx.load(path), small_container())
+    assert [p.name for p in tmp_path.iterdir()] == ["m.lnx"]
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_of_two_writers_of_a_new_file_one_fails(tmp_path, monkeypatch, links):
+    path = tmp_path / "m.lnx"
+    if not links:  # as on a memory stick
+
+        def refuse(*_):
+            raise PermissionError(1, "Operation not permitted")
+
+        monkeypatch.setattr(os, "link", refuse)
+    with lnx.atomic_path(path, replace=False) as first:
+        first.write_bytes(b"first")
+        with lnx.atomic_path(path, replace=False) as second:
+            second.write_bytes(b"second")
+        with pytest.raises(FileExistsError) as caught:
+            lnx.write_atomic(b"third", path, replace=False)
+        path.unlink()
+    assert caught.value.filename == str(path)
+    assert path.read_bytes() == b"first"
+    assert [p.name for p in tmp_path.iterdir()] == ["m.lnx"]
+
+
 def test_killed_writers_leave_a_whole_file(tmp_path):
     """A hundred were killed by hand: python -m tests.format.killed."""
     killed.run(5, 1, tmp_path)

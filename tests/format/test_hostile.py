@@ -15,8 +15,10 @@ CASES = cases()
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.story)
 def test_the_answer(case):
-    with pytest.raises(case.error, match=case.message):
+    with pytest.raises(case.error, match=case.message) as caught:
         lnx.loads(case.data)
+    assert len(str(caught.value)) < 400
+    assert str(caught.value).isprintable()
 
 
 def test_stories_differ():

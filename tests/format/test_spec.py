@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from lnx import spec
-from lnx.dtypes import DType
+from lnx.dtypes import ITEM_BYTES, DType
 from lnx.spec import Kind
 
 TEXT = (Path(__file__).parents[2] / "formats" / "SPEC.md").read_text("utf-8")
@@ -34,13 +34,16 @@ FLAT = " ".join(TEXT.split())
         f"and at most {spec.MAX_DECODER_NUMBERS} together",
         f"more than {spec.MAX_CHUNK_CELLS} cells, raw ones included, in a chunk",
         f"section divided by {spec.MIN_CHUNK_BYTES} plus",
-        f"its cells divided by {spec.MIN_CHUNK_CELLS},",
-        f"(each at most {spec.MAX_SIDE_BYTES})",
+        f"its cells divided by {spec.MIN_CHUNK_CELLS}.",
+        f"at most {spec.WORK_OF_WEIGHT} times their elements",
+        f"plus {spec.WORK_OF_BYTE} times the bytes of the file",
+        f"(each at most {spec.MAX_BLOCK_BYTES})",
         f"varint C (at most {spec.MAX_CHUNKS}) chunks",
         f"C digests {spec.CHUNK_DIGEST_BYTES} of each",
-        f"Digest {spec.SIDE_DIGEST_BYTES} of the stored tables",
+        f"Digest {spec.BLOCKS_DIGEST_BYTES} of the stored tables",
         f"digest {spec.CONTENT_DIGEST_BYTES} of the integers",
         f"each as text (at most {spec.MAX_RECORD_BYTES} bytes)",
+        f"then metadata as text (at most {spec.MAX_METADATA_BYTES} bytes)",
         f"nested at most {spec.MAX_RECORD_DEPTH} deep",
         f"Varint count (at most {spec.MAX_TABLES}), then the tables",
         f"({spec.MIN_TABLE_BITS} to {spec.MAX_TABLE_BITS})",
@@ -50,7 +53,7 @@ FLAT = " ".join(TEXT.split())
         f"s = range >> {spec.CODER_BITS}",
         f"({8 * spec.WORD_BYTES} bits each)",
         f"(default {spec.DEFAULT_MAX_SIZE} bytes)",
-        ", ".join(f"{code.value} {code.name}" for code in DType),
+        ", ".join(f"{c.value} {c.name} ({ITEM_BYTES[c]})" for c in DType),
         ", ".join(f"{code.value} {code.name.lower()}" for code in Kind),
     ],
 )
@@ -73,12 +76,12 @@ def test_every_named_file_exists():
 
 def test_no_number_of_the_code_is_missing_from_this_test():
     source = Path(__file__).read_text("utf-8")
-    told = {
+    named = {
         name
         for name in vars(spec)
         if name.isupper() and isinstance(getattr(spec, name), int)
     }
     internal = {"KNOWN_REQUIRED", "KNOWN_OPTIONAL", "MAX_CODER_CALL", "RAW_TABLE"}
     internal |= {"CHUNK_TARGET_BYTES"}
-    missing = {name for name in told - internal if f"spec.{name}" not in source}
+    missing = {name for name in named - internal if f"spec.{name}" not in source}
     assert not missing

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from lilnetx_cli.nn.decoding import cosine_basis, decode_exact, decode_matmul
-from lnx.tensors.reconstruct import decode_rows
+from lnx.tensors.products import decode_rows
 from tests.nn.making import lively, numbers
 
 

@@ -1,7 +1,5 @@
 """Operations that channels pass, and those that mix them: what leaves, what stays."""
 
-import copy
-
 import numpy as np
 import pytest
 import torch

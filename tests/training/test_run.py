@@ -52,7 +52,7 @@ def test_a_run_writes_its_files(tmp_path, tiny, digits):
     measured = measure_accuracy(network, digits.test)
     assert measured.accuracy == pytest.approx(result.accuracy, abs=1e-6)
     assert measured.predictions == result.predictions
-    assert checkpoint.summary["accuracy"] == result.accuracy
+    assert checkpoint.training["accuracy"] == result.accuracy
 
 
 def test_the_last_estimate_is_the_file(tmp_path, tiny):

@@ -1,1 +1,1 @@
-"""Bytes below the format: varints and text, atomic files, sources to read from."""
+"""Bytes below the format: varints, text and records, atomic files, sources."""

@@ -1,5 +1,6 @@
-"""Files written beside their target first, which they replace when they are whole."""
+"""Files that are written beside their target, and take its place when complete."""
 
+import errno
 import os
 import stat
 from collections.abc import Iterator
@@ -9,18 +10,22 @@ from pathlib import Path
 PathLike = str | os.PathLike[str]
 
 
-def write_atomic(data: bytes, path: PathLike) -> None:
-    """Write beside the target, flush to the disk, rename; raises OSError."""
-    with atomic_path(path) as temporary:
+def write_atomic(data: bytes, path: PathLike, *, replace: bool = True) -> None:
+    """Write beside the target, flush to the disk, rename; raises OSError.
+
+    With replace=False an existing file is kept, and FileExistsError is raised.
+    """
+    with atomic_path(path, replace=replace) as temporary:
         temporary.write_bytes(data)
 
 
 @contextmanager
-def atomic_path(path: PathLike) -> Iterator[Path]:
+def atomic_path(path: PathLike, *, replace: bool = True) -> Iterator[Path]:
     """Give a path beside the target to write to, which then takes its place.
 
     A link is followed. Raises OSError, which names the target, also for a target that
-    is no regular file.
+    is no regular file. With replace=False an existing file is kept, and FileExistsError
+    is raised, even where another process wrote that file a moment ago.
     """
     import tempfile  # readers do without
 
@@ -33,7 +38,10 @@ def atomic_path(path: PathLike) -> Iterator[Path]:
         yield temporary
         os.fsync(handle)
         temporary.chmod(_mode(path))
-        temporary.replace(path)
+        if replace:
+            temporary.replace(path)
+        else:
+            _move_to_new(temporary, path)
     except BaseException as error:
         temporary.unlink(missing_ok=True)
         if isinstance(error, OSError) and error.filename in (None, name):
@@ -42,6 +50,23 @@ def atomic_path(path: PathLike) -> Iterator[Path]:
     finally:
         os.close(handle)
     _sync_folder(path.parent)
+
+
+def _move_to_new(temporary: Path, path: Path) -> None:
+    """Rename, unless a file of that name exists: one of two writers must fail."""
+    try:
+        try:
+            path.hardlink_to(temporary)
+        except FileExistsError:
+            raise
+        except (OSError, NotImplementedError):  # no links on this file system
+            path.open("xb").close()
+            temporary.replace(path)
+        else:
+            temporary.unlink()
+    except FileExistsError as error:
+        reason = os.strerror(errno.EEXIST)
+        raise FileExistsError(errno.EEXIST, reason, str(path)) from error
 
 
 def _mode(path: Path) -> int:

@@ -1,4 +1,4 @@
-"""Where the bytes of a file come from: memory, or a file that is read in places."""
+"""Where the bytes of a file come from: memory, or a file that is read in parts."""
 
 import os
 import stat
@@ -43,8 +43,8 @@ class Memory:
 class Stream:
     """An open file, of which only what is asked for comes into memory.
 
-    It is read, not mapped: a file that another process cuts short meanwhile gives an
-    error and no signal.
+    It is read, not mapped: if another process cuts the file short in the meantime, that
+    is an error, where a mapped file would end this process.
     """
 
     def __init__(self, file: BinaryIO, size: int) -> None:
@@ -63,7 +63,7 @@ class Stream:
 
 
 def blocks(source: Source, stop: int) -> Iterator[bytes]:
-    """Return the bytes up to stop, piece by piece."""
+    """Yield the bytes up to stop, a block at a time."""
     for start in range(0, stop, BLOCK_BYTES):
         yield source.read(start, min(start + BLOCK_BYTES, stop))
 

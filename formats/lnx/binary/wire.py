@@ -1,21 +1,19 @@
-"""Bytes in and out: varints, strings and packed blocks, every read checked."""
+"""Bytes in and out: varints, text and packed blocks, every read checked."""
 
 import hashlib
-import json
-import math
 import zlib
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lnx import spec
-from lnx.errors import ContentError, FormatError
+from lnx.errors import ContentError, FormatError, printable
 from lnx.spec import Packing
 
 VARINT_BYTES = 9  # 63 bits
 MANY_VARINTS = 64  # from here on they are read with numpy
-MOST_PACKED_BYTES = 1 << 19  # packing takes a few seconds for that
+WINDOW_BITS = -15  # raw DEFLATE, with the largest window
+MEMORY_LEVEL = 9  # of zlib: the most, for the longest blocks under one code
 
 
 class Writer:
@@ -47,9 +45,9 @@ class Writer:
         try:
             data = text.encode()
         except UnicodeEncodeError as error:
-            raise ContentError(f"text {text[:40]!r} is not Unicode") from error
+            raise ContentError(f"text {printable(text)} is not Unicode") from error
         if len(data) > cap:
-            raise ContentError(f"text of {len(data)} bytes, at most {cap} are held")
+            raise ContentError(f"text of {len(data)} bytes, at most {cap} fit")
         self.varint(len(data))
         self.raw(data)
 
@@ -167,16 +165,16 @@ def digest(size: int, *parts: bytes) -> bytes:
 
 
 def pack(data: bytes) -> tuple[Packing, bytes]:
-    """Return bytes in their shorter form, plain or raw DEFLATE; long ones stay plain.
+    """Return bytes in their shorter form, plain or raw DEFLATE.
 
-    Equal bytes pack to equal bytes on every machine, which zlib does not promise.
+    Builds of zlib differ by some bytes in what they write; all of them read it.
     """
-    if len(data) <= MOST_PACKED_BYTES:
-        from lnx.binary.deflate import deflate  # readers do without
-
-        packed = deflate(data, spec.HEADER_DICTIONARY)
-        if len(packed) < len(data):
-            return Packing.DEFLATE, packed
+    packer = zlib.compressobj(
+        9, zlib.DEFLATED, WINDOW_BITS, MEMORY_LEVEL, zdict=spec.HEADER_DICTIONARY
+    )
+    packed = packer.compress(data) + packer.flush()
+    if len(packed) < len(data):
+        return Packing.DEFLATE, packed
     return Packing.PLAIN, data
 
 
@@ -185,7 +183,7 @@ def unpack(name: str, packing: Packing, data: bytes, size: int) -> bytes:
     if packing is Packing.PLAIN:
         plain, ended = data, True
     else:
-        unpacker = zlib.decompressobj(-15, spec.HEADER_DICTIONARY)
+        unpacker = zlib.decompressobj(WINDOW_BITS, spec.HEADER_DICTIONARY)
         try:
             plain = unpacker.decompress(data, size + 1)
         except zlib.error as error:
@@ -194,61 +192,3 @@ def unpack(name: str, packing: Packing, data: bytes, size: int) -> bytes:
     if len(plain) != size or not ended:
         raise FormatError(f"{name} does not unpack to the {size} bytes announced")
     return plain
-
-
-def dump_record(record: Any) -> str:  # noqa: ANN401
-    """Return plain values as JSON text, the same for equal values."""
-    try:
-        text = json.dumps(
-            record, sort_keys=True, allow_nan=False, separators=(",", ":")
-        )
-        same = load_record("record", text) == record and isinstance(record, dict)
-    except (TypeError, ValueError, RecursionError, FormatError) as error:
-        raise ContentError(f"record is not plain JSON values: {error}") from error
-    if not same:
-        raise ContentError("record does not come back from JSON as it is")
-    return text
-
-
-def load_record(name: str, text: str) -> Any:  # noqa: ANN401
-    """Return the values of JSON text; duplicate keys and NaN are refused."""
-    try:
-        record = json.loads(
-            text,
-            object_pairs_hook=_unique,
-            parse_constant=_refuse_constant,
-            parse_float=_finite,
-        )
-    except (ValueError, RecursionError) as error:
-        raise FormatError(f"{name} is not JSON: {error}") from error
-    if _depth(record) > spec.MAX_RECORD_DEPTH:
-        raise FormatError(f"{name} nests deeper than {spec.MAX_RECORD_DEPTH}")
-    return record
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    values = dict(pairs)
-    if len(values) != len(pairs):
-        raise ValueError("a key appears twice")
-    return values
-
-
-def _finite(text: str) -> float:
-    value = float(text)
-    if not math.isfinite(value):
-        raise ValueError(f"{text} is out of bounds")
-    return value
-
-
-def _depth(record: Any) -> int:  # noqa: ANN401
-    """Return how deep lists and objects nest, without recursion."""
-    depth, level = 0, [record]
-    while level := [x for x in level if isinstance(x, (dict, list))]:
-        depth += 1
-        inner = (x.values() if isinstance(x, dict) else x for x in level)
-        level = [value for values in inner for value in values]
-    return depth
-
-
-def _refuse_constant(text: str) -> None:
-    raise ValueError(f"{text} is not a number")

@@ -28,8 +28,8 @@ class Coder:
     """Codes batches, each with a tag that comes back beside its result, in order.
 
     With jobs above 1, batches are coded by that many processes; they start with the
-    second batch, so that little work stays here. Few batches are held at a time.
-    Raises what `entropy` does, and LnxError where a process was killed.
+    second batch, so that little work stays here. Few batches are in memory at a time.
+    Raises what `range_coder` does, and LnxError where a process was killed.
     """
 
     def __init__(self, jobs: int = 1) -> None:
@@ -54,9 +54,9 @@ class Coder:
             self._thread.shutdown(cancel_futures=True)
 
     def aside(self, work: Callable[[], Found]) -> Callable[[], Found]:
-        """Start what lets other threads run, as hashing does; return its result's call.
+        """Start work in a thread, such as hashing; return a call that gives its result.
 
-        What is started first ends first. With one job it runs when it is called.
+        What is started first ends first. With one job the work runs in that call.
         """
         if self._jobs == 1:
             return work
@@ -123,10 +123,10 @@ def _result(entry: "tuple[Tag, Future[list[Found]]]") -> tuple[Tag, list[Found]]
 
 @contextmanager
 def _uninterrupted() -> Iterator[None]:
-    """Hold Ctrl-C back while processes start, which then never see it.
+    """Block Ctrl-C while processes start, so that they never see it.
 
-    They take over which signals are held back; it is for the process that started them
-    to end them. Windows has no such thing.
+    They inherit which signals are blocked; the process that started them ends them.
+    Windows knows no blocked signals.
     """
     if not hasattr(signal, "pthread_sigmask"):
         yield

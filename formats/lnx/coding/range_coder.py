@@ -2,7 +2,7 @@
 
 A message is a list of runs of symbols, each run under one table. Words are 32 bits,
 stored little-endian; a run under a table of one symbol takes nothing. Where
-constriction is missing, or does not code as the file needs, `lanes` does the work.
+constriction is missing, or does not code as the file needs, `numpy_coder` takes over.
 """
 
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ except ImportError:  # no wheel for this platform
     constriction = None
 
 # Frequencies of precision 14, a message of symbol indices, and its words. They meet a
-# carry through held words and the extra word at the end.
+# carry through words that are kept back, and the extra word at the end.
 GOLDEN = (
     ((8192, 4096, 2048, 1024, 1024), (0, 1, 2, 3, 4, 0, 0, 0, 1, 4, 3, 2), "d85fbc5b"),
     ((1, 16382, 1), (0, 1, 0, 0, 2, 2, 0), "10000000fff73f00004000fc"),
@@ -53,8 +53,8 @@ def decode(
 ) -> list[list[Symbols]]:
     """Return the symbols of each run of each message; lengths must be affordable.
 
-    Damaged words mostly give wrong symbols without a word: the caller checks a hash
-    first. Raises CorruptError for the rest.
+    Most damaged words give wrong symbols and no error: the caller checks a hash first.
+    Raises CorruptError for the rest.
     """
     for data, runs in messages:
         if data and not any(n and len(table.values) > 1 for table, n in runs):
@@ -66,7 +66,7 @@ def decode(
 
 @cache
 def constriction_is_exact() -> bool:
-    """Tell whether constriction is there and codes the golden messages."""
+    """Return whether constriction is there and codes the golden messages."""
     if constriction is None:
         return False
     for frequencies, symbols, words in GOLDEN:

@@ -46,9 +46,9 @@ class Table:
         if self._dense:
             found: Symbols = indices + np.int32(self.values[0])
             return found.astype(self.symbol_type)
-        return self.values.astype(self.symbol_type)[indices]
+        return self._typed_values[indices]
 
-    @property
+    @cached_property
     def symbol_type(self) -> np.dtype[np.integer[Any]]:
         """The shortest type that holds every symbol of this table."""
         return shortest_type(int(self.values[0]), int(self.values[-1]))
@@ -58,7 +58,11 @@ class Table:
         """The ideal cost of each symbol, in 2**-16 bits; (n,)."""
         return (self.bits << PRICE_BITS) - log2_fixed(self.frequencies)
 
-    @property
+    @cached_property
+    def _typed_values(self) -> Symbols:
+        return self.values.astype(self.symbol_type)
+
+    @cached_property
     def _dense(self) -> bool:
         return int(self.values[-1] - self.values[0]) == len(self.values) - 1
 

@@ -10,22 +10,22 @@ from lnx import spec
 from lnx.binary.wire import Reader, Writer, digest, pack, unpack
 from lnx.coding.tables import Table, read_tables, write_tables
 from lnx.errors import ContentError, FormatError
-from lnx.parts.records import SideBlock
+from lnx.parts.records import PackedBlock
 
 
 @dataclass(frozen=True)
 class Block:
-    """A packed side block: its entry in the header, and its stored bytes."""
+    """A packed block: its entry in the header, and its stored bytes."""
 
-    entry: SideBlock
+    entry: PackedBlock
     stored: bytes
 
 
 def _pack_block(plain: bytes) -> Block:
     packing, stored = pack(plain)
-    if len(plain) > spec.MAX_SIDE_BYTES:
+    if len(plain) > spec.MAX_BLOCK_BYTES:
         raise ContentError(f"{len(plain)} bytes of tables or decoders are too many")
-    return Block(SideBlock(packing, len(stored), len(plain)), stored)
+    return Block(PackedBlock(packing, len(stored), len(plain)), stored)
 
 
 def pack_tables(tables: Sequence[Table]) -> Block:
@@ -51,7 +51,9 @@ def pack_decoders(decoders: Sequence[NDArray[np.float32]]) -> Block:
     return _pack_block(writer.getvalue())
 
 
-def unpack_decoders(block: SideBlock, stored: bytes) -> tuple[NDArray[np.float32], ...]:
+def unpack_decoders(
+    block: PackedBlock, stored: bytes
+) -> tuple[NDArray[np.float32], ...]:
     """Read all decoders of a file; raises FormatError."""
     reader = Reader(unpack("decoders", block.packing, stored, block.plain))
     count = reader.varint("number of decoders", spec.MAX_DECODERS)
@@ -78,12 +80,12 @@ def unpack_decoders(block: SideBlock, stored: bytes) -> tuple[NDArray[np.float32
     return tuple(decoders)
 
 
-def side_digest(tables: bytes, decoders: bytes) -> bytes:
+def blocks_digest(tables: bytes, decoders: bytes) -> bytes:
     """Return the hash of the stored bytes of both blocks."""
-    return digest(spec.SIDE_DIGEST_BYTES, tables, decoders)
+    return digest(spec.BLOCKS_DIGEST_BYTES, tables, decoders)
 
 
-def unpack_tables(block: SideBlock, stored: bytes) -> tuple[Table, ...]:
+def unpack_tables(block: PackedBlock, stored: bytes) -> tuple[Table, ...]:
     """Read all tables of a file; raises FormatError."""
     reader = Reader(unpack("tables", block.packing, stored, block.plain))
     tables = read_tables(reader)

@@ -1,4 +1,4 @@
-"""The outside of a file: prefix, header, and what must lie where behind them."""
+"""The start of a file, prefix and header, and the lengths of all parts behind it."""
 
 import struct
 from dataclasses import dataclass
@@ -7,19 +7,12 @@ from lnx import spec
 from lnx.binary.atomic import PathLike
 from lnx.binary.source import Source, open_file
 from lnx.binary.wire import digest, pack, unpack
-from lnx.dtypes import ITEM_BYTES
-from lnx.errors import (
-    ContentError,
-    CorruptError,
-    FormatError,
-    LimitError,
-    VersionError,
-)
+from lnx.errors import ContentError, CorruptError, FormatError, VersionError
+from lnx.parts.bounds import excess_shares, excess_work
 from lnx.parts.header import read_header
-from lnx.parts.records import AliasRecord, Header, LatentRecord, TensorRecord
+from lnx.parts.records import Header
 from lnx.parts.sections import SECTIONS, layouts_of, section_bytes
 from lnx.spec import Packing
-from lnx.tensors.container import elements
 
 # magic, major, minor, required flags, optional flags, file bytes, header stored, plain
 PREFIX = struct.Struct("<8sBBHHQII")
@@ -106,16 +99,16 @@ def read_frame(data: bytes) -> Frame:
     packing = Packing.DEFLATE if stored < plain else Packing.PLAIN
     header = read_header(unpack("the header", packing, head, plain))
     sizes = _sizes(header, stored)
-    _check_shares(header, sizes)
     if sizes.file != file_bytes:
         raise FormatError(
             f"parts of {sizes.file} bytes in a file of {file_bytes} bytes"
         )
+    _check_bounds(header, sizes)
     return Frame((major, minor), header, sizes)
 
 
 def check_length(frame: Frame, length: int) -> None:
-    """Raise CorruptError unless a file has the length that its prefix tells."""
+    """Raise CorruptError or FormatError unless a file has the length in its prefix."""
     expected = frame.sizes.file
     if length < expected:
         raise CorruptError(f"file is cut short: {length} of {expected} bytes")
@@ -123,28 +116,11 @@ def check_length(frame: Frame, length: int) -> None:
         raise FormatError(f"{length - expected} bytes follow the end of the file")
 
 
-def check_budget(header: Header, max_size: int) -> None:
-    """Raise LimitError if the tensors of a file take more than max_size bytes."""
-    size = sum(record_bytes(record) for record in header.records)
-    if size > max_size:
-        raise LimitError(
-            f"decoded size is {size} bytes, the limit is {max_size}: raise it only"
-            " for a file you trust"
-        )
-
-
-def record_bytes(record: TensorRecord) -> int:
-    """Return the size of a decoded tensor in bytes; 0 for an alias."""
-    if isinstance(record, AliasRecord):
-        return 0
-    return elements(record.shape) * ITEM_BYTES[record.dtype]
-
-
 def write_frame(plain: bytes, body: int) -> bytes:
-    """Return prefix and packed header of a file with a body of so many bytes."""
-    _, packed = pack(plain)
+    """Return prefix and packed header, given the bytes between header and digest."""
     if len(plain) > spec.MAX_HEADER_BYTES:
         raise ContentError(f"header of {len(plain)} bytes is too long")
+    _, packed = pack(plain)
     total = spec.PREFIX_BYTES + len(packed) + body + spec.FILE_DIGEST_BYTES
     fixed = PREFIX.pack(
         spec.MAGIC, spec.MAJOR, spec.MINOR, 0, 0, total, len(packed), len(plain)
@@ -155,8 +131,9 @@ def write_frame(plain: bytes, body: int) -> bytes:
 def _read_prefix(data: bytes) -> tuple[int, int, int, int, int]:
     _, major, minor, required, _, file_bytes, stored, plain = PREFIX.unpack_from(data)
     if major != spec.MAJOR:
-        newer = major > spec.MAJOR
-        hint = "update lilnetx to read it" if newer else "no such version exists"
+        newer = "update lilnetx to read it"
+        older = f"version {spec.MAJOR} is expected, compress the model again"
+        hint = newer if major > spec.MAJOR else older
         raise VersionError(f"format version {major}.{minor}: {hint}")
     unknown = required & ~spec.KNOWN_REQUIRED
     if unknown:
@@ -187,15 +164,13 @@ def _foreign(magic: bytes) -> str:
     return f"this is no .lnx file: it starts with {magic[:4].hex(' ')}"
 
 
-def _check_shares(header: Header, sizes: Sizes) -> None:
-    """Raise FormatError for tensors that claim more of the payload than there is."""
-    latent = [r for r in header.records if isinstance(r, LatentRecord)]
-    claimed = sum(record.coded_bytes for record in latent)
-    slack = len(latent) + sizes.payload // spec.SHARE_SLACK
-    if claimed > sizes.payload + slack:
-        raise FormatError(
-            f"tensors claim {claimed} of {sizes.payload} bytes of payload"
-        )
+def _check_bounds(header: Header, sizes: Sizes) -> None:
+    for excess in (
+        excess_shares(header.records, sizes.payload),
+        excess_work(header.records, sizes.file),
+    ):
+        if excess is not None:
+            raise FormatError(excess)
 
 
 def _sizes(header: Header, stored: int) -> Sizes:

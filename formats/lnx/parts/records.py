@@ -1,12 +1,12 @@
-"""What a header says, as frozen values: one record a tensor, one a chunk."""
+"""What a header says, as frozen values: a record for each tensor and each chunk."""
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 from lnx.dtypes import DType
 from lnx.spec import Kind, Packing
-from lnx.tensors.container import Record, elements
+from lnx.tensors.container import Metadata, Record, elements
 
 
 @dataclass(frozen=True)
@@ -18,13 +18,15 @@ class LatentRecord:
         decoder: index of its decoder.
         mask_table: id of the table of its slice mask, 0 without a mask.
         tables: ids of the tables of its L planes.
-        nonzero: number of decoded weights whose latent is not zero.
+        nonzero: number of latents that are not zero.
         zero_slices: number of slices with nothing but zeros.
         zero_rows: indices of dimension 0 with nothing but zeros.
         zero_columns: indices of dimension 1 with nothing but zeros.
         coded_bytes: its share of the payload, mask included.
     """
 
+    kind: ClassVar[Kind] = Kind.LATENT
+    dtype: ClassVar[DType] = DType.F32  # what decoders give
     name: str
     shape: tuple[int, ...]
     slice_length: int
@@ -38,18 +40,8 @@ class LatentRecord:
     coded_bytes: int
 
     @property
-    def kind(self) -> Kind:
-        """Tag in the file."""
-        return Kind.LATENT
-
-    @property
-    def dtype(self) -> DType:
-        """Decoders give float32."""
-        return DType.F32
-
-    @property
     def masked(self) -> bool:
-        """Whether zero slices are told by a mask and left out."""
+        """Whether a mask says which slices are zero, and their latents are left out."""
         return self.mask_table != 0
 
     @cached_property
@@ -73,46 +65,41 @@ class LatentRecord:
 
 @dataclass(frozen=True)
 class ExactRecord:
-    """One tensor held byte for byte, its elements in type `held`, a table a byte."""
+    """One tensor stored byte for byte.
 
+    Attributes:
+        dtype: its element type.
+        stored_type: the element type of what is stored: dtype, or a shorter one that
+            gives every bit back.
+        tables: id of the table of each byte of a stored element, lowest byte first.
+    """
+
+    kind: ClassVar[Kind] = Kind.EXACT
     name: str
     shape: tuple[int, ...]
     dtype: DType
-    held: DType
+    stored_type: DType
     tables: tuple[int, ...]
-
-    @property
-    def kind(self) -> Kind:
-        """Tag in the file."""
-        return Kind.EXACT
 
 
 @dataclass(frozen=True)
 class FillRecord:
-    """One tensor that repeats one element."""
+    """One tensor that repeats one element, given by its bytes."""
 
+    kind: ClassVar[Kind] = Kind.FILL
     name: str
     shape: tuple[int, ...]
     dtype: DType
     element: bytes
-
-    @property
-    def kind(self) -> Kind:
-        """Tag in the file."""
-        return Kind.FILL
 
 
 @dataclass(frozen=True)
 class AliasRecord:
     """One more name of the earlier tensor at index target."""
 
+    kind: ClassVar[Kind] = Kind.ALIAS
     name: str
     target: int
-
-    @property
-    def kind(self) -> Kind:
-        """Tag in the file."""
-        return Kind.ALIAS
 
 
 TensorRecord = LatentRecord | ExactRecord | FillRecord | AliasRecord
@@ -122,7 +109,7 @@ class Chunk(NamedTuple):
     """An independently decodable run of rows of one section.
 
     Attributes:
-        rows: how many rows it holds, counted over the tensors in file order.
+        rows: number of its rows, which may be those of several tensors.
         words: length of its range-coded stream, in 32-bit words.
         digest: BLAKE2b over its stored bytes.
     """
@@ -133,8 +120,8 @@ class Chunk(NamedTuple):
 
 
 @dataclass(frozen=True)
-class SideBlock:
-    """Where the tables or the decoders lie: packing, stored and plain bytes."""
+class PackedBlock:
+    """The tables or the decoders: packing, and lengths in bytes, packed and plain."""
 
     packing: Packing
     stored: int
@@ -143,19 +130,25 @@ class SideBlock:
 
 @dataclass(frozen=True)
 class Header:
-    """All that is known of a file without decoding it."""
+    """All that is known of a file without decoding it.
+
+    Attributes:
+        blocks_digest: of the stored tables and decoders.
+        architecture, training, metadata: plain records, as in a `Container`.
+    """
 
     records: tuple[TensorRecord, ...]
-    tables: SideBlock
-    decoders: SideBlock
-    side_digest: bytes
+    tables: PackedBlock
+    decoders: PackedBlock
+    blocks_digest: bytes
     masks: tuple[Chunk, ...]
     latents: tuple[Chunk, ...]
     exact: tuple[Chunk, ...]
     integers_digest: bytes
     rebuilt_digest: bytes
     architecture: Record | None
-    summary: Record | None
+    training: Record | None
+    metadata: Metadata | None
 
     def chunks(self, section: str) -> tuple[Chunk, ...]:
         """Return the chunks of the section of a name."""

@@ -1,7 +1,11 @@
-"""Where the symbols of a section stand: matrices, one a tensor, cut into chunks."""
+"""What a section holds: a matrix of symbols for each tensor, cut into chunks."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
 
 from lnx import spec
 from lnx.coding.tables import Table
@@ -55,6 +59,16 @@ class Layout:
         """Number of columns."""
         return len(self.tables)
 
+    @cached_property
+    def ids(self) -> NDArray[np.int64]:
+        """The table id of each column, as an array."""
+        return np.array(self.tables, np.int64)
+
+    @property
+    def raw_columns(self) -> int:
+        """Number of columns that are stored as they are."""
+        return self.tables.count(spec.RAW_TABLE)
+
     @property
     def cells(self) -> int:
         """Number of symbols."""
@@ -63,7 +77,7 @@ class Layout:
     @property
     def raw_bytes(self) -> int:
         """Bytes that are stored as they are."""
-        return self.rows * self.tables.count(spec.RAW_TABLE)
+        return self.rows * self.raw_columns
 
 
 @dataclass(frozen=True)
@@ -113,7 +127,7 @@ def stored_bytes(
     chunk: Chunk, layouts: Sequence[Layout], parts: Sequence[Piece]
 ) -> int:
     """Return the length of a chunk in bytes: coded words, then raw columns."""
-    raw = sum(p.rows * layouts[p.matrix].tables.count(spec.RAW_TABLE) for p in parts)
+    raw = sum(part.rows * layouts[part.matrix].raw_columns for part in parts)
     return chunk.words * spec.WORD_BYTES + raw
 
 
@@ -126,11 +140,14 @@ def section_bytes(layouts: Sequence[Layout], chunks: Sequence[Chunk]) -> int:
 def check_chunks(
     kind: SectionKind, layouts: Sequence[Layout], chunks: Sequence[Chunk]
 ) -> None:
-    """Raise FormatError unless chunks hold all rows, and each a fair amount of work."""
+    """Raise FormatError unless chunks hold all rows, and are not too many.
+
+    A chunk costs time of its own, so their number is bounded by what they hold.
+    """
     rows = sum(layout.rows for layout in layouts)
-    held = sum(chunk.rows for chunk in chunks)
-    if held != rows:
-        raise FormatError(f"chunks of {kind.name} hold {held} of {rows} rows")
+    found = sum(chunk.rows for chunk in chunks)
+    if found != rows:
+        raise FormatError(f"chunks of {kind.name} hold {found} of {rows} rows")
     size = section_bytes(layouts, chunks)
     cells = sum(layout.cells for layout in layouts)
     most = size // spec.MIN_CHUNK_BYTES + cells // spec.MIN_CHUNK_CELLS
@@ -141,10 +158,10 @@ def check_chunks(
 
 
 def check_cells(
-    kind: SectionKind, layouts: Sequence[Layout], held: Sequence[Sequence[Piece]]
+    kind: SectionKind, layouts: Sequence[Layout], chunks: Sequence[Sequence[Piece]]
 ) -> None:
     """Raise FormatError for a chunk that holds too many symbols."""
-    for number, parts in enumerate(held):
+    for number, parts in enumerate(chunks):
         cells = sum(part.rows * layouts[part.matrix].columns for part in parts)
         if cells > spec.MAX_CHUNK_CELLS:
             raise FormatError(f"chunk {number} of {kind.name} holds {cells} symbols")

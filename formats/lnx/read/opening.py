@@ -4,7 +4,7 @@ file = prefix, header, tables, decoders, masks, latents, exact, file digest
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,8 +14,9 @@ from lnx import spec
 from lnx.binary.source import Source, blocks
 from lnx.binary.wire import digest
 from lnx.errors import CorruptError, printable
-from lnx.parts.blocks import side_digest, unpack_decoders, unpack_tables
-from lnx.parts.prefix import Frame, check_budget, read_head
+from lnx.parts.blocks import blocks_digest, unpack_decoders, unpack_tables
+from lnx.parts.bounds import check_budget, decoded_bytes
+from lnx.parts.prefix import Frame, read_head
 from lnx.parts.records import Chunk, Header
 from lnx.parts.sections import (
     MASKS,
@@ -66,21 +67,28 @@ class StoredChunk:
 
 
 def open_source(
-    source: Source, *, max_size: int, whole: bool = True, frame: Frame | None = None
+    source: Source,
+    *,
+    max_size: int,
+    names: Collection[str] | None = None,
+    copies: bool = False,
+    frame: Frame | None = None,
 ) -> Opened:
     """Read all that decoding needs; raises FormatError and LimitError.
 
-    With whole, the hash of the whole file is checked, so that nothing is decoded from
-    a file that was damaged anywhere. A frame is what `read_head` gave before.
+    The tensors of some names, or all of them, must fit into max_size bytes; with copies
+    an alias counts as much as its target. Without names the hash of the whole file is
+    checked, so that nothing is decoded from a file that is damaged anywhere. A frame
+    is what `read_head` gave before.
     """
     if frame is None:
         frame = read_head(source)
-    check_budget(frame.header, max_size)
-    starts = _starts(frame)
-    if whole:
-        _check_whole(source, frame, starts)
     header = frame.header
-    stored = _read_side(source, frame, starts)
+    check_budget(decoded_bytes(header.records, names, copies=copies), max_size)
+    starts = _starts(frame)
+    if names is None:
+        _check_whole(source, frame, starts)
+    stored = _read_blocks(source, frame, starts)
     tables = unpack_tables(header.tables, stored[0])
     decoders = unpack_decoders(header.decoders, stored[1])
     for kind in SECTIONS:
@@ -91,12 +99,12 @@ def open_source(
 def stored_chunks(
     kind: SectionKind, header: Header, layouts: Sequence[Layout], start: int
 ) -> list[StoredChunk]:
-    """Return where each chunk of a section stands."""
+    """Return where each chunk of a section is, and what it holds."""
     chunks = header.chunks(kind.name)
-    held = pieces(layouts, [chunk.rows for chunk in chunks])
-    check_cells(kind, layouts, held)
+    contents = pieces(layouts, [chunk.rows for chunk in chunks])
+    check_cells(kind, layouts, contents)
     places = []
-    for number, (chunk, parts) in enumerate(zip(chunks, held, strict=True)):
+    for number, (chunk, parts) in enumerate(zip(chunks, contents, strict=True)):
         stop = start + stored_bytes(chunk, layouts, parts)
         places.append(StoredChunk(number, start, stop, chunk, parts))
         start = stop
@@ -129,13 +137,13 @@ def _starts(frame: Frame) -> dict[str, int]:
     return starts
 
 
-def _read_side(
+def _read_blocks(
     source: Source, frame: Frame, starts: dict[str, int]
 ) -> tuple[bytes, bytes]:
     """Return the stored tables and decoders; raises CorruptError."""
     start, middle, stop = starts["tables"], starts["decoders"], starts[MASKS.name]
     tables, decoders = source.read(start, middle), source.read(middle, stop)
-    if side_digest(tables, decoders) != frame.header.side_digest:
+    if blocks_digest(tables, decoders) != frame.header.blocks_digest:
         raise CorruptError.at("tables or decoders are damaged: hash differs", start)
     return tables, decoders
 
@@ -148,7 +156,7 @@ def _check_whole(source: Source, frame: Frame, starts: dict[str, int]) -> None:
         state.update(block)
     if state.digest() == source.read(end, source.size):
         return
-    _read_side(source, frame, starts)
+    _read_blocks(source, frame, starts)
     for kind in SECTIONS:
         layouts = layouts_of(kind, frame.header.records)
         for place in stored_chunks(kind, frame.header, layouts, starts[kind.name]):

@@ -13,26 +13,21 @@ import numpy as np
 
 from lnx import spec
 from lnx.binary.source import BLOCK_BYTES
-from lnx.binary.wire import digest, pack
+from lnx.binary.wire import digest
 from lnx.coding import range_coder
 from lnx.coding.parallel import Coder, ToEncode
-from lnx.coding.tables import PRICE_BITS
 from lnx.dtypes import ITEM_BYTES, Symbols, narrow
-from lnx.errors import ContentError, FormatError
-from lnx.parts.blocks import Block, pack_decoders, pack_tables, side_digest
+from lnx.errors import ContentError, FormatError, printable
+from lnx.parts.blocks import Block, blocks_digest, pack_decoders, pack_tables
+from lnx.parts.bounds import excess_work
 from lnx.parts.chunks import gather, order_of
 from lnx.parts.header import write_header
-from lnx.parts.prefix import Sizes, write_frame
+from lnx.parts.prefix import write_frame
 from lnx.parts.records import Chunk, ExactRecord, Header, LatentRecord
-from lnx.parts.sections import (
-    MASKS,
-    STREAM_END_BITS,
-    SectionKind,
-    pieces,
-    section_bytes,
-)
-from lnx.tensors.container import Container, Exact, Latent, alive_rows
-from lnx.tensors.reconstruct import Digests, digests_of
+from lnx.parts.sections import MASKS, SectionKind, pieces
+from lnx.tensors.container import Container, Exact, Latent
+from lnx.tensors.digests import Digests, digests_of
+from lnx.tensors.slices import alive_rows
 from lnx.write.plan import Plan, Section, make_plan
 
 SPOOL_BYTES = 1 << 24  # coded chunks up to here stay in memory
@@ -43,9 +38,9 @@ def write(
 ) -> int:
     """Write a container to a file and return its length in bytes.
 
-    The header tells the lengths of chunks, so these are coded first, beside it: large
-    ones wait in an unnamed file in folder. Raises ContentError for what cannot be
-    held, and OSError.
+    The header says how long the chunks are, so these are coded first: many of them
+    wait in an unnamed file in folder. Raises ContentError for what a file cannot store,
+    and OSError.
     """
     plan = make_plan(container)
     tables, decoders = pack_tables(plan.tables), pack_decoders(container.decoders)
@@ -56,10 +51,12 @@ def write(
             encode_section(section, container, plan, coder, body)
             for section in plan.sections
         ]
-        side = tables.stored + decoders.stored
-        length = len(side) + body.tell()
-        head = make_header(container, plan, tables, decoders, chunks, digests())
-        return _finish(file, write_frame(write_header(head), length) + side, body)
+        blocks = tables.stored + decoders.stored
+        length = len(blocks) + body.tell()
+        header = make_header(container, plan, tables, decoders, chunks, digests())
+        head = write_frame(write_header(header), length) + blocks
+        _check_work(plan, len(head) + body.tell() + spec.FILE_DIGEST_BYTES)
+        return _finish(file, head, body)
 
 
 def _finish(file: BinaryIO, head: bytes, body: BinaryIO) -> int:
@@ -76,6 +73,12 @@ def _finish(file: BinaryIO, head: bytes, body: BinaryIO) -> int:
     return written
 
 
+def _check_work(plan: Plan, file_bytes: int) -> None:
+    excess = excess_work(plan.records, file_bytes)
+    if excess is not None:
+        raise ContentError(f"{excess}: use shorter slices")
+
+
 def make_header(
     container: Container,
     plan: Plan,
@@ -90,14 +93,15 @@ def make_header(
         records=plan.records,
         tables=tables.entry,
         decoders=decoders.entry,
-        side_digest=side_digest(tables.stored, decoders.stored),
+        blocks_digest=blocks_digest(tables.stored, decoders.stored),
         masks=masks,
         latents=latents,
         exact=exact,
         integers_digest=digests.integers(),
         rebuilt_digest=digests.rebuilt(),
         architecture=container.architecture,
-        summary=container.summary,
+        training=container.training,
+        metadata=container.metadata,
     )
 
 
@@ -138,8 +142,8 @@ def _batches(
     messages: list[ToEncode] = []
     cells, most = 0, range_coder.batch_cells()
     matrix = _matrices(section, container, plan)
-    held = pieces(section.layouts, section.sizes)
-    for rows, parts in zip(section.sizes, held, strict=True):
+    contents = pieces(section.layouts, section.sizes)
+    for rows, parts in zip(section.sizes, contents, strict=True):
         order = order_of(section.layouts, parts, plan.tables)
         message, raw = gather(order, matrix)
         raws.append((rows, raw))
@@ -155,7 +159,7 @@ def _batches(
 def _matrices(
     section: Section, container: Container, plan: Plan
 ) -> Callable[[int], Symbols]:
-    """Return a function from a matrix's index to its symbols, the last one kept."""
+    """Return a function from a matrix's index to its symbols; it keeps the last one."""
     records = {record.name: record for record in plan.records}
     last: tuple[int, Symbols] | None = None
 
@@ -169,7 +173,7 @@ def _matrices(
             elif isinstance(tensor, Exact) and isinstance(record, ExactRecord):
                 last = index, _exact(tensor, record)
             else:
-                raise ContentError(f"{layout.name!r} has no symbols")
+                raise ContentError(f"{printable(layout.name)} has no symbols")
         return last[1]
 
     return matrix
@@ -183,44 +187,8 @@ def _latent(kind: SectionKind, tensor: Latent, record: LatentRecord) -> Symbols:
 
 
 def _exact(tensor: Exact, record: ExactRecord) -> Symbols:
-    held, data = narrow(np.ascontiguousarray(tensor.data), tensor.dtype)
-    if held is not record.held:
-        raise ContentError(f"{tensor.name!r} was changed while it was written")
-    return data.reshape(-1, ITEM_BYTES[held])
-
-
-def estimate(container: Container) -> Sizes:
-    """Return the sizes of the file that `dumps` would write, without coding it."""
-    plan = make_plan(container)
-    tables, decoders = pack_tables(plan.tables), pack_decoders(container.decoders)
-    chunks = [_expected_chunks(section) for section in plan.sections]
-    header = make_header(container, plan, tables, decoders, chunks, Digests())
-    _, packed = pack(write_header(header))
-    masks, latents, exact = (
-        section_bytes(section.layouts, expected)
-        for section, expected in zip(plan.sections, chunks, strict=True)
-    )
-    return Sizes(
-        prefix=spec.PREFIX_BYTES,
-        header=len(packed),
-        tables=len(tables.stored),
-        decoders=len(decoders.stored),
-        masks=masks,
-        latents=latents,
-        exact=exact,
-        digest=spec.FILE_DIGEST_BYTES,
-    )
-
-
-def _expected_chunks(section: Section) -> list[Chunk]:
-    """Return chunks of the expected length; their digests only take the space."""
-    total = sum(section.prices) >> PRICE_BITS
-    raw = 8 * sum(layout.raw_bytes for layout in section.layouts)
-    rows = sum(section.sizes)
-    chunks = []
-    for number, size in enumerate(section.sizes):
-        bits = (total - raw) * size // rows + STREAM_END_BITS if total > raw else 0
-        words = bits // (8 * spec.WORD_BYTES)
-        check = digest(spec.CHUNK_DIGEST_BYTES, number.to_bytes(4, "little"))
-        chunks.append(Chunk(size, words, check))
-    return chunks
+    stored_type, data = narrow(np.ascontiguousarray(tensor.data), tensor.dtype)
+    if stored_type is not record.stored_type:
+        name = printable(tensor.name)
+        raise ContentError(f"{name} was changed while it was written")
+    return data.reshape(-1, ITEM_BYTES[stored_type])

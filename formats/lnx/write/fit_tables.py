@@ -144,11 +144,11 @@ def _settle(
         price += coded
         ids[mine] = first_id + len(tables)
         tables.append(table)
-    price += _side_price(tables, len(labels))
+    price += _overhead_price(tables, len(labels))
     return price, tables, [int(i) for i in ids]
 
 
-def _side_price(tables: list[Table], planes: int) -> int:
+def _overhead_price(tables: list[Table], planes: int) -> int:
     """Price the tables themselves and the ids that point to them."""
     id_bits = planes * len(tables).bit_length()
     return sum(table_price(table) for table in tables) + (id_bits << PRICE_BITS)

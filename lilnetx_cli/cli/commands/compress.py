@@ -69,7 +69,7 @@ def compress(
     container = _read(file, key, unsafe_pickle, out)
     latents = sum(isinstance(tensor, lnx.Latent) for tensor in container.tensors)
     out.detail(f"read {file}: {len(container.tensors)} tensors, {latents} as latents")
-    written = lnx.save(container, target, jobs=processes(jobs))
+    written = lnx.save(container, target, jobs=processes(jobs), replace=force)
     out.detail(f"wrote {target}, with up to {processes(jobs)} processes")
     about = lnx.summary(target)
     parts = parts_of(about)

@@ -32,6 +32,8 @@ from lilnetx_cli.cli.options import (
 from lilnetx_cli.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from torch import Tensor, nn
 
     from lilnetx_cli.cli.loading import Loaded
@@ -53,6 +55,7 @@ class _Settings:
     shape: tuple[int, ...] | None
     max_size: int
     jobs: int
+    replace: bool
 
 
 @dataclass(frozen=True)
@@ -126,6 +129,7 @@ def decompress(
         None if input_shape is None else _shape(input_shape),
         parse_size(max_size),
         processes(jobs),
+        force,
     )
     if pruned or target.suffix in PROGRAMS:
         done = _write_network(file, settings, out)
@@ -159,16 +163,27 @@ def _shape(text: str) -> tuple[int, ...]:
 
 def _write_state(file: Path, settings: _Settings) -> int:
     """Write a dense state dict, one tensor at a time; return their number."""
-    tensors = lnx.decode(file, max_size=settings.max_size, jobs=settings.jobs)
-    if settings.target.suffix == ".safetensors":
-        from lilnetx_cli.export.state_dict import write_safetensors
-
-        write_safetensors(tensors, settings.target)
-    else:
-        from lilnetx_cli.export.state_dict import write_state_dict
-
-        write_state_dict(tensors, settings.target)
+    tensors = lnx.decode(
+        file,
+        max_size=settings.max_size,
+        copies=settings.target.suffix == ".safetensors",  # which has no tied tensors
+        jobs=settings.jobs,
+    )
+    _write_tensors(tensors, file, settings)
     return len(tensors)
+
+
+def _write_tensors(
+    tensors: "Sequence[lnx.Decoded]", file: Path, settings: _Settings
+) -> None:
+    from lilnetx_cli.export.state_dict import write_safetensors, write_state_dict
+
+    target, replace = settings.target, settings.replace
+    if target.suffix == ".safetensors":
+        metadata = lnx.summary(file).metadata
+        write_safetensors(tensors, target, metadata, replace=replace)
+    else:
+        write_state_dict(tensors, target, replace=replace)
 
 
 def _write_network(file: Path, settings: _Settings, out: Output) -> _Done:
@@ -189,10 +204,10 @@ def _write_network(file: Path, settings: _Settings, out: Output) -> _Done:
         network, done = _pruned(file, loaded, settings, out)
         out.detail("cut channels out, and compared with the dense network")
     if settings.target.suffix in STATES:
-        _write_smaller(network, settings.target)
+        _write_smaller(network, file, settings)
     else:
         example = example_input(loaded.architecture, settings.shape)
-        _export(network, example, settings.target, out)
+        _export(network, example, settings, out)
     return done
 
 
@@ -213,24 +228,25 @@ def _pruned(
     return smaller.model, done
 
 
-def _write_smaller(network: "nn.Module", target: Path) -> None:
+def _write_smaller(network: "nn.Module", file: Path, settings: _Settings) -> None:
     from lilnetx_cli.checkpoint import capture, pack
-    from lilnetx_cli.export.state_dict import write_safetensors, write_state_dict
 
     tensors = list(lnx.rebuild_all(pack(capture(network))))
-    write = write_safetensors if target.suffix == ".safetensors" else write_state_dict
-    write(tensors, target)
+    _write_tensors(tensors, file, settings)
 
 
-def _export(network: "nn.Module", example: "Tensor", target: Path, out: Output) -> None:
+def _export(
+    network: "nn.Module", example: "Tensor", settings: _Settings, out: Output
+) -> None:
+    target, replace = settings.target, settings.replace
     if target.suffix == ".pt2":
         from lilnetx_cli.export.program import write_program
 
-        written = write_program(network, example, target)
+        written = write_program(network, example, target, replace=replace)
     else:
         from lilnetx_cli.export.onnx import write_onnx
 
-        written = write_onnx(network, example, target)
+        written = write_onnx(network, example, target, replace=replace)
     if written.one_size is not None:
         shape = "x".join(str(size) for size in example.shape[1:])
         out.note(f"{target} takes inputs of {shape} alone: {written.one_size}")

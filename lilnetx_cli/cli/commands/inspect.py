@@ -76,7 +76,7 @@ def inspect(
         raise UsageError(f"no tensor of {str(file)!r} starts with {layer!r}{hint}")
     out.detail(f"read the header of {file}: {len(about.tensors)} tensors")
     if plot is not None:
-        _draw(about, plot)
+        _draw(about, plot, replace=force)
         out.note(f"drawn: {plot}")
     if json:
         out.result(_record(about, tensors))
@@ -87,7 +87,7 @@ def inspect(
     _tensors(tensors, out, every=verbose or layer is not None)
 
 
-def _draw(about: lnx.Summary, path: Path) -> None:
+def _draw(about: lnx.Summary, path: Path, *, replace: bool) -> None:
     """Draw the largest weights, and all others as one."""
     from lilnetx_cli.plots import Bar, draw_contents
 
@@ -107,7 +107,7 @@ def _draw(about: lnx.Summary, path: Path) -> None:
         name = f"{len(others):,} others"
         bars.append(Bar(name, size, zero_weights(others), zero_slices(others)))
     title = f"{size_text(about.sizes.file)} whole file: {parts_text(parts_of(about))}"
-    draw_contents(bars, title, path)
+    draw_contents(bars, title, path, replace=replace)
 
 
 def _head(file: Path, about: lnx.Summary) -> list[str]:

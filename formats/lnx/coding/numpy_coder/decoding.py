@@ -1,12 +1,11 @@
-"""Words -> symbols, all lanes in lock-step.
+"""Words -> symbols, all lanes in lock-step while there are many.
 
 Of `lower` and `point` (`formats/SPEC.md`, Range coder) only the difference matters.
-Each slot of a table gives, in one number, where its symbol's interval starts, how wide
-it is, and which symbol it is: one look-up a step.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,18 +23,22 @@ from lnx.coding.numpy_coder.lanes import (
     models_of,
     starts_of,
 )
+from lnx.coding.numpy_coder.lookups import (
+    START_SHIFT,
+    SYMBOL_BITS,
+    SYMBOL_MASK,
+    WIDTH_MASK,
+    Slots,
+    slots_of,
+)
+from lnx.coding.numpy_coder.one_lane import OneLane
 from lnx.coding.tables import Table
 from lnx.dtypes import Symbols
 from lnx.errors import CorruptError
 
-SYMBOL_BITS = np.uint64(14)  # of 16384 symbols
-WIDTH_BITS = np.uint64(25)  # of widths up to 2**24
-SYMBOL_MASK = np.uint64((1 << 14) - 1)
-WIDTH_MASK = np.uint64((1 << 25) - 1)
 MOST_LEFT = np.uint64((1 << 33) - 1)  # of point - lower when all symbols are there
-MOST_SLOTS = 1 << 21  # 16 MB of look-ups
+FEW_LANES = 48  # a step of fewer costs more than their symbols one by one
 LAST_SLOT = np.uint64((1 << spec.CODER_BITS) - 1)
-START_SHIFT = SYMBOL_BITS + WIDTH_BITS
 
 
 def decode_lanes(
@@ -62,69 +65,6 @@ def decode_lanes(
 
 
 @dataclass(frozen=True, eq=False)
-class _Slots:
-    """Look-ups of all tables; table t starts at bases[t].
-
-    Attributes:
-        entries: start, width and symbol index of every slot, packed.
-        shifts: 24 minus the precision of each table.
-    """
-
-    entries: Words
-    bases: list[int]
-    shifts: list[int]
-
-    def find(self, slots: Words, found: Words) -> None:
-        """Look up the entries of some slots, which were shifted and based."""
-        self.entries.take(slots.view(np.int64), out=found, mode="clip")
-
-
-@dataclass(frozen=True, eq=False)
-class _Symbols(_Slots):
-    """The same with an entry a symbol, searched for: for many tables, little used.
-
-    Attributes:
-        starts: where the interval of each entry starts, the base of its table added.
-    """
-
-    starts: Words
-
-    def find(self, slots: Words, found: Words) -> None:
-        """Search the entries of some quantiles, which were based."""
-        place = self.starts.searchsorted(slots, "right") - 1
-        self.entries.take(place, out=found, mode="clip")
-
-
-def _slots(models: Models) -> _Slots:
-    packed = [
-        bounds[:-1] << START_SHIFT
-        | np.diff(bounds) << SYMBOL_BITS
-        | np.arange(len(bounds) - 1, dtype=np.uint64)
-        for bounds in models.bounds
-    ]
-    none = np.zeros(0, np.uint64)
-    if sum(1 << table.bits for table in models.tables) > MOST_SLOTS:
-        step = 1 << spec.CODER_BITS
-        bases = [number * step for number in range(len(packed))]
-        starts = [
-            bounds[:-1] + np.uint64(base)
-            for bounds, base in zip(models.bounds, bases, strict=True)
-        ]
-        shifts = [0] * len(bases)
-        entries = np.concatenate(packed)
-        return _Symbols(entries, bases, shifts, np.concatenate(starts))
-    slots = [
-        np.repeat(entries, table.frequencies)
-        for entries, table in zip(packed, models.tables, strict=True)
-    ]
-    return _Slots(
-        np.concatenate([none, *slots]),
-        starts_of([len(x) for x in slots]).tolist(),
-        [spec.CODER_BITS - table.bits for table in models.tables],
-    )
-
-
-@dataclass(frozen=True, eq=False)
 class _Tape:
     """The words of all lanes, two zeros behind each."""
 
@@ -143,21 +83,53 @@ def _tape(data: Sequence[bytes]) -> _Tape:
     return _Tape(tape, starts, starts + lengths)
 
 
+@dataclass(frozen=True, eq=False)
+class _State:
+    """Where all lanes are: point less lower end, range, and place of the next word."""
+
+    point: Words
+    span: Words
+    at: NDArray[np.int64]
+
+
 def _decode(models: Models, lanes: Lanes, data: Sequence[bytes]) -> Words:
-    """Return the packed entry of every symbol."""
-    slots, tape = _slots(models), _tape(data)
-    count = len(data)
-    at = np.minimum(tape.starts + 2, tape.ends)
-    point = tape.words[tape.starts] << WORD | tape.words[tape.starts + 1]
-    span = np.full(count, FULL_RANGE)
-    base, shift = np.zeros(count, np.uint64), np.zeros(count, np.uint64)
-    unit, bound = np.empty_like(span), np.empty_like(span)
+    """Return the packed entry of every symbol; of some only its index is right."""
+    tape = _tape(data)
+    state = _State(
+        tape.words[tape.starts] << WORD | tape.words[tape.starts + 1],
+        np.full(len(data), FULL_RANGE),
+        np.minimum(tape.starts + 2, tape.ends),
+    )
     entries = np.empty(int(lanes.offsets[-1]), np.uint64)
+    together = lanes.steps_of(FEW_LANES)
+    if together:
+        _decode_together(slots_of(models), lanes, tape, state, entries, together)
+    for lane, length in enumerate(lanes.lengths[:FEW_LANES].tolist()):
+        if length > together:
+            _decode_alone(models, lanes, lane, tape, state, entries, together)
+    left = (state.point >= MOST_LEFT) & (state.span != FULL_RANGE)
+    if bool(((state.at < tape.ends) | left).any()):
+        raise CorruptError("words are left over at the end of a stream")
+    return entries
+
+
+def _decode_together(
+    slots: Slots,
+    lanes: Lanes,
+    tape: _Tape,
+    state: _State,
+    entries: Words,
+    together: int,
+) -> None:
+    """Decode the first steps, each of all lanes that have it."""
+    count = len(state.at)
+    base, shift = np.zeros(count, np.uint64), np.zeros(count, np.uint64)
+    unit, bound = np.empty_like(state.span), np.empty_like(state.span)
     largest = np.zeros(count, np.uint64)
-    for start, n, events in lanes.steps():
+    for start, n, events in islice(lanes.steps(), together):
         for lane, table in events:
             base[lane], shift[lane] = slots.bases[table], slots.shifts[table]
-        d, s, u, b = point[:n], span[:n], unit[:n], bound[:n]
+        d, s, u, b = state.point[:n], state.span[:n], unit[:n], bound[:n]
         np.right_shift(s, SCALE, out=u)
         np.floor_divide(d, u, out=b)
         np.maximum(largest[:n], b, out=largest[:n])
@@ -174,13 +146,27 @@ def _decode(models: Models, lanes: Lanes, data: Sequence[bytes]) -> Words:
         np.multiply(u, b, out=s)
         low = np.less(s, LEAST_RANGE)
         if low.any():
-            _refill(np.flatnonzero(low), d, s, tape, at)
-    if len(largest) and int(largest.max()) >> spec.CODER_BITS:
+            _refill(np.flatnonzero(low), d, s, tape, state.at)
+    if int(largest.max()) >> spec.CODER_BITS:
         raise CorruptError("stream does not decode")
-    unread = (at < tape.ends) | ((point >= MOST_LEFT) & (span != FULL_RANGE))
-    if bool(unread.any()):
-        raise CorruptError("words are left over at the end of a stream")
-    return entries
+
+
+def _decode_alone(
+    models: Models,
+    lanes: Lanes,
+    lane: int,
+    tape: _Tape,
+    state: _State,
+    entries: Words,
+    done: int,
+) -> None:
+    """Decode what is left of a lane when some of its symbols are done."""
+    end = int(tape.ends[lane])
+    words = tape.words[state.at[lane] : end].tolist()
+    one = OneLane(int(state.point[lane]), int(state.span[lane]), words)
+    entries[lanes.place(lane)[done:]] = one.decode(models, lanes.runs_of(lane, done))
+    state.point[lane], state.span[lane] = one.point, one.span
+    state.at[lane] = end - len(one.words)
 
 
 def _refill(

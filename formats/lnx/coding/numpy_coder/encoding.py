@@ -106,7 +106,7 @@ def _encode(
 
 
 def _end(out: _Out, lower: Words, span: Words, coded: NDArray[np.intp]) -> None:
-    """Emit what names a point inside of the last range."""
+    """Emit the words that name a point inside the last range."""
     last = lower[coded] + WORD_MASK
     out.carry(coded[last < lower[coded]])
     out.emit(coded, last >> WORD)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,12 +34,17 @@ class Models:
     index: dict[int, int]
     bounds: tuple[Words, ...]
 
+    @cached_property
+    def lists(self) -> list[list[int]]:
+        """The bounds as Python's own integers."""
+        return [bounds.tolist() for bounds in self.bounds]
+
 
 @dataclass(frozen=True, eq=False)
 class Lanes:
     """Messages sorted by length, the longest first.
 
-    Symbols of all lanes stand step after step in one flat array, and in a step by lane.
+    Symbols of all lanes are in one flat array, step after step, and in a step by lane.
 
     Attributes:
         order: message number of each lane.
@@ -46,6 +52,7 @@ class Lanes:
         active: number of lanes that have each step.
         offsets: where each step starts in the flat array; one more than steps.
         events: (lane, table) of the runs that start at a step.
+        runs: table and number of symbols of the runs of each lane.
     """
 
     order: list[int]
@@ -53,10 +60,23 @@ class Lanes:
     active: list[int]
     offsets: NDArray[np.int64]
     events: dict[int, list[tuple[int, int]]]
+    runs: list[list[tuple[int, int]]]
 
     def place(self, lane: int) -> NDArray[np.int64]:
-        """Return where the symbols of a lane stand in the flat array."""
+        """Return the places of the symbols of a lane in the flat array."""
         return self.offsets[: int(self.lengths[lane])] + lane
+
+    def steps_of(self, lanes: int) -> int:
+        """Return how many steps have that many lanes or more."""
+        return sum(active >= lanes for active in self.active)
+
+    def runs_of(self, lane: int, done: int) -> Iterator[tuple[int, int]]:
+        """Yield what is left of the runs of a lane when some symbols are done."""
+        for table, count in self.runs[lane]:
+            left = min(count, max(0, count - done))
+            done = max(0, done - count)
+            if left:
+                yield table, left
 
     def steps(self) -> Iterator[tuple[int, int, list[tuple[int, int]]]]:
         """Yield start in the flat array, active lanes, and new runs of each step."""
@@ -102,7 +122,8 @@ def lanes_of(messages: Sequence[Sequence[tuple[Table, int]]], models: Models) ->
     longest = int(lengths[0]) if len(lengths) else 0
     active = np.searchsorted(-lengths, -np.arange(longest))
     offsets = np.concatenate(([0], np.cumsum(active))).astype(np.int64)
-    return Lanes(order, lengths, active.tolist(), offsets, events)
+    runs = [coded[number] for number in order]
+    return Lanes(order, lengths, active.tolist(), offsets, events, runs)
 
 
 def starts_of(lengths: Sequence[int]) -> NDArray[np.int64]:

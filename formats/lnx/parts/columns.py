@@ -1,0 +1,158 @@
+"""What the header says of tensors of one kind: column by column, checked as read.
+
+Each `read_` function mirrors its `write_` function: same order, same names.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import TypeVar
+
+from lnx import spec
+from lnx.binary.wire import Reader, Writer
+from lnx.dtypes import ITEM_BYTES, DType, can_widen
+from lnx.errors import FormatError, located, printable
+from lnx.parts.records import AliasRecord, ExactRecord, FillRecord, LatentRecord
+from lnx.spec import Kind, Packing
+from lnx.tensors.container import elements
+
+EnumT = TypeVar("EnumT", Kind, DType, Packing)
+Slot = tuple[str, tuple[int, ...]]  # name and shape of a tensor
+
+COUNTS = ("nonzero", "zero_slices", "zero_rows", "zero_columns", "coded_bytes")
+
+
+def write_latents(writer: Writer, records: Sequence[LatentRecord]) -> None:
+    """Append slice lengths, decoders, tables, and what is counted."""
+    for column in ("slice_length", "decoder", "mask_table"):
+        writer.varints([getattr(record, column) for record in records])
+    for record in records:
+        writer.varints(list(record.tables))
+    for column in COUNTS:
+        writer.varints([getattr(record, column) for record in records])
+
+
+def read_latents(reader: Reader, slots: Sequence[Slot]) -> list[LatentRecord]:
+    """Read the latent tensors of these names and shapes; raises FormatError."""
+    count = len(slots)
+    lengths = reader.varints("slice length", count, spec.MAX_SLICE, least=1)
+    decoders = reader.varints("decoder", count, spec.MAX_DECODERS)
+    masks = reader.varints("mask table", count, spec.MAX_TABLES)
+    if sum(lengths) > spec.MAX_PLANES:
+        raise FormatError(f"{sum(lengths)} planes, at most {spec.MAX_PLANES}")
+    ids = reader.varints("table id", sum(lengths), spec.MAX_TABLES, least=1)
+    tables = split(ids, lengths)
+    counts = [reader.varints(name, count, spec.MAX_ELEMENTS) for name in COUNTS]
+    records = []
+    for i, (name, shape) in enumerate(slots):
+        record = LatentRecord(
+            name, shape, lengths[i], decoders[i], masks[i], tables[i],
+            *(column[i] for column in counts),
+        )  # fmt: skip
+        with located(f"tensor {printable(name)}"):
+            _check_latent(record)
+        records.append(record)
+    return records
+
+
+def _check_latent(record: LatentRecord) -> None:
+    count = elements(record.shape)
+    if count % record.slice_length:
+        raise FormatError(
+            f"slices of {record.slice_length} do not divide {count} elements"
+        )
+    if record.zero_slices > record.slices:
+        raise FormatError(f"{record.zero_slices} of {record.slices} slices are zero")
+    alive = record.slices - record.zero_slices
+    if not alive <= record.nonzero <= alive * record.slice_length:
+        raise FormatError(f"{record.nonzero} non-zero weights in {alive} slices")
+    zeros = (record.zero_rows, record.zero_columns)
+    if any(zero > size for zero, size in zip(zeros, record.channels, strict=True)):
+        rows, columns = record.channels
+        raise FormatError(
+            f"{zeros[0]} of {rows} rows and {zeros[1]} of {columns} columns are zero"
+        )
+    if record.mask_table and record.slice_length == 1:
+        raise FormatError("a mask over slices of length 1")
+
+
+def write_exacts(writer: Writer, records: Sequence[ExactRecord]) -> None:
+    """Append types, stored types and tables."""
+    writer.raw(bytes(record.dtype for record in records))
+    writer.raw(bytes(record.stored_type for record in records))
+    for record in records:
+        writer.varints(list(record.tables))
+
+
+def read_exacts(reader: Reader, slots: Sequence[Slot]) -> list[ExactRecord]:
+    """Read the exact tensors of these names and shapes; raises FormatError."""
+    own = [enum_of(DType, "dtype", b) for b in reader.raw("dtypes", len(slots))]
+    stored = [enum_of(DType, "stored type", b) for b in reader.raw("types", len(slots))]
+    for (name, _), dtype, stored_type in zip(slots, own, stored, strict=True):
+        if not can_widen(stored_type, dtype):
+            raise FormatError(
+                f"tensor {printable(name)}: {dtype.name} stored as {stored_type.name}"
+            )
+    sizes = [ITEM_BYTES[stored_type] for stored_type in stored]
+    tables = split(reader.varints("table id", sum(sizes), spec.MAX_TABLES), sizes)
+    return [
+        ExactRecord(name, shape, dtype, stored_type, ids)
+        for (name, shape), dtype, stored_type, ids in zip(
+            slots, own, stored, tables, strict=True
+        )
+    ]
+
+
+def write_fills(writer: Writer, records: Sequence[FillRecord]) -> None:
+    """Append type and element of each."""
+    for record in records:
+        writer.raw(bytes([record.dtype]) + record.element)
+
+
+def read_fills(reader: Reader, slots: Sequence[Slot]) -> list[FillRecord]:
+    """Read the fill tensors of these names and shapes; raises FormatError."""
+    records = []
+    for name, shape in slots:
+        dtype = enum_of(DType, "dtype", reader.raw("dtype", 1)[0])
+        element = reader.raw("fill element", ITEM_BYTES[dtype])
+        if dtype is DType.BOOL and element[0] > 1:
+            raise FormatError(f"tensor {printable(name)}: a bool is neither 0 nor 1")
+        records.append(FillRecord(name, shape, dtype, element))
+    return records
+
+
+def write_aliases(writer: Writer, records: Sequence[AliasRecord]) -> None:
+    """Append the index of each target among all tensors."""
+    writer.varints([record.target for record in records])
+
+
+def read_aliases(
+    reader: Reader, names: Sequence[str], kinds: Sequence[Kind]
+) -> list[AliasRecord]:
+    """Read the aliases among tensors of these names and kinds; raises FormatError."""
+    records = []
+    for i, (name, kind) in enumerate(zip(names, kinds, strict=True)):
+        if kind is Kind.ALIAS:
+            target = reader.varint("alias target", spec.MAX_TENSORS)
+            if target >= i or kinds[target] is Kind.ALIAS:
+                raise FormatError(
+                    f"alias {printable(name)} points to entry {target},"
+                    " which is no earlier tensor"
+                )
+            records.append(AliasRecord(name, target))
+    return records
+
+
+def split(values: Sequence[int], lengths: Iterable[int]) -> list[tuple[int, ...]]:
+    """Cut values into parts of these lengths, one after the other."""
+    at, parts = 0, []
+    for length in lengths:
+        parts.append(tuple(values[at : at + length]))
+        at += length
+    return parts
+
+
+def enum_of(enum: type[EnumT], name: str, code: int) -> EnumT:
+    """Return the member of a code; raises FormatError, name in its message."""
+    try:
+        return enum(code)
+    except ValueError:
+        raise FormatError(f"{name} {code} is unknown") from None

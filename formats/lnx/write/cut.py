@@ -1,0 +1,35 @@
+"""Where a section is cut into chunks."""
+
+from collections.abc import Sequence
+
+from lnx import spec
+from lnx.coding.tables import PRICE_BITS
+from lnx.parts.sections import Layout
+
+MOST_CHUNKS = 1 << 15
+
+
+def cut(layouts: Sequence[Layout], prices: Sequence[int]) -> list[int]:
+    """Return the number of rows of each chunk; prices are per matrix, 2**-16 bits.
+
+    Small tensors share a chunk, large ones are cut, so that the end of a stream stays
+    a small part of it, and a chunk can be decoded in bounded time.
+    """
+    whole = max(spec.CHUNK_TARGET_BYTES, (sum(prices) >> PRICE_BITS + 3) // MOST_CHUNKS)
+    target = whole * 8 << PRICE_BITS
+    sizes: list[int] = []
+    rows = filled = cells = 0
+    for layout, price in zip(layouts, prices, strict=True):
+        left = layout.rows
+        while left:
+            fits = -(-(target - filled) * layout.rows // max(price, 1))
+            room = (spec.MAX_CHUNK_CELLS - cells) // layout.columns
+            take = min(left, max(fits, 1), room)
+            rows += take
+            left -= take
+            cells += take * layout.columns
+            filled += price * take // layout.rows
+            if filled >= target or left:
+                sizes.append(rows)
+                rows = filled = cells = 0
+    return [*sizes, rows] if rows else sizes
