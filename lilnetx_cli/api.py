@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 import lnx
 from lilnetx_cli.checkpoint import capture, pack, unpack
-from lilnetx_cli.errors import UsageError
+from lilnetx_cli.errors import UsageError, reason_of
 from lilnetx_cli.models import fill
 from lilnetx_cli.models.inputs import example_input
 from lilnetx_cli.models.registry import build_record
@@ -93,7 +93,7 @@ def load_model(
                 " give load_model a model to fill"
             )
     except RuntimeError as error:
-        reason = " ".join(str(error).split())
+        reason = reason_of(error)
         raise UsageError(f"the file does not fit the network: {reason}") from error
     model = model.eval()
     if not pruned:

@@ -63,7 +63,7 @@ def start(arguments: Sequence[str]) -> int:
 def complete(arguments: Sequence[str]) -> list[str]:
     """Give options that stand alone the value that they then mean."""
     completed = []
-    for argument, following in zip(arguments, [*arguments[1:], "-"], strict=True):
+    for argument, following in zip(arguments, [*arguments, "-"][1:], strict=True):
         completed.append(argument)
         if argument in ALONE and following.startswith("-"):
             completed.append(ALONE[argument])

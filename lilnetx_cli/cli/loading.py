@@ -11,7 +11,7 @@ from torch import Tensor, nn
 import lnx
 from lilnetx_cli.checkpoint import pack, read_source, unpack
 from lilnetx_cli.cli.console import Output
-from lilnetx_cli.errors import UsageError
+from lilnetx_cli.errors import UsageError, reason_of
 from lilnetx_cli.graph import GraphError
 from lilnetx_cli.measure.sparsity import channel_sparsity, slice_sparsity
 from lilnetx_cli.models import build, describe, fill
@@ -101,5 +101,5 @@ def _filled(
     try:
         return fill(make, state)
     except RuntimeError as error:
-        reason = " ".join(str(error).split())[:200]
+        reason = reason_of(error)
         raise UsageError(f"{str(file)!r} does not fit the network: {reason}") from error

@@ -162,6 +162,8 @@ def _channels_first(array: Any) -> Any:  # noqa: ANN401
 
 
 def _form(found: object) -> str:
+    if isinstance(found, np.ndarray):
+        return f"a numpy array of {found.dtype}"
     text = type(found).__name__
     if isinstance(found, (list, tuple)):
         text += f" of {len(found)}"

@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from lilnetx_cli.errors import LilnetxError
+from lilnetx_cli.errors import LilnetxError, reason_of
 
 BATCHES = (1, 3)
 TOLERANCE = 1e-4  # of the largest output: other kernels add in other orders
@@ -55,7 +55,7 @@ def check_same(
         try:
             wanted, given = model(images), exported(images)
         except Exception as error:  # any: of the network, or of the engine
-            reason = " ".join(str(error).split())[:200]
+            reason = reason_of(error)
             raise LilnetxError(
                 f"the network cannot be exported for batches of any size: {reason}"
             ) from error

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.export import ExportedProgram
 
-from lilnetx_cli.errors import LilnetxError
+from lilnetx_cli.errors import LilnetxError, reason_of
 from lilnetx_cli.export.sizes import Written, write_checked
 from lilnetx_cli.graph.tracing import quietly
 
@@ -74,7 +74,7 @@ def _save(
         except OSError:
             raise
         except Exception as error:
-            reason = " ".join(str(error).split())[:300]
+            reason = reason_of(error)
             raise LilnetxError(
                 f"the network cannot be exported to ONNX: {reason}"
             ) from error

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.export import ExportedProgram
 
-from lilnetx_cli.errors import LilnetxError
+from lilnetx_cli.errors import LilnetxError, reason_of
 from lilnetx_cli.export.sizes import Written, write_checked
 from lilnetx_cli.graph.tracing import quietly
 
@@ -33,8 +33,10 @@ def _save(
                 torch.export.save(program, file)
             with path.open("rb") as file:
                 return torch.export.load(file).module()
+        except OSError:
+            raise
         except Exception as error:
-            reason = " ".join(str(error).split())[:300]
+            reason = reason_of(error)
             raise LilnetxError(
                 f"the network cannot be exported by torch.export: {reason}"
             ) from error

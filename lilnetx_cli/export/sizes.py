@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
 import lnx
-from lilnetx_cli.errors import LilnetxError
+from lilnetx_cli.errors import LilnetxError, reason_of
 from lilnetx_cli.export.checking import (
     check_same,
     free_axes,
@@ -80,7 +80,7 @@ def _export(model: nn.Module, example: Tensor, *, open_sizes: bool) -> ExportedP
                 model, (example,), dynamic_shapes=(dims,), strict=False
             )
         except Exception as error:
-            reason = " ".join(str(error).split())[:300]
+            reason = reason_of(error)
             raise LilnetxError(
                 f"the network cannot be exported by torch.export: {reason}"
             ) from error

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.fx import Node
 
-from lilnetx_cli.errors import InputError
+from lilnetx_cli.errors import InputError, reason_of
 
 
 class GraphError(InputError):
@@ -93,7 +93,7 @@ def trace(model: nn.Module, inputs: tuple[Any, ...]) -> Traced:
                 exported = torch.export.export(model, inputs, strict=False)
             program = exported.run_decompositions({})
         except Exception as error:
-            reason = " ".join(str(error).split())[:200]
+            reason = reason_of(error)
             place = (where[-1] if where else "") or WHOLE
             raise GraphError(
                 f"the network cannot be traced by torch.export, at {place!r}: {reason}"

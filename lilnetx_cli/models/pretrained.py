@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from lilnetx_cli.errors import InputError, UsageError
+from lilnetx_cli.errors import InputError, UsageError, reason_of
 from lilnetx_cli.models.imagenet import PREFIX
 from lilnetx_cli.models.outside import TIMM_PREFIX
 
@@ -66,7 +66,7 @@ def pretrained_state(name: str) -> dict[str, Tensor]:
     except UsageError:
         raise
     except Exception as error:  # of the network, the file system, the library
-        reason = " ".join(str(error).split())[:200]
+        reason = reason_of(error)
         raise InputError(
             f"trained weights of {name!r} cannot be had: {reason}"
         ) from error

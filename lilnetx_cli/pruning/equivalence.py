@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
+from lilnetx_cli.errors import reason_of
 from lilnetx_cli.graph.tracing import GraphError, following
 
 TOLERANCE = 1e-5  # of a tensor's largest; what is left of a fold in float32 is 1e-7
@@ -83,7 +84,7 @@ def _compare_bare(pair: _Pair, inputs: Inputs) -> Difference:
     try:
         network(*_cloned(inputs))
     except Exception as error:  # any: the forward is the user's
-        reason = " ".join(str(error).split())[:200]
+        reason = reason_of(error)
         where: list[str] = []
         again = copy.deepcopy(pair.smaller)
         with following(again, where):

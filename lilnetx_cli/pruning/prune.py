@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from lilnetx_cli.errors import reason_of
 from lilnetx_cli.graph import ChannelGraph, GraphError, read_channels, trace
 from lilnetx_cli.graph.tracing import WHOLE
 from lilnetx_cli.pruning.constant import Constant
@@ -75,7 +76,7 @@ def _copied(model: nn.Module) -> nn.Module:
     try:
         return copy.deepcopy(model).eval()
     except Exception as error:  # weights that are computed, old forms of them
-        reason = " ".join(str(error).split())[:200]
+        reason = reason_of(error)
         raise GraphError(f"the network cannot be copied: {reason}") from error
 
 

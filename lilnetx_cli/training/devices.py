@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from lilnetx_cli.config import Precision, TrainConfig
-from lilnetx_cli.errors import UsageError
+from lilnetx_cli.errors import UsageError, reason_of
 from lilnetx_cli.training.compiling import compiled
 
 # Where launchers say how many processes they started: torchrun, accelerate, MPI.
@@ -49,7 +49,7 @@ def open_accelerator(settings: TrainConfig) -> Any:  # noqa: ANN401
         AcceleratorState._reset_state(reset_partial_state=True)
         if launched == 1:
             raise
-        reason = " ".join(str(error).split())[:200]
+        reason = reason_of(error)
         raise UsageError(
             f"one of {launched} processes cannot join the others: {reason}"
         ) from error

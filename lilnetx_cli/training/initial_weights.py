@@ -11,7 +11,7 @@ from lilnetx_cli.checkpoint import Checkpoint, LatentEntry, read_source, unpack
 from lilnetx_cli.checkpoint.model_pt import put_latents
 from lilnetx_cli.config import RunConfig
 from lilnetx_cli.data import EpochDataset, Splits, batches
-from lilnetx_cli.errors import InputError
+from lilnetx_cli.errors import InputError, reason_of
 from lilnetx_cli.models.pretrained import pretrained_state, start_from
 from lilnetx_cli.nn import reparameterize
 from lilnetx_cli.nn.batch_norm import unfold_batch_norms
@@ -40,7 +40,7 @@ def initialize(
     try:
         unfold_batch_norms(model, _images(splits.calibration))
     except (RuntimeError, ValueError, IndexError) as error:
-        reason = " ".join(str(error).split())[:200]
+        reason = reason_of(error)
         raise InputError(f"the network does not take the images: {reason}") from error
     reparameterize(model, start="trained", spread=spread or TRAINED_SPREAD)
     put_latents(model, trained)

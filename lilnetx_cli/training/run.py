@@ -22,7 +22,7 @@ from lilnetx_cli.config import (
     to_toml,
 )
 from lilnetx_cli.data import Splits
-from lilnetx_cli.errors import FileError
+from lilnetx_cli.errors import FileError, reason_of
 from lilnetx_cli.measure.sparsity import channel_sparsity, slice_sparsity
 from lilnetx_cli.nn import RoundingWarning
 from lilnetx_cli.plots import draw_curves
@@ -181,7 +181,7 @@ def _earlier_lines(path: Path, step: int) -> list[dict[str, Any]]:
         text = path.read_text("utf-8")
         lines = [json.loads(line) for line in text.splitlines() if line]
     except ValueError as error:
-        raise FileError(f"{str(path)!r} is damaged: {error}") from error
+        raise FileError(f"{str(path)!r} is damaged: {reason_of(error)}") from error
     return [x for x in lines if x["event"] == "epoch" and x["step"] <= step]
 
 

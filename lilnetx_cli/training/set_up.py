@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader
 
 from lilnetx_cli.config import RunConfig
 from lilnetx_cli.data import Batch, EpochSampler, Splits, batches
-from lilnetx_cli.errors import InputError, UsageError
+from lilnetx_cli.errors import InputError, UsageError, reason_of
 from lilnetx_cli.models import build, describe
 from lilnetx_cli.nn import density_parameters
 from lilnetx_cli.nn.gating import gate_dead_filters
@@ -84,7 +84,7 @@ def _gate(model: nn.Module, splits: Splits, device: torch.device) -> None:
     try:
         gate_dead_filters(model, lambda net: net(images))
     except (RuntimeError, ValueError, TypeError, IndexError) as error:
-        reason = " ".join(str(error).split())[:200]
+        reason = reason_of(error)
         raise InputError(
             f"the network does not take images {shape[1:]} of the data set: {reason}"
         ) from error

@@ -11,7 +11,7 @@ from torch import nn
 from lilnetx_cli.checkpoint.model_pt import RESUME_MARK, load_torch
 from lilnetx_cli.config import RunConfig
 from lilnetx_cli.data import EpochSampler, Splits
-from lilnetx_cli.errors import FileError, InputError
+from lilnetx_cli.errors import FileError, InputError, reason_of
 from lnx import write_atomic
 
 RESUME_VERSION = 2
@@ -128,4 +128,4 @@ def restore_session(session: Session, content: dict[str, Any]) -> None:
         session.totals = Totals(**content["totals"])
         session.seconds = float(content["seconds"])
     except (KeyError, RuntimeError, TypeError, ValueError, IndexError) as error:
-        raise InputError(f"the run cannot be resumed: {error}") from error
+        raise InputError(f"the run cannot be resumed: {reason_of(error)}") from error

@@ -109,8 +109,9 @@ def test_both_outputs_hold_the_same_bits(cli, files):
 
 
 def test_decoded_networks_predict_the_same(cli, files):
-    before = cli("evaluate", files / "model.pt", "--json").json
-    after = cli("evaluate", files / "model.lnx", "--json").json
+    short = ("--seconds", "0.05", "--json")
+    before = cli("evaluate", files / "model.pt", *short).json
+    after = cli("evaluate", files / "model.lnx", *short).json
     assert before["predictions"] == after["predictions"]
     assert before["accuracy"] == after["accuracy"]
     assert before["loss"] == after["loss"]

@@ -187,43 +187,6 @@ def test_an_image_that_is_none(tmp_path):
         read_everything()
 
 
-FACTORY = """
-import torch
-
-def pairs(count=20):
-    images = torch.rand(count, 2, 6, 6)
-    train = [(image, number % 3) for number, image in enumerate(images)]
-    return train, train[:6], 3
-
-def odd():
-    return [(1, 2, 3)] * 20, [(1, 2, 3)], 3
-
-def none():
-    return None
-
-def empty():
-    return [], [], 3
-"""
-
-
-def test_a_factory_of_the_user(tmp_path):
-    path = tmp_path / "images.py"
-    path.write_text(FACTORY)
-    splits = load_splits(f"{path}:pairs", None)
-    assert (splits.channels, splits.classes, splits.size) == (2, 3, 6)
-    assert (len(splits.train), len(splits.validation), len(splits.test)) == (18, 2, 6)
-    images, labels = splits.train.__getitems__([0, 4])
-    assert images.shape == (2, 2, 6, 6)
-    assert labels.dtype == torch.int64
-    for name, message in (
-        ("odd", "is no pair"),
-        ("none", "returns a NoneType"),
-        ("empty", r"returns \(0, 0\) samples"),
-    ):
-        with pytest.raises(InputError, match=message):
-            load_splits(f"{path}:{name}", None)
-
-
 @pytest.mark.parametrize("parts", [("train",), (".",), ("val",)])
 def test_imagenet_needs_both_parts(tmp_path, parts):
     make_folder(tmp_path, parts)

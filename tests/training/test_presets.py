@@ -15,6 +15,17 @@ from tests.data.making_data import make_cifar, make_folder, make_mnist
 from tests.training.silent import Silent
 
 PRESETS = sorted((Path(__file__).parents[2] / "examples").glob("*.toml"))
+# The others take up to half a minute of a core each.
+QUICK = {
+    "fashion_resnet20", "cifar100_resnet20x4", "cifar100_mobilenet_v2",
+    "imagenet_mobilenet_v2",
+}  # fmt: skip
+CASES = [
+    pytest.param(
+        path, id=path.stem, marks=() if path.stem in QUICK else pytest.mark.slow
+    )
+    for path in PRESETS
+]
 STEPS = {"train.max_steps": 2, "train.batch_size": 4, "train.device": "cpu",
          "train.calibration_images": 4, "data.workers": 0}  # fmt: skip
 
@@ -29,7 +40,7 @@ def make_images(name, folder):
         make_mnist(folder, ".gz")
 
 
-@pytest.mark.parametrize("preset", PRESETS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("preset", CASES)
 def test_a_preset_takes_steps(preset, tmp_path, monkeypatch):
     # Generated files have other checksums than the real ones.
     monkeypatch.setattr(cifar, "check_integrity", lambda *_: True)

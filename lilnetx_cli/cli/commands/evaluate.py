@@ -20,7 +20,7 @@ from lilnetx_cli.cli.options import (
     make_output,
     network_arguments,
 )
-from lilnetx_cli.errors import LilnetxError, UsageError, one_line, reason_of
+from lilnetx_cli.errors import LilnetxError, UsageError, reason_of
 from lnx.errors import printable
 
 if TYPE_CHECKING:
@@ -145,7 +145,8 @@ def _no_data(training: Mapping[str, Any]) -> str:
     name = training.get("dataset")
     if not isinstance(name, str):
         return "names no data set, add --dataset"
-    return f"may not run its data set, name it yourself: --dataset {one_line(name)}"
+    made = f"was trained on {printable(name)}"
+    return f"{made}, which a file may not run: name it with --dataset"
 
 
 def _splits(name: str | None, folder: Path | None) -> "Splits | None":

@@ -63,7 +63,10 @@ def inspect(
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
-    """Show what is in a .lnx file, without decoding it."""
+    """Show what is in a .lnx file, without decoding it.
+
+    A terminal shows the tensors that matter; -v shows all of them.
+    """
     check_input(file)
     if plot is not None:
         check_picture(plot, force=force, source=file)
