@@ -64,12 +64,14 @@ def draw_curves(lines: Sequence[dict[str, Any]], path: Path) -> None:
         size = final["estimated_bytes"] / 1000
         sizes.append(size)
         right.plot(last, size, "k*", ms=11, label=f"shipped: {size:.1f} kB")
-    left.margins(MARGIN)
-    right.margins(x=MARGIN)
+    left.margins(y=MARGIN)
     right.set_ylim(0, (1 + MARGIN) * max(sizes, default=1))
+    first, last = min(numbers, default=0), max(numbers, default=0)
+    beside = max(0.5, MARGIN * (last - first))
     for axes in (left, right):
         axes.grid(alpha=0.3)
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.set_xlim(first - beside, last + beside)
+        axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
         axes.legend(frameon=False)
     _save(figure, path)
 

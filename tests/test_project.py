@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.lowest import pinned, requirements
+from tests.test_floors import CLI, LNX
+
 ROOT = Path(__file__).parents[1]
 
 
@@ -35,6 +38,66 @@ def test_the_wheel_holds_two_packages(tmp_path):
 
 def test_formats_is_no_package():
     assert not (ROOT / "formats" / "__init__.py").exists()
+
+
+def test_every_requirement_has_a_lowest_release():
+    constraints = [pinned(text) for text in requirements()]
+    assert any(text.startswith("torch==") for text in constraints)
+    names = [text.split("==")[0] for text in constraints]
+    assert len(set(names)) == len(names), "a package has two bounds"
+
+
+@pytest.mark.parametrize(
+    ("requirement", "constraint"),
+    [
+        ("numpy>=1.26", "numpy==1.26"),
+        ("tomli-w>=1.0.1", "tomli-w==1.0.1"),
+        ("a>=2; sys_platform == 'darwin'", "a==2; sys_platform == 'darwin'"),
+    ],
+)
+def test_a_lower_bound_becomes_a_constraint(requirement, constraint):
+    assert pinned(requirement) == constraint
+
+
+@pytest.mark.parametrize("requirement", ["numpy", "numpy<2", "numpy>=1.26,<2"])
+def test_other_bounds_are_refused(requirement):
+    with pytest.raises(ValueError, match="has no lower bound"):
+        pinned(requirement)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", ".github/workflows/checks.yml"],
+)
+def test_make_targets_of_the_documents_exist(name):
+    makefile = (ROOT / "Makefile").read_text("utf-8")
+    targets = set(re.findall(r"^([\w-]+):", makefile, re.MULTILINE))
+    text = (ROOT / name).read_text("utf-8").replace("test-${{ matrix.which }}", "test")
+    asked = {
+        word
+        for words in re.findall(r"(?:`|\brun: |^)make ([\w -]+)", text, re.MULTILINE)
+        for word in words.split()
+        if not word.isupper()
+    }
+    assert asked
+    assert asked <= targets
+
+
+def test_contributing_shows_the_floors_as_they_are():
+    text = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
+    shown = [
+        (int(floor), room)
+        for floor, rooms in re.findall(r"^\| (\d) \| (.+?) \|", text, re.MULTILINE)
+        for room in re.findall(r"`(\w+)`", rooms)
+    ]
+    there = [
+        (number, room.rpartition(".")[2])
+        for floors, base in ((LNX, ROOT / "formats"), (CLI, ROOT))
+        for number, floor in enumerate(floors, start=1)
+        for room in floor
+        if list(base.glob(f"{room.replace('.', '/')}*"))
+    ]
+    assert sorted(shown) == sorted(there)
 
 
 def test_python_blocks_of_the_readme_run(tmp_path):

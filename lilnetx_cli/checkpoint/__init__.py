@@ -7,9 +7,9 @@ from lilnetx_cli.checkpoint.model_pt import (
     LatentEntry,
     capture,
     load_checkpoint,
-    load_torch,
     save_checkpoint,
 )
+from lilnetx_cli.checkpoint.torch_file import load_torch
 
 __all__ = [
     "Checkpoint",

@@ -12,9 +12,9 @@ from lilnetx_cli.checkpoint.model_pt import (
     MARK,
     RESUME_MARK,
     Checkpoint,
-    load_torch,
     read_checkpoint,
 )
+from lilnetx_cli.checkpoint.torch_file import load_torch
 from lilnetx_cli.errors import FileError, InputError, UsageError, reason_of
 from lnx.errors import printable
 

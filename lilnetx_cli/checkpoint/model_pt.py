@@ -5,8 +5,6 @@ dense network, for anyone; the other keys are what `compress` codes instead of i
 """
 
 import io
-import pickle
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lilnetx_cli.checkpoint.file_kinds import kind_of
+from lilnetx_cli.checkpoint.torch_file import load_torch
 from lilnetx_cli.errors import FileError, InputError, one_line, reason_of
 from lilnetx_cli.nn.decoding import decode_exact, decode_matmul
 from lilnetx_cli.nn.latents import LatentWeight, latent_groups, latent_weights
@@ -29,10 +27,6 @@ MARK = "lilnetx"
 VERSION = 2
 RESUME_MARK = "lilnetx_resume"  # of resume.pt, the state of a run
 LARGEST_LATENT = 2**31
-TRUST = (
-    "which could run code: save its state dict instead, torch.save(model.state_dict(),"
-    " ...), or trust the file with --unsafe-pickle"
-)
 
 
 @dataclass(frozen=True)
@@ -196,52 +190,6 @@ def read_checkpoint(content: Mapping[str, Any], path: Path) -> Checkpoint:
             f"{str(path)!r} is an incomplete lilnetx checkpoint:"
             f" {type(error).__name__} {reason_of(error)}"
         ) from error
-
-
-def load_torch(path: Path, *, unsafe_pickle: bool = False) -> Any:  # noqa: ANN401
-    """Read a file of torch.save; raises FileError for anything else.
-
-    No code of the file runs, unless unsafe_pickle allows it.
-    """
-    safe = not unsafe_pickle
-    wanted = _unsafe_globals(path) if safe else []
-    if wanted:
-        raise FileError(f"{str(path)!r} needs {printable(wanted[0])} to load, {TRUST}")
-    try:
-        try:
-            return torch.load(path, "cpu", weights_only=safe, mmap=True)
-        except RuntimeError:  # files older than the zip format cannot be mapped
-            return torch.load(path, "cpu", weights_only=safe)
-    except OSError:
-        raise
-    except Exception as error:
-        raise FileError(f"{str(path)!r} {_refusal(path, error)}") from error
-
-
-def _unsafe_globals(path: Path) -> list[str]:
-    """Return what a pickle would call, of itself and not from torch's message.
-
-    Nothing is found in a file that is older than the zip format.
-    """
-    try:
-        return torch.serialization.get_unsafe_globals_in_checkpoint(path)
-    except OSError:
-        raise
-    except Exception:  # any: of a damaged file, which fails to load then
-        return []
-
-
-def _refusal(path: Path, error: Exception) -> str:
-    """Say what a file is instead of a checkpoint that can be loaded."""
-    kind = kind_of(path)
-    if kind is not None:
-        return f"is no PyTorch checkpoint but {kind}"
-    if isinstance(error, pickle.UnpicklingError) and not zipfile.is_zipfile(path):
-        return (
-            f"is no PyTorch checkpoint, a damaged one, or needs code to load, {TRUST}"
-        )
-    reason = type(error).__name__ if isinstance(error, KeyError) else reason_of(error)
-    return f"is no PyTorch checkpoint, or a damaged one: {reason}"
 
 
 def _integers(symbols: Tensor) -> Tensor:

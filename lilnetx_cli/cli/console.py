@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
 USUAL_WIDTH = 80  # of a terminal that does not say its own
-BAR_ROOM = 10  # for the bar itself, where facts stand beside it
+BAR_ROOM = 16  # for the bar itself and the time, where facts stand beside them
 
 LINE = 1000  # characters of a line of ours; foreign texts in it are cut to 200
 
@@ -108,14 +108,15 @@ class Output:
             TextColumn,
             TimeRemainingColumn,
         )
+        from rich.table import Column
 
         hidden = self.quiet or self.json or not sys.stderr.isatty()
         with Progress(
             TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=None),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(compact=True),
-            TextColumn("left{task.fields[facts]}", markup=False),
+            MofNCompleteColumn(table_column=Column(no_wrap=True)),
+            TimeRemainingColumn(compact=True, table_column=Column(no_wrap=True)),
+            TextColumn("{task.fields[facts]}", markup=False),
             console=_stderr(),
             disable=hidden,
             transient=True,
@@ -144,11 +145,10 @@ class Ticker:
         Facts come the most important first: the last go where a terminal is narrow.
         """
         task = self._bar.tasks[0]
-        goal = len(str(task.total if total is None else total))
         label = task.description if label is None else label
-        before = len(label) + 2 * goal + len("/ 00:00 left") + 4
-        room = self._bar.console.width - before - BAR_ROOM
-        text = ""
+        counts = 2 * len(str(task.total if total is None else total))
+        room = self._bar.console.width - len(label) - counts - BAR_ROOM
+        text = "left"  # behind the time
         for fact in facts:
             if len(text) + len(fact) + 2 > room:
                 break
@@ -204,9 +204,9 @@ def _write(text: str) -> None:
 
 def size_text(size: float) -> str:
     """Return bytes for people: 1 kB is 1000 B."""
-    for unit in ("B", "kB", "MB"):
-        if size < 1000:
-            return f"{size:.0f} B" if unit == "B" else f"{size:.1f} {unit}"
+    for unit, digits in (("B", 0), ("kB", 1), ("MB", 1)):
+        if round(size, digits) < 1000:
+            return f"{size:.{digits}f} {unit}"
         size /= 1000
     return f"{size:.2f} GB"
 

@@ -10,14 +10,13 @@ from torch import Tensor, nn
 
 import lnx
 from lilnetx_cli.checkpoint import pack, read_source, unpack
-from lilnetx_cli.cli.console import Output
 from lilnetx_cli.errors import UsageError, reason_of
 from lilnetx_cli.graph import GraphError
 from lilnetx_cli.measure.sparsity import channel_sparsity, slice_sparsity
 from lilnetx_cli.models import build, describe, fill
 from lilnetx_cli.models.inputs import example_input
 from lilnetx_cli.models.registry import build_record
-from lilnetx_cli.pruning import Pruned, prune
+from lilnetx_cli.pruning import Pruned, kept_lines, prune
 from lnx.spec import DEFAULT_MAX_SIZE
 
 
@@ -72,17 +71,22 @@ def load_pruned(
     loaded: Loaded,
     shape: tuple[int, ...] | None,
     multiple: int,
-    out: Output,
 ) -> Pruned:
-    """Prune a loaded network; says what could not be followed."""
+    """Prune a loaded network; raises GraphError, with the file in its message."""
     example = example_input(loaded.architecture, shape)
     try:
-        pruned = prune(loaded.network, (example,), multiple=multiple)
+        return prune(loaded.network, (example,), multiple=multiple)
     except GraphError as error:
         raise GraphError(f"{str(file)!r} is not pruned: {error}") from error
-    for name in pruned.held:
-        out.warn(f"channels stay where {name} reshapes them by numbers of its own")
-    return pruned
+
+
+def removal_lines(pruned: Pruned) -> list[str]:
+    """Say how many channels went, and which dead ones stay and why."""
+    count = pruned.removed_channels
+    gone = f"{count:,} channel{'' if count == 1 else 's'} removed"
+    if count == 0 and not pruned.held:
+        return [f"{gone}: none is dead"]
+    return [gone, *kept_lines(pruned.held)]
 
 
 def _form(record: Mapping[str, Any] | None, name: str) -> dict[str, Any]:

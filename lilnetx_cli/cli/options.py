@@ -30,7 +30,7 @@ Force = Annotated[
     bool, typer.Option("--force", "-f", help="Overwrite output that exists.")
 ]
 MaxSize = Annotated[
-    str, typer.Option(help="Refuse a file that decodes to more, such as 500MB.")
+    str, typer.Option(help="Refuse a file that decodes to more than this size.")
 ]
 Jobs = Annotated[
     int | None,

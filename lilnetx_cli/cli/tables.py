@@ -4,7 +4,7 @@ import textwrap
 from collections.abc import Sequence
 
 GAP = 2
-NAME = 28  # columns that may go do so before names become shorter than this
+NAME = 40  # columns that may go do so before names become shorter than this
 
 
 def aligned(

@@ -22,6 +22,7 @@ from lilnetx_cli.graph import (
 )
 from lilnetx_cli.graph.findings import Padding, Reader, Result
 from lilnetx_cli.graph.grids import Grid, unknown
+from lilnetx_cli.graph.lost_constants import note_lost
 from lilnetx_cli.graph.state import (
     RULES,
     WEIGHTED,
@@ -55,6 +56,7 @@ class ChannelGraph:
         reshaped: modules of operations whose sizes may be hard-coded, by the
             operation's name.
         reasons: why labels of class 0 must stay, a short phrase each.
+        lost: operations after which channels are no longer constant, by label.
     """
 
     roots: Tensor
@@ -65,6 +67,7 @@ class ChannelGraph:
     parts: tuple[tuple[Tensor, ...], ...]
     reshaped: Mapping[str, str]
     reasons: Mapping[int, str]
+    lost: Mapping[int, str]
 
 
 def read_channels(
@@ -85,6 +88,7 @@ def read_channels(
     for node in traced.nodes:
         if node.op == "call_function":
             state.grids[node] = _tidy(state, _walk(state, node))
+            note_lost(state, node, state.grids[node])
         elif node.op == "output":
             outputs = [state.grid(x) for x in node.all_input_nodes]
             state.fix(outputs, "output of the network")
@@ -100,6 +104,7 @@ def read_channels(
         tuple(state.parts),
         state.reshaped,
         state.labels.reasons(),
+        state.lost,
     )
 
 

@@ -51,7 +51,6 @@ class Result:
         known: channels that are the same for all inputs, (O,).
         value: theirs, (O,).
         begins: known channels that come into the layer unknown, (O,).
-        ends: channels that come in known, and leave it unknown, (O,).
     """
 
     module: str
@@ -59,7 +58,6 @@ class Result:
     known: Tensor
     value: Tensor
     begins: Tensor
-    ends: Tensor
 
 
 @dataclass(frozen=True, eq=False)

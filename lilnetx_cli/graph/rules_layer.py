@@ -19,6 +19,7 @@ from lilnetx_cli.graph.state import (
 @rule("aten::embedding", weighted=True)
 def embedding(state: State, node: Node, args: Sequence[Any]) -> Any:  # noqa: ANN401
     """Rows of (V, D) by index: channels are those of D, rows are not cut."""
+    del args
     weight = state.direct(node.args[0])
     if weight is None:
         raise Unsupported

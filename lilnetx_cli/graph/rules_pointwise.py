@@ -126,14 +126,11 @@ def choose(state: State, node: Node, args: Sequence[Any]) -> Any:  # noqa: ANN40
     """Take one of two values; where these are equal, it does not matter which."""
     result = pointwise(state, node, args)
     masked = "mask" in operation(node)
-    options = [
-        _option(args[0 if masked else 1], len(result.shape)),
-        _option(
-            argument(node, args, "value" if masked else "other"), len(result.shape)
-        ),
-    ]
-    same = options[0].known & options[1].known & (options[0].value == options[1].value)
-    value = torch.where(same, options[0].value, result.value)
+    first = args[0 if masked else 1]
+    second = argument(node, args, "value" if masked else "other")
+    one, two = (_option(x, len(result.shape)) for x in (first, second))
+    same = one.known & two.known & (one.value == two.value)
+    value = torch.where(same, one.value, result.value)
     return Grid(result.shape, result.labels, result.known | same, value)
 
 
@@ -159,7 +156,7 @@ def convert(state: State, node: Node, args: Sequence[Any]) -> Any:  # noqa: ANN4
 
 @rule("aten::zeros_like", "aten::ones_like", "aten::full_like")
 def filled(state: State, node: Node, args: Sequence[Any]) -> Any:  # noqa: ANN401
-    """One number everywhere, in the shape of another tensor and so with its channels."""
+    """One number everywhere, in the shape and the channels of another tensor."""
     del state
     number = {"zeros_like": 0.0, "ones_like": 1.0}.get(operation(node))
     if number is None:

@@ -22,6 +22,8 @@ SLICEABLE = (
     nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d,
 )  # fmt: skip
 
+HEADS = "attention heads"
+
 
 class Unsupported(Exception):  # noqa: N818
     """An operation used in a way that its rule does not know: its channels stay."""
@@ -44,6 +46,7 @@ class State:
         reshaped: modules of operations that channels pass and whose sizes may be
             hard-coded, by the operation's name.
         entries: groups and input labels of each weight of a layer, by its name.
+        lost: operations after which channels are no longer constant, by label.
     """
 
     model: nn.Module
@@ -59,6 +62,7 @@ class State:
     parts: list[tuple[Tensor, ...]] = field(default_factory=list)
     reshaped: dict[str, str] = field(default_factory=dict)
     entries: dict[str, tuple[int, Tensor]] = field(default_factory=dict)
+    lost: dict[int, str] = field(default_factory=dict)
     grids: dict[Node, Any] = field(default_factory=dict)
 
     def axis(self, name: str, dimension: int) -> Tensor:
@@ -106,10 +110,8 @@ class State:
         `before` tells which channels are known where they come in, if the layer has
         the same channels there.
         """
-        entered = torch.zeros_like(known) if before is None else before
-        begins, ends = known & ~entered, entered & ~known
-        module = module_of(node)
-        self.results.append(Result(module, labels, known, value, begins, ends))
+        begins = known if before is None else known & ~before
+        self.results.append(Result(module_of(node), labels, known, value, begins))
         output = node.meta["val"]
         shape = tuple((output if isinstance(output, Tensor) else output[0]).shape)
         return channels(shape, axis % len(shape), labels, known, value)
@@ -141,7 +143,7 @@ class State:
         if outside or isinstance(owner, SLICEABLE):
             return None
         if isinstance(owner, nn.MultiheadAttention):
-            return "attention heads"
+            return HEADS
         return f"modules of the type {type(owner).__name__} are not cut"
 
 
@@ -208,10 +210,15 @@ def opaque(
 ) -> Any:  # noqa: ANN401
     """Take an operation that may mix everything: all channels that it reads stay."""
     del args
-    reason = reason or f"no rule for {operation(node)}"
+    reason = _heads(state, node) or reason or f"no rule for {operation(node)}"
     for given in node.all_input_nodes:
         state.fix(state.grid(given), reason)
     return result_grids(node, state.labels.fixed(reason))
+
+
+def _heads(state: State, node: Node) -> str | None:
+    module = state.model.get_submodule(module_of(node))
+    return HEADS if isinstance(module, nn.MultiheadAttention) else None
 
 
 def mixed(state: State, node: Node, args: Sequence[Any]) -> Any:  # noqa: ANN401

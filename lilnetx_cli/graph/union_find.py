@@ -47,19 +47,20 @@ class Labels:
     def fix(self, labels: Tensor, reason: str) -> None:
         """Say that channels cannot be taken out, and why, in a short phrase."""
         for label in set(labels.reshape(-1).tolist()):
-            self._reasons.setdefault(self._find(label), reason)
+            self._reasons.setdefault(self.find(label), reason)
 
     def roots(self) -> Tensor:
         """Return the class of every label, named by its smallest member."""
-        found = (self._find(x) for x in range(len(self._parents)))
+        found = (self.find(x) for x in range(len(self._parents)))
         return torch.tensor([FIXED if x in self._reasons else x for x in found])
 
     def reasons(self) -> dict[int, str]:
         """Return why each label that is fixed is so."""
-        found = ((x, self._find(x)) for x in range(len(self._parents)))
+        found = ((x, self.find(x)) for x in range(len(self._parents)))
         return {x: self._reasons[root] for x, root in found if root in self._reasons}
 
-    def _find(self, label: int) -> int:
+    def find(self, label: int) -> int:
+        """Return the class that a label is in so far, by one of its members."""
         parents = self._parents
         while parents[label] != label:
             parents[label] = parents[parents[label]]
@@ -67,7 +68,7 @@ class Labels:
         return label
 
     def _join(self, first: int, second: int) -> None:
-        one, two = sorted((self._find(first), self._find(second)))
+        one, two = sorted((self.find(first), self.find(second)))
         reason = self._reasons.get(one, self._reasons.get(two))
         if reason is None:
             self._parents[two] = one

@@ -37,27 +37,18 @@ def share_of_zero(counts: Iterable[tuple[int, int]]) -> float | None:
 def channel_sparsity(state: Mapping[str, "Tensor"]) -> float | None:
     """Return the share of output channels of layers without a non-zero weight.
 
-    None where there is no layer.
-    """
-    return share_of_zero(zero_channels(state).values())
-
-
-def zero_channels(state: Mapping[str, "Tensor"]) -> dict[str, tuple[int, int]]:
-    """Return (zero, all) output channels of each layer, tied ones once.
-
     A layer is any float tensor of two or more dimensions, its channels are dimension
-    0.
+    0; tied ones count once. None where there is none.
     """
-    counts = {}
-    seen: set[int] = set()
-    for name, tensor in state.items():
-        known = id(tensor) in seen
-        if tensor.dim() < 2 or not tensor.is_floating_point() or known:
-            continue
-        seen.add(id(tensor))
-        dead = int((~tensor.flatten(1).any(1)).sum())
-        counts[name] = dead, len(tensor)
-    return counts
+    layers = {
+        id(tensor): tensor
+        for tensor in state.values()
+        if tensor.dim() > 1 and tensor.is_floating_point()
+    }
+    return share_of_zero(
+        (int((~tensor.flatten(1).any(1)).sum()), len(tensor))
+        for tensor in layers.values()
+    )
 
 
 def _count(symbols: Any) -> tuple[int, int]:  # noqa: ANN401

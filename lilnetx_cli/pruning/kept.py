@@ -5,11 +5,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
 
-from lilnetx_cli.graph.findings import Reader, Result
+from lilnetx_cli.graph.findings import Result
 from lilnetx_cli.graph.union_find import FIXED
-from lilnetx_cli.pruning.selection import Selection
+from lilnetx_cli.pruning.selection import Selection, read_inputs
 
 MOST_LINES = 5
 MOST_LAYERS = 3
@@ -36,14 +35,14 @@ def kept_channels(selection: Selection) -> tuple[Kept, ...]:
     Dead are channels that a layer makes constant, and those that no output needs. A
     channel that comes into a layer constant is named where it became so.
     """
-    in_use, readers = _in_use(selection), _first_readers(selection)
+    reasons = _Reasons(selection)
     found: Counter[tuple[str, str]] = Counter()
     for name, calls in _by_module(selection).items():
         labels = calls[0].labels
         begins = torch.stack([call.begins for call in calls]).all(0)
         dead = begins | ~selection.is_needed(labels)
         for label in labels[dead & selection.stays(labels)].tolist():
-            found[name, _reason(selection, label, in_use, readers)] += 1
+            found[name, reasons.of(label)] += 1
     return tuple(Kept(name, count, why) for (name, why), count in found.items())
 
 
@@ -57,43 +56,34 @@ def _by_module(selection: Selection) -> dict[str, list[Result]]:
     return calls
 
 
-def _in_use(selection: Selection) -> Tensor:
-    """Tell which classes hold channels that are not constant, (K,)."""
-    found = torch.zeros_like(selection.kept)
-    for result in selection.graph.results:
-        found[selection.graph.roots[result.labels[~result.known]]] = True
-    return found
+class _Reasons:
+    """Why channels stay, by their labels."""
 
+    def __init__(self, selection: Selection) -> None:
+        self._selection, graph = selection, selection.graph
+        roots = graph.roots.tolist()
+        self._lost = {roots[label]: name for label, name in graph.lost.items()}
+        self._obstacles: dict[int, str] = {}
+        for reader in graph.readers:
+            inputs = read_inputs(reader, selection.is_needed(reader.outputs))
+            for root in graph.roots[reader.inputs[inputs & reader.known]].tolist():
+                self._obstacles.setdefault(root, reader.obstacle)
 
-def _first_readers(selection: Selection) -> dict[int, tuple[Reader, bool]]:
-    """Return who reads each class that is needed, and whether it is constant there."""
-    found: dict[int, tuple[Reader, bool]] = {}
-    for reader in selection.graph.readers:
-        alive = reader.reads & selection.is_needed(reader.outputs)[:, None]
-        inputs = alive.reshape(reader.groups, -1, alive.shape[1]).any(1).reshape(-1)
-        roots = selection.graph.roots[reader.inputs[inputs]].tolist()
-        for root, known in zip(roots, reader.known[inputs].tolist(), strict=True):
-            found.setdefault(root, (reader, known))
-    return found
-
-
-def _reason(
-    selection: Selection,
-    label: int,
-    in_use: Tensor,
-    readers: dict[int, tuple[Reader, bool]],
-) -> str:
-    root = int(selection.graph.roots[label])
-    if root == FIXED:
-        return selection.graph.reasons[label]
-    if root in selection.shapes:
-        return selection.shapes[root]
-    if in_use[root]:
+    def of(self, label: int) -> str:
+        graph = self._selection.graph
+        root = int(graph.roots[label])
+        if root == FIXED:
+            return graph.reasons[label]
+        if root in self._selection.shapes:
+            return self._selection.shapes[root]
+        if root in self._obstacles:
+            return f"constant that a {self._obstacles[root]} sees"
+        if root in self._lost:
+            name = self._lost[root]
+            if name.startswith("conv"):  # one that keeps channels apart
+                return "constant that a padded convolution sees"
+            return f"not constant after {name}"
         return "coupled with channels in use"
-    reader, known = readers.get(root, (None, False))
-    if reader is not None and known:
-        return f"constant that a {reader.obstacle} sees"
-    return "not constant where it is read"
 
 
 def kept_lines(held: Sequence[Kept]) -> list[str]:

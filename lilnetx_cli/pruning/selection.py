@@ -62,14 +62,17 @@ def _spread(graph: ChannelGraph, needed: Tensor) -> bool:
     """Add what needed outputs of layers read; tell whether that was anything."""
     before = int(needed.sum())
     for reader in reversed(graph.readers):
-        alive = needed[graph.roots[reader.outputs]]  # (O,)
-        read = reader.reads & alive[:, None]  # (O, I / g)
-        if not read.numel():
-            continue
-        width = read.shape[1]
-        inputs = read.reshape(reader.groups, -1, width).any(1).reshape(-1)  # (I,)
+        inputs = read_inputs(reader, needed[graph.roots[reader.outputs]])
         needed[graph.roots[reader.inputs[inputs]]] = True
     return int(needed.sum()) > before
+
+
+def read_inputs(reader: Reader, outputs: Tensor) -> Tensor:
+    """Return the inputs that some outputs of a layer read; (O,) -> (I,)."""
+    read = reader.reads & outputs[:, None]  # (O, I / g)
+    if not read.numel():
+        return torch.zeros(len(reader.inputs), dtype=torch.bool)
+    return read.reshape(reader.groups, -1, read.shape[1]).any(1).reshape(-1)
 
 
 def _even_out(

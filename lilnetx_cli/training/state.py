@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from lilnetx_cli.checkpoint.model_pt import RESUME_MARK, load_torch
+from lilnetx_cli.checkpoint.model_pt import RESUME_MARK
+from lilnetx_cli.checkpoint.torch_file import load_torch
 from lilnetx_cli.config import RunConfig
 from lilnetx_cli.data import EpochSampler, Splits
 from lilnetx_cli.errors import FileError, InputError, reason_of

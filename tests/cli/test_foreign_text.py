@@ -4,6 +4,7 @@ Whoever writes a file chooses its names. On the terminal they are escaped and cu
 no choice of words makes the tool say what is not so.
 """
 
+import functools
 import zipfile
 
 import numpy as np
@@ -11,8 +12,10 @@ import pytest
 import torch
 
 import lnx
+from lilnetx_cli.checkpoint import capture, pack
 from lilnetx_cli.cli.exit_codes import explain
 from lilnetx_cli.errors import InputError, LilnetxError, one_line, reason_of, suggestion
+from lilnetx_cli.models import build
 
 LONGEST_NAME = 1000  # of a tensor, about what a file may hold
 LONGEST_LINE = 1010  # with "lilnetx: " before it
@@ -44,6 +47,19 @@ def lnx_file(path, **parts):
     return path
 
 
+@functools.cache
+def whole_network():
+    return pack(capture(build("resnet20", FORM))).tensors
+
+
+def one_too_many(path, text):
+    """A whole network and a tensor more, which torch names in its message."""
+    tensors = (*whole_network(), *container(name=text).tensors)
+    record = {"name": "resnet20", "args": FORM}
+    lnx.save(lnx.Container(tensors, (), record), path.with_suffix(".lnx"))
+    return path.with_suffix(".lnx")
+
+
 def pickle_that_calls(path, text):
     """A checkpoint whose pickle names a global of these words."""
     module, name = "evil", text.replace("\n", " ").encode("utf-8", "backslashreplace")
@@ -73,10 +89,7 @@ def damaged(path, text):
 
 # How a text gets to the terminal: a command line, given a path to write to.
 CHANNELS = {
-    "tensor in torch's message": lambda p, x: (
-        "evaluate",
-        lnx_file(p, name=x, architecture={"name": "resnet20", "args": FORM}),
-    ),
+    "tensor in torch's message": lambda p, x: ("evaluate", one_too_many(p, x)),
     "network": lambda p, x: (
         "evaluate", lnx_file(p, architecture={"name": x, "args": {}}),
     ),

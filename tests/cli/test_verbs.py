@@ -23,6 +23,10 @@ def test_train_reports_itself(trained):
     assert 0 <= record["accuracy"] <= 1
     size = (trained / "model.lnx").stat().st_size
     assert abs(record["estimated_bytes"] - size) <= 0.03 * size
+    about = lnx.summary(trained / "model.lnx")
+    zero, slices = (sum(getattr(t, key) for t in about.tensors)
+                    for key in ("zero_slices", "slices"))  # fmt: skip
+    assert record["slice_sparsity"] == zero / slices
 
 
 def test_compress_reports_whole_file(cli, files):
@@ -115,6 +119,9 @@ def test_decoded_networks_predict_the_same(cli, files):
     assert before["predictions"] == after["predictions"]
     assert before["accuracy"] == after["accuracy"]
     assert before["loss"] == after["loss"]
+    about = cli("inspect", files / "model.lnx", "--json").json
+    assert before["slice_sparsity"] == after["slice_sparsity"]
+    assert about["slice_sparsity"] == after["slice_sparsity"] > 0
     assert after["examples"] == 359
     assert after["file_bytes"] == (files / "model.lnx").stat().st_size
     keys = {

@@ -304,7 +304,8 @@ def test_channel_counts_of_multiples(kind):
 def test_hard_coded_numbers_are_named_and_their_channels_stay():
     dense = kill_filters(lived_in(HardCodedView()), 0.5, gated=True)
     pruned = prune(dense, (images(),))
-    assert pruned.held == ("the network",)
+    assert {kept.reason for kept in pruned.held} == {"hard-coded size in view"}
+    assert [kept.layer for kept in pruned.held] == ["inner", "mix"]
     assert len(pruned.model.inner.weight) == 8
     assert len(pruned.model.last.weight) < 12
 

@@ -11,6 +11,7 @@ from torch import nn
 from lilnetx_cli.errors import LilnetxError
 from lilnetx_cli.export.onnx import open_onnx, write_onnx
 from lilnetx_cli.export.program import write_program
+from lilnetx_cli.export.sizes import Written
 from lilnetx_cli.models import build
 from lilnetx_cli.pruning import prune
 from tests.pruning.deadening import kill_filters, lived_in
@@ -33,7 +34,8 @@ def images():
 
 def test_a_program_runs_with_torch_alone(network, images, tmp_path):
     path = tmp_path / "model.pt2"
-    assert write_program(network, images[:2], path) == path.stat().st_size
+    written = write_program(network, images[:2], path)
+    assert written == Written(path.stat().st_size, None)
     torch.save(images, tmp_path / "images.pt")
     code = (
         "import torch, sys\n"
@@ -49,7 +51,8 @@ def test_a_program_runs_with_torch_alone(network, images, tmp_path):
 
 def test_onnx_runs_in_onnxruntime(network, images, tmp_path):
     path = tmp_path / "model.onnx"
-    assert write_onnx(network, images[:2], path) == path.stat().st_size
+    written = write_onnx(network, images[:2], path)
+    assert written == Written(path.stat().st_size, None)
     run = open_onnx(path)
     for count in (1, 5):
         wanted = network(images[:count]).detach().numpy()
@@ -88,3 +91,88 @@ class Pair(nn.Module):
 def test_several_outputs_are_refused(tmp_path):
     with pytest.raises(LilnetxError, match="one tensor"):
         write_program(Pair().eval(), torch.zeros(2, 4), tmp_path / "model.pt2")
+
+
+class UNet(nn.Module):
+    """Runs at even sizes."""
+
+    def __init__(self):
+        super().__init__()
+        self.down = nn.Conv2d(1, 4, 3, padding=1)
+        self.middle = nn.Conv2d(4, 8, 3, padding=1)
+        self.up = nn.ConvTranspose2d(8, 4, 2, stride=2)
+        self.head = nn.Conv2d(8, 1, 1)
+
+    def forward(self, x):
+        kept = self.down(x).relu()
+        low = self.middle(nn.functional.max_pool2d(kept, 2)).relu()
+        return self.head(torch.cat([kept, self.up(low)], 1))
+
+
+class Flattening(nn.Module):
+    """Runs at one size."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(64, 3)
+
+    def forward(self, x):
+        return self.layer(x.flatten(1))
+
+
+class Branching(nn.Module):
+    """Runs at any size, by another way in large images."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Conv2d(1, 4, 3)
+
+    def forward(self, x):
+        x = self.layer(x)
+        return (x if x.shape[2] < 12 else 2 * x).mean((2, 3))
+
+
+def open_program(path):
+    return torch.export.load(path).module()
+
+
+def open_as_torch(path):
+    run = open_onnx(path)
+    return lambda images: torch.from_numpy(run(images.numpy()))
+
+
+FORMS = [(write_program, open_program), (write_onnx, open_as_torch)]
+
+
+@pytest.mark.parametrize(("write", "load"), FORMS, ids=["pt2", "onnx"])
+def test_images_of_another_size_go_in_where_the_network_takes_them(
+    write, load, tmp_path
+):
+    network = UNet().eval()
+    path = tmp_path / "model"
+    assert write(network, torch.zeros(2, 1, 8, 8), path).one_size is None
+    images = torch.linspace(-1, 1, 3 * 20 * 14).reshape(3, 1, 20, 14)
+    assert torch.allclose(load(path)(images), network(images), atol=1e-5)
+
+
+@pytest.mark.parametrize(("write", "load"), FORMS, ids=["pt2", "onnx"])
+@pytest.mark.parametrize(
+    ("network", "reason"),
+    [(Flattening(), "runs at no other"), (Branching(), "cannot leave its size open")],
+)
+def test_one_size_where_it_must_be_and_the_reason(
+    write, load, network, reason, tmp_path
+):
+    path = tmp_path / "model"
+    written = write(network.eval(), torch.zeros(2, 1, 8, 8), path)
+    assert reason in written.one_size
+    images = torch.linspace(-1, 1, 5 * 64).reshape(5, 1, 8, 8)
+    assert torch.allclose(load(path)(images), network(images), atol=1e-5)
+
+
+def test_onnx_names_its_open_axes(tmp_path):
+    import onnxruntime
+
+    write_onnx(UNet().eval(), torch.zeros(2, 1, 8, 8), tmp_path / "m.onnx")
+    session = onnxruntime.InferenceSession(str(tmp_path / "m.onnx"))
+    assert session.get_inputs()[0].shape == ["batch", 1, "height", "width"]

@@ -1,8 +1,8 @@
 """`lilnetx decompress`."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -65,14 +65,15 @@ class _Done:
     Attributes:
         tensors: their number.
         removed: channels that are gone.
-        kept: zero filters that stay, by layer; None where nothing was pruned.
+        kept: dead channels that stay, {layer, channels, reason} each; None where
+            nothing was pruned.
         difference: the largest of the outputs, dense against pruned.
         lines: what there is to say of it.
     """
 
     tensors: int
     removed: int = 0
-    kept: dict[str, int] | None = None
+    kept: list[dict[str, Any]] | None = None
     difference: float | None = None
     lines: tuple[str, ...] = ()
 
@@ -102,11 +103,12 @@ def decompress(
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
-    """Rebuild the network of a .lnx file, dense or without its dead channels.
+    """Rebuild the network of a .lnx file.
 
-    .safetensors and .pt hold a state dict; .pt2 (torch.export) and .onnx hold a program
-    that runs without the network's code. With --pruned, dense and pruned networks are
-    run side by side, and nothing is written unless their outputs are the same.
+    A .safetensors or .pt file holds a state dict; a .pt2 (torch.export) or .onnx file
+    is a program that runs without the network's code. With --pruned, dead channels are
+    left out, dense and pruned networks are run side by side, and nothing is written
+    unless their outputs are the same.
     """
     watch = Stopwatch()
     check_input(file)
@@ -142,7 +144,7 @@ def decompress(
         "output_bytes": size,
         "pruned": pruned,
         "removed_channels": done.removed,
-        "zero_channels_kept": done.kept,
+        "kept_channels": done.kept,
         "max_abs_difference": done.difference,
         "seconds": watch.seconds,
         "peak_rss_bytes": peak_rss_bytes(),
@@ -201,7 +203,7 @@ def _write_network(file: Path, settings: _Settings, out: Output) -> _Done:
     out.detail(f"read {file} and built its network")
     network, done = loaded.network, _Done(len(loaded.network.state_dict()))
     if settings.pruned:
-        network, done = _pruned(file, loaded, settings, out)
+        network, done = _pruned(file, loaded, settings)
         out.detail("cut channels out, and compared with the dense network")
     if settings.target.suffix in STATES:
         _write_smaller(network, file, settings)
@@ -212,18 +214,17 @@ def _write_network(file: Path, settings: _Settings, out: Output) -> _Done:
 
 
 def _pruned(
-    file: Path, loaded: "Loaded", settings: _Settings, out: Output
+    file: Path, loaded: "Loaded", settings: _Settings
 ) -> tuple["nn.Module", _Done]:
-    from lilnetx_cli.cli.loading import load_pruned
-    from lilnetx_cli.cli.removal import kept_zero_channels, removal_lines
+    from lilnetx_cli.cli.loading import load_pruned, removal_lines
 
-    smaller = load_pruned(file, loaded, settings.shape, settings.multiple, out)
+    smaller = load_pruned(file, loaded, settings.shape, settings.multiple)
     done = _Done(
         len(smaller.model.state_dict()),
         smaller.removed_channels,
-        {name: zero for name, (zero, _) in kept_zero_channels(smaller).items()},
+        [asdict(kept) for kept in smaller.held],
         smaller.max_abs_difference,
-        tuple(removal_lines(loaded.network, smaller, settings.multiple)),
+        tuple(removal_lines(smaller)),
     )
     return smaller.model, done
 

@@ -41,9 +41,10 @@ def demo(
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
-    """Show the whole story in a minute: train, compress, inspect, decompress, compare.
+    """Show the whole story in about a minute.
 
-    It uses handwritten digits that come with the package, and no network connection.
+    Train, compress, inspect, decompress and compare, on handwritten digits that come
+    with the package, without a network connection.
     """
     out = make_output(json, quiet, verbose)
     if output is None:

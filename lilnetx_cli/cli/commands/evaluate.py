@@ -79,7 +79,7 @@ def evaluate(
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
-    """Measure a network: accuracy, MACs, and the time of a forward pass.
+    """Measure accuracy, MACs and time of a network.
 
     Accuracy needs a data set; where none is named or recorded, only the others are
     measured. With --pruned, the network without its dead channels is measured beside
@@ -90,7 +90,7 @@ def evaluate(
     if round_channels > 1 and not pruned:
         raise UsageError("--round-channels needs --pruned")
     out = make_output(json, quiet, verbose)
-    from lilnetx_cli.cli.loading import load_network, load_pruned
+    from lilnetx_cli.cli.loading import load_network, load_pruned, removal_lines
     from lilnetx_cli.models.inputs import example_input, parse_shape
 
     shape = parse_shape(input_shape) if input_shape is not None else None
@@ -105,9 +105,10 @@ def evaluate(
         out.note(f"accuracy is not measured: {file} {_no_data(loaded.training)}")
     networks = [loaded.network]
     if pruned:
-        smaller = load_pruned(file, loaded, shape, round_channels, out)
+        smaller = load_pruned(file, loaded, shape, round_channels)
         networks.append(smaller.model)
-        out.detail(f"pruned: {smaller.removed_channels:,} channels removed")
+        for line in removal_lines(smaller):
+            out.note(line)
     records = [
         dict.fromkeys(ACCURACY)
         if splits is None

@@ -31,7 +31,10 @@ def verify(
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
-    """Check a .lnx file: every hash is compared, and everything is decoded."""
+    """Check every hash of a .lnx file.
+
+    Everything is decoded, and nothing is written.
+    """
     watch = Stopwatch()
     out = make_output(json, quiet, verbose)
     check_input(file)
