@@ -23,13 +23,13 @@ from lilnetx_cli.graph import (
 from lilnetx_cli.graph.findings import Padding, Reader, Result
 from lilnetx_cli.graph.grids import Grid, unknown
 from lilnetx_cli.graph.lost_constants import note_lost
+from lilnetx_cli.graph.nodes import operation
 from lilnetx_cli.graph.state import (
     RULES,
     WEIGHTED,
     State,
     Unsupported,
     opaque,
-    operation,
     result_grids,
 )
 from lilnetx_cli.graph.tracing import Traced
@@ -55,6 +55,8 @@ class ChannelGraph:
         parts: lists of labels of which the same number must stay.
         reshaped: modules of operations whose sizes may be hard-coded, by the
             operation's name.
+        sums: modules of operations that add up channels, and that the code may scale by
+            their number, by the operation's name.
         reasons: why labels of class 0 must stay, a short phrase each.
         lost: operations after which channels are no longer constant, by label.
     """
@@ -66,6 +68,7 @@ class ChannelGraph:
     paddings: tuple[Padding, ...]
     parts: tuple[tuple[Tensor, ...], ...]
     reshaped: Mapping[str, str]
+    sums: Mapping[str, str]
     reasons: Mapping[int, str]
     lost: Mapping[int, str]
 
@@ -76,7 +79,7 @@ def read_channels(
     """Follow the channels of a traced network.
 
     The channels that an operation without a rule reads must stay, as must those of the
-    operations named in `held`, whose sizes are hard-coded.
+    operations named in `held`, which depend on their number.
     """
     uses = Counter(
         traced.tensors[x]
@@ -103,6 +106,7 @@ def read_channels(
         tuple(state.paddings),
         tuple(state.parts),
         state.reshaped,
+        state.sums,
         state.labels.reasons(),
         state.lost,
     )

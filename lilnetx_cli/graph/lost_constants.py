@@ -7,7 +7,8 @@ from torch import Tensor
 from torch.fx import Node
 
 from lilnetx_cli.graph.grids import Grid
-from lilnetx_cli.graph.state import State, operation
+from lilnetx_cli.graph.nodes import operation
+from lilnetx_cli.graph.state import State
 
 
 def note_lost(state: State, node: Node, result: Any) -> None:  # noqa: ANN401

@@ -14,16 +14,8 @@ from torch.fx import Node
 
 from lilnetx_cli.graph.findings import Reader
 from lilnetx_cli.graph.grids import Grid, channels, unknown
-from lilnetx_cli.graph.state import (
-    State,
-    Unsupported,
-    argument,
-    hard_coded,
-    mixed,
-    opaque,
-    operation,
-    rule,
-)
+from lilnetx_cli.graph.nodes import argument, operation
+from lilnetx_cli.graph.state import State, Unsupported, mixed, opaque, rule
 from lilnetx_cli.graph.tracing import module_of
 from lilnetx_cli.graph.union_find import FIXED
 
@@ -97,9 +89,11 @@ def contract(
         if grid.axes()
     }  # fmt: skip
     passing = [letter for letter in letters if letter in result]
-    if len(passing) > 1 or node.name in state.held:
-        reason = hard_coded(node) if node.name in state.held else None
-        return opaque(state, node, (), reason or _mixes(node))  # type: ignore[no-any-return]
+    if len(passing) > 1:
+        return mixed(state, node, ())  # type: ignore[no-any-return]
+    if node.name in state.held:
+        reason = "scaled by the number of channels"
+        return opaque(state, node, (), reason)  # type: ignore[no-any-return]
     for letter in letters:
         if letter not in result:
             _sum_over(state, node, _operands(grids, terms, letter))
@@ -151,7 +145,7 @@ def _sum_over(
     state.readers.append(
         Reader(name, "", labels, zero, nothing, outputs, reads, 1, operation(node))
     )
-    state.reshaped[node.name] = name  # the code may divide by their number
+    state.sums[node.name] = name
 
 
 def _pass_along(

@@ -12,15 +12,8 @@ from torch.fx import Node
 
 from lilnetx_cli.graph.findings import Reader
 from lilnetx_cli.graph.grids import Grid
-from lilnetx_cli.graph.state import (
-    State,
-    Unsupported,
-    argument,
-    layer_input,
-    only_along,
-    operation,
-    rule,
-)
+from lilnetx_cli.graph.nodes import argument, operation
+from lilnetx_cli.graph.state import State, Unsupported, layer_input, only_along, rule
 from lilnetx_cli.graph.tracing import module_of
 
 ONE_WEIGHT = "one weight in two forms"

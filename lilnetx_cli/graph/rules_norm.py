@@ -8,14 +8,13 @@ from torch import Tensor
 from torch.fx import Node
 
 from lilnetx_cli.graph.grids import Grid
+from lilnetx_cli.graph.nodes import argument, operation
 from lilnetx_cli.graph.state import (
     State,
     Unsupported,
-    argument,
     layer_input,
     mixed,
     only_along,
-    operation,
     result_grids,
     rule,
 )

@@ -9,16 +9,9 @@ from torch.fx import Node
 
 from lilnetx_cli.graph.findings import Padding
 from lilnetx_cli.graph.grids import Grid, collapse
+from lilnetx_cli.graph.nodes import argument, hard_coded, operation
 from lilnetx_cli.graph.rules_shape import checked, moved, shaping
-from lilnetx_cli.graph.state import (
-    State,
-    argument,
-    hard_coded,
-    mixed,
-    opaque,
-    operation,
-    rule,
-)
+from lilnetx_cli.graph.state import State, mixed, opaque, rule
 from lilnetx_cli.graph.tracing import module_of
 from lilnetx_cli.nn.padding import PadChannels
 

@@ -8,7 +8,8 @@ from torch import Tensor
 from torch.fx import Node
 
 from lilnetx_cli.graph.grids import Grid, unknown
-from lilnetx_cli.graph.state import State, Unsupported, argument, operation, rule
+from lilnetx_cli.graph.nodes import argument, operation
+from lilnetx_cli.graph.state import State, Unsupported, rule
 
 # Element by element, though torch does not say so of all of their forms.
 UNTAGGED = frozenset(

@@ -11,15 +11,9 @@ from torch import Tensor
 from torch.fx import Node
 
 from lilnetx_cli.graph.grids import Grid, unknown
+from lilnetx_cli.graph.nodes import argument, operation
 from lilnetx_cli.graph.rules_contraction import contract
-from lilnetx_cli.graph.state import (
-    State,
-    Unsupported,
-    argument,
-    mixed,
-    operation,
-    rule,
-)
+from lilnetx_cli.graph.state import State, Unsupported, mixed, rule
 
 SPATIAL = {f"{n}d": n for n in (1, 2, 3)}
 

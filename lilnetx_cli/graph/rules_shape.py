@@ -10,17 +10,9 @@ from torch import Tensor
 from torch.fx import Node
 
 from lilnetx_cli.graph.grids import Grid, collapse, unknown
+from lilnetx_cli.graph.nodes import argument, hard_coded, operation
 from lilnetx_cli.graph.rules_pointwise import aligned
-from lilnetx_cli.graph.state import (
-    State,
-    Unsupported,
-    argument,
-    hard_coded,
-    mixed,
-    opaque,
-    operation,
-    rule,
-)
+from lilnetx_cli.graph.state import State, Unsupported, mixed, opaque, rule
 from lilnetx_cli.graph.tracing import module_of
 
 

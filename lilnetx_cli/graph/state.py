@@ -10,6 +10,7 @@ from torch.fx import Node
 
 from lilnetx_cli.graph.findings import Padding, Reader, Result
 from lilnetx_cli.graph.grids import Grid, channels, unknown
+from lilnetx_cli.graph.nodes import operation
 from lilnetx_cli.graph.tracing import module_of
 from lilnetx_cli.graph.union_find import FIXED, Labels
 
@@ -37,7 +38,8 @@ class State:
         names: of the tensors that nodes stand for.
         tensors: parameters, buffers and constants by name.
         uses: operations that take each of them.
-        held: names of nodes whose channels must stay: sizes are hard-coded there.
+        held: names of nodes whose channels must stay: their number is hard-coded, or
+            scales what they give.
         axes: labels of (tensor name, dimension).
         readers: layers that mix channels.
         results: of all layers with weights of their own.
@@ -45,6 +47,8 @@ class State:
         parts: lists of labels of which the same number must stay.
         reshaped: modules of operations that channels pass and whose sizes may be
             hard-coded, by the operation's name.
+        sums: modules of operations that add up channels, and that the code may scale by
+            their number, by the operation's name.
         entries: groups and input labels of each weight of a layer, by its name.
         lost: operations after which channels are no longer constant, by label.
     """
@@ -61,6 +65,7 @@ class State:
     paddings: list[Padding] = field(default_factory=list)
     parts: list[tuple[Tensor, ...]] = field(default_factory=list)
     reshaped: dict[str, str] = field(default_factory=dict)
+    sums: dict[str, str] = field(default_factory=dict)
     entries: dict[str, tuple[int, Tensor]] = field(default_factory=dict)
     lost: dict[int, str] = field(default_factory=dict)
     grids: dict[Node, Any] = field(default_factory=dict)
@@ -164,31 +169,6 @@ def rule(*names: str, weighted: bool = False) -> Callable[[Rule], Rule]:
         return function
 
     return register
-
-
-def operation(node: Node) -> str:
-    """Return the name of an operation, as torch's users know it."""
-    schema = getattr(node.target, "_schema", None)
-    name = schema.name.partition("::")[2] if schema is not None else str(node.target)
-    return str(name).strip("_")
-
-
-def argument(node: Node, args: Sequence[Any], name: str) -> Any:  # noqa: ANN401
-    """Return an argument of an operation: given by place, by name, or the default.
-
-    None where the operation has no argument of that name.
-    """
-    schema = node.target._schema  # type: ignore[union-attr]
-    for place, known in enumerate(schema.arguments):
-        if known.name == name:
-            given = node.kwargs.get(name, known.default_value)
-            return args[place] if place < len(args) else given
-    return None
-
-
-def hard_coded(node: Node) -> str:
-    """Return why channels stay at an operation with a hard-coded size."""
-    return f"hard-coded size in {operation(node)}"
 
 
 def result_grids(node: Node, label: int = FIXED) -> Any:  # noqa: ANN401

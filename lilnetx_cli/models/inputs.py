@@ -1,10 +1,13 @@
-"""What a network takes: images of the form that its record or the user says."""
+"""What a network takes: images or tokens, as its record or the user says."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from lilnetx_cli.errors import UsageError
 
@@ -12,41 +15,98 @@ EXAMPLE_BATCH = 2
 # A file is attacker text: no image it asks for may be larger.
 MAX_SIDE = 2048
 MAX_CHANNELS = 1024
+TYPES = {"float32": torch.float32, "int64": torch.int64, "int32": torch.int32}
+FEWEST_TOKENS = 2  # where no embedding says how many there are
+
+
+@dataclass(frozen=True)
+class InputForm:
+    """What one input is: its shape, without the batch, and its type."""
+
+    shape: tuple[int, ...]
+    dtype: torch.dtype = torch.float32
 
 
 def example_input(
-    record: Mapping[str, Any] | None, shape: tuple[int, ...] | None = None
+    record: Mapping[str, Any] | None,
+    form: InputForm | None = None,
+    network: nn.Module | None = None,
 ) -> Tensor:
-    """Return zeros of the shape that a network takes, a batch of two.
+    """Return an input of the form that a network takes, a batch of two.
 
-    The shape of one input is the given one, or the images of the architecture record.
-    Raises UsageError where neither says it.
+    The form is the given one, or that of the images of the architecture record. Images
+    are zeros. Integers are tokens: they count up, and stay below the number of rows of
+    the network's embedding that looks them up. Raises UsageError where neither says the
+    form.
     """
-    if shape is None:
-        shape = _recorded(record or {})
-    if shape is None:
+    if form is None:
+        form = _recorded(record or {})
+    if form is None:
         raise UsageError(
             "the file does not say what its network takes: add --input-shape, such as"
-            " 3x224x224"
+            " 3x224x224, or 128:int64 for tokens"
         )
-    return torch.zeros(EXAMPLE_BATCH, *shape)
+    zeros = torch.zeros(EXAMPLE_BATCH, *form.shape, dtype=form.dtype)
+    if form.dtype.is_floating_point:
+        return zeros
+    rows = None if network is None else _rows_looked_up(network, zeros)
+    count = torch.arange(math.prod(zeros.shape), dtype=form.dtype)
+    return (count % (rows or FEWEST_TOKENS)).reshape(zeros.shape)
 
 
-def parse_shape(text: str) -> tuple[int, ...]:
-    """Read 3x224x224 as a shape; raises UsageError."""
+def parse_form(text: str) -> InputForm:
+    """Read 3x224x224 or 128:int64 as a form; raises UsageError."""
+    sizes, colon, kind = text.strip().lower().partition(":")
     try:
-        shape = tuple(int(part) for part in text.lower().split("x"))
+        shape = tuple(int(part) for part in sizes.split("x"))
     except ValueError:
         shape = ()
     if not shape or not all(0 < size <= 1 << 20 for size in shape):
-        raise UsageError(f"{text!r} is no shape: write it as 3x224x224")
-    return shape
+        raise UsageError(
+            f"{text!r} is no shape: write it as 3x224x224, or 128:int64 for tokens"
+        )
+    if colon and kind not in TYPES:
+        known = ", ".join(TYPES)
+        raise UsageError(f"{text!r} names the type {kind!r}, expected one of {known}")
+    return InputForm(shape, TYPES[kind or "float32"])
 
 
-def _recorded(record: Mapping[str, Any]) -> tuple[int, ...] | None:
+def _rows_looked_up(network: nn.Module, tokens: Tensor) -> int | None:
+    """Return the rows of the smallest embedding that takes the input itself."""
+    with _lookups(network, tokens) as rows, torch.no_grad():
+        try:
+            network(tokens)
+        except Exception:  # any: whatever the network does with them is told later
+            pass
+    return min(rows, default=None)
+
+
+@contextmanager
+def _lookups(network: nn.Module, tokens: Tensor) -> Iterator[list[int]]:
+    rows: list[int] = []
+
+    def look(module: nn.Module, args: tuple[Any, ...]) -> None:
+        given = args[0] if args else None
+        if isinstance(module, nn.Embedding) and isinstance(given, Tensor):
+            if given.data_ptr() == tokens.data_ptr():
+                rows.append(module.num_embeddings)
+
+    handles = [
+        module.register_forward_pre_hook(look)
+        for module in network.modules()
+        if isinstance(module, nn.Embedding)
+    ]
+    try:
+        yield rows
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _recorded(record: Mapping[str, Any]) -> InputForm | None:
     side, arguments = record.get("size"), record.get("args")
     channels = arguments.get("channels", 3) if isinstance(arguments, dict) else 3
     if not isinstance(side, int) or not isinstance(channels, int) or side is True:
         return None
     fits = 0 < side <= MAX_SIDE and 0 < channels <= MAX_CHANNELS
-    return (channels, side, side) if fits else None
+    return InputForm((channels, side, side)) if fits else None

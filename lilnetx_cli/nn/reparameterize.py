@@ -67,12 +67,14 @@ def reparameterize(
     learned scales or shifts, or if the rows of most weights differ more in size than
     drawn rows would.
 
-    Raises ValueError for a model that is reparameterized already, for an excluded name
-    that no module has, and for weights that are not float32, or of one group on several
-    devices.
+    Raises ValueError for another start, a spread of 0 or less, a model that is
+    reparameterized already, an excluded name that no module has, and weights that are
+    not float32, or of one group on several devices.
     """
     if start not in SPREADS:
         raise ValueError(f"start is {start!r}, expected 'trained' or 'random'")
+    if spread is not None and not spread > 0:
+        raise ValueError(f"spread is {spread}, expected more than 0")
     if latent_groups(model):
         raise ValueError("the model is reparameterized already")
     targets, ties = find_targets(model, exclude)
@@ -84,7 +86,7 @@ def reparameterize(
         _let_go(tie.target)
     changes: dict[Target, float] = {}
     for key, members in groups.items():
-        step = _first_step(members, start, spread or SPREADS[start])
+        step = _first_step(members, start, SPREADS[start] if spread is None else spread)
         changes |= _swap(key, members, step)
     for tie in ties:
         _take_from(tie)
@@ -113,7 +115,7 @@ def _first_step(members: list[Target], start: Start, spread: float) -> float:
     tightest = min((s for s in sizes if s > 0 and math.isfinite(s)), default=1.0)
     if start == "random":
         return tightest / spread
-    largest = max(float(w.abs().max()) for w in weights if w.numel())
+    largest = max((float(w.abs().max()) for w in weights if w.numel()), default=0.0)
     return max(tightest / spread, largest / LARGEST_FIRST)
 
 

@@ -2,6 +2,7 @@
 
 import copy
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,10 +11,11 @@ from torch import Tensor, nn
 
 from lilnetx_cli.errors import reason_of
 from lilnetx_cli.graph import ChannelGraph, GraphError, read_channels, trace
-from lilnetx_cli.graph.tracing import WHOLE
+from lilnetx_cli.graph.tracing import WHOLE, Traced
 from lilnetx_cli.pruning.constant import Constant
 from lilnetx_cli.pruning.equivalence import Difference, compare
 from lilnetx_cli.pruning.kept import Kept, kept_channels
+from lilnetx_cli.pruning.numbers import cuts_sums, first_other_number
 from lilnetx_cli.pruning.selection import Selection, select
 from lilnetx_cli.pruning.surgery import cut
 
@@ -55,10 +57,12 @@ def prune(model: nn.Module, inputs: tuple[Any, ...], *, multiple: int = 1) -> Pr
         graph = read_channels(dense, traced, held)
         selection = select(graph, multiple)
         smaller, difference = _smaller(dense, selection, inputs)
+        if difference.problem is None and cuts_sums(selection):
+            difference = _compare_numbers(dense, traced, selection, inputs, difference)
         if difference.problem is None:
             stay = _held(smaller, selection)
             return Pruned(smaller, _removed(selection), difference.largest, stay)
-        more = _to_hold(dense, graph, difference) - held
+        more = _to_hold(dense, graph, difference, held) - held
         if not more:
             where = difference.module or WHOLE
             raise GraphError(
@@ -94,6 +98,21 @@ def _smaller(
     return (plainer, second) if second.problem is None else (smaller, difference)
 
 
+def _compare_numbers(
+    dense: nn.Module,
+    traced: Traced,
+    selection: Selection,
+    inputs: tuple[Any, ...],
+    found: Difference,
+) -> Difference:
+    """Add to a difference whether the smaller network computes with other numbers."""
+    plain = cut(dense, selection, constants=False)
+    module = first_other_number(traced, trace(plain, inputs))
+    if module is None:
+        return found
+    return Difference(found.largest, "scales by the number of its channels", module)
+
+
 def _to_compare(
     dense: nn.Module, selection: Selection
 ) -> dict[str, tuple[Tensor, Tensor]]:
@@ -112,24 +131,33 @@ def _to_compare(
 
 
 def _to_hold(
-    dense: nn.Module, graph: ChannelGraph, difference: Difference
+    dense: nn.Module, graph: ChannelGraph, difference: Difference, held: frozenset[str]
 ) -> frozenset[str]:
-    """Return the operations whose sizes may be hard-coded and in the way.
+    """Return the operations that may depend on the number of channels.
 
-    Those in the innermost module around the difference that has any, and in modules of
-    its type, which run the same code; all where there are none.
+    Those in the innermost module around the difference that has any which are not held
+    yet, and in modules of its type, which run the same code; all where there are none.
+    Sums come first, then what has sizes.
     """
-    place: str | None = difference.module
-    while place is not None:
-        if place in graph.reshaped.values():
-            kind = type(dense.get_submodule(place))
-            return frozenset(
-                name
-                for name, module in graph.reshaped.items()
-                if type(dense.get_submodule(module)) is kind
-            )
-        place = place.rpartition(".")[0] if place else None
-    return frozenset(graph.reshaped)
+    for found in (graph.sums, graph.reshaped):
+        left = {name: module for name, module in found.items() if name not in held}
+        place = difference.module
+        while place is not None:
+            if place in left.values():
+                return _of_type(dense, left, type(dense.get_submodule(place)))
+            place = place.rpartition(".")[0] if place else None
+    return frozenset((*graph.sums, *graph.reshaped))
+
+
+def _of_type(
+    dense: nn.Module, operations: Mapping[str, str], kind: type[nn.Module]
+) -> frozenset[str]:
+    """Return the operations in modules of one type."""
+    return frozenset(
+        name
+        for name, module in operations.items()
+        if type(dense.get_submodule(module)) is kind
+    )
 
 
 def _held(smaller: nn.Module, selection: Selection) -> tuple[Kept, ...]:

@@ -65,6 +65,8 @@ def test_decompress_pruned(cli, sparse, tmp_path, suffix):
     assert done.code == 0, done.err
     assert done.json["pruned"] is True
     assert done.json["removed_channels"] == 8 * 3 + 16 * 3 + 32 * 3
+    assert done.json["kept_channels"] == []
+    assert done.json["one_size"] is None
     assert done.json["max_abs_difference"] < 1e-9
     assert done.json["output_bytes"] == target.stat().st_size
     dense = tmp_path / f"dense.{suffix}"
@@ -92,6 +94,8 @@ def test_channel_counts_in_multiples(cli, sparse, tmp_path):
     assert done.code == 0, done.err
     state = torch.load(target, weights_only=True)
     assert len(state["layer1.0.conv1.weight"]) == 12
+    reasons = {kept["reason"] for kept in done.json["kept_channels"]}
+    assert reasons == {"rounding to a multiple of 12"}
     assert len(state["layer3.0.conv1.weight"]) == 36
 
 
@@ -106,9 +110,13 @@ def test_a_factory_is_pruned_where_the_user_names_it(cli, sparse, tmp_path):
     named = ("--model", f"{sparse / 'mine.py'}:net")
     assert "add --model" in cli(*arguments).message
     assert "add --input-shape" in cli(*arguments, *named).message
-    done = cli(*arguments, *named, "--input-shape", "1x8x8", "--json")
+    text = cli(*arguments, *named, "--input-shape", "1x8x8")
+    assert "5 channels removed" in text.out
+    assert "takes inputs of 1x8x8 alone: the network runs at no other" in text.err
+    done = cli(*arguments, *named, "--input-shape", "1x8x8", "--json", "-f")
     assert done.code == 0, done.err
     assert done.json["removed_channels"] == 5
+    assert done.json["one_size"] == "the network runs at no other"
     model = build(f"{sparse / 'mine.py'}:net", {})
     pruned = lilnetx.load_model(
         sparse / "own.lnx", pruned=True, model=model, inputs=(torch.zeros(2, 1, 8, 8),)

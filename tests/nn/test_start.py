@@ -140,10 +140,26 @@ def test_a_vanished_weight_does_not_spoil_its_group():
     assert max(float(v.abs().max()) for _, _, v in latent_weights(model)) <= 2**20
 
 
-def test_other_starts_are_refused():
+@pytest.mark.filterwarnings("ignore:Initializing zero-element tensors")
+def test_weights_without_elements_or_size_start():
+    model = reparameterize(nn.Sequential(nn.Linear(4, 0), nn.Conv1d(2, 0, 3)))
+    assert model[0](numbers(3, 4)).shape == (3, 0)
+    model = nn.Sequential(nn.Linear(4, 4))
+    nn.init.zeros_(model[0].weight)
+    assert not reparameterize(model)[0].weight.any()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"start": "scratch"}, "start is 'scratch', expected 'trained' or 'random'"),
+        ({"spread": 0}, "spread is 0, expected more than 0"),
+    ],
+)
+def test_other_starts_are_refused(options, message):
     model = nn.Sequential(nn.Linear(2, 2))
-    with pytest.raises(ValueError, match="start is 'scratch', expected 'trained' or"):
-        reparameterize(model, start="scratch")
+    with pytest.raises(ValueError, match=message):
+        reparameterize(model, **options)
     assert type(model[0]) is nn.Linear
 
 

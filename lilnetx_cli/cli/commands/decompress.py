@@ -1,6 +1,7 @@
 """`lilnetx decompress`."""
 
-from dataclasses import asdict, dataclass
+import dataclasses
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -68,6 +69,7 @@ class _Done:
         kept: dead channels that stay, {layer, channels, reason} each; None where
             nothing was pruned.
         difference: the largest of the outputs, dense against pruned.
+        one_size: why a program takes inputs of one size alone; None where it does not.
         lines: what there is to say of it.
     """
 
@@ -75,6 +77,7 @@ class _Done:
     removed: int = 0
     kept: list[dict[str, Any]] | None = None
     difference: float | None = None
+    one_size: str | None = None
     lines: tuple[str, ...] = ()
 
 
@@ -146,6 +149,7 @@ def decompress(
         "removed_channels": done.removed,
         "kept_channels": done.kept,
         "max_abs_difference": done.difference,
+        "one_size": done.one_size,
         "seconds": watch.seconds,
         "peak_rss_bytes": peak_rss_bytes(),
     }
@@ -209,7 +213,8 @@ def _write_network(file: Path, settings: _Settings, out: Output) -> _Done:
         _write_smaller(network, file, settings)
     else:
         example = example_input(loaded.architecture, settings.shape)
-        _export(network, example, settings, out)
+        one_size = _export(network, example, settings, out)
+        done = dataclasses.replace(done, one_size=one_size)
     return done
 
 
@@ -220,11 +225,11 @@ def _pruned(
 
     smaller = load_pruned(file, loaded, settings.shape, settings.multiple)
     done = _Done(
-        len(smaller.model.state_dict()),
-        smaller.removed_channels,
-        [asdict(kept) for kept in smaller.held],
-        smaller.max_abs_difference,
-        tuple(removal_lines(smaller)),
+        tensors=len(smaller.model.state_dict()),
+        removed=smaller.removed_channels,
+        kept=[dataclasses.asdict(kept) for kept in smaller.held],
+        difference=smaller.max_abs_difference,
+        lines=tuple(removal_lines(smaller)),
     )
     return smaller.model, done
 
@@ -238,7 +243,8 @@ def _write_smaller(network: "nn.Module", file: Path, settings: _Settings) -> Non
 
 def _export(
     network: "nn.Module", example: "Tensor", settings: _Settings, out: Output
-) -> None:
+) -> str | None:
+    """Write a program; return why it takes inputs of one size alone, if it does."""
     target, replace = settings.target, settings.replace
     if target.suffix == ".pt2":
         from lilnetx_cli.export.program import write_program
@@ -251,3 +257,4 @@ def _export(
     if written.one_size is not None:
         shape = "x".join(str(size) for size in example.shape[1:])
         out.note(f"{target} takes inputs of {shape} alone: {written.one_size}")
+    return written.one_size

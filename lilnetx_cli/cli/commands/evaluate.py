@@ -1,6 +1,7 @@
 """`lilnetx evaluate`."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -126,6 +127,7 @@ def evaluate(
         record["pruned"] = {
             **records[1],
             "removed_channels": smaller.removed_channels,
+            "kept_channels": [asdict(kept) for kept in smaller.held],
             "max_abs_difference": smaller.max_abs_difference,
         }
     _check(record)
