@@ -15,7 +15,7 @@ from lilnetx_cli.cli.commands.models import models
 from lilnetx_cli.cli.commands.train import train
 from lilnetx_cli.cli.commands.verify import verify
 from lilnetx_cli.cli.config_help import ConfigCommand
-from lilnetx_cli.cli.exit_codes import prepare_streams
+from lilnetx_cli.cli.exit_codes import INTERRUPTED, prepare_streams
 
 # What an option means that stands alone; typer knows no values that may be left out.
 ALONE = {"--resume": "auto"}
@@ -57,6 +57,8 @@ def start(arguments: Sequence[str]) -> int:
     prepare_streams()
     args = complete(arguments) or ["--help"]
     result = app(args=args, standalone_mode=False, prog_name="lilnetx")
+    if result == INTERRUPTED:
+        raise KeyboardInterrupt  # which typer has made an exit code
     return result if isinstance(result, int) else 0
 
 

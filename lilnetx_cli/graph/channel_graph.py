@@ -2,8 +2,9 @@
 
 import operator
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 import torch
@@ -23,7 +24,9 @@ from lilnetx_cli.graph import (
 from lilnetx_cli.graph.findings import Padding, Reader, Result
 from lilnetx_cli.graph.grids import Grid, unknown
 from lilnetx_cli.graph.lost_constants import note_lost
-from lilnetx_cli.graph.nodes import operation
+from lilnetx_cli.graph.nodes import hard_coded, operation
+from lilnetx_cli.graph.passes import merged_readers, merged_results
+from lilnetx_cli.graph.paths import FILL
 from lilnetx_cli.graph.state import (
     RULES,
     WEIGHTED,
@@ -79,30 +82,25 @@ def read_channels(
     """Follow the channels of a traced network.
 
     The channels that an operation without a rule reads must stay, as must those of the
-    operations named in `held`, which depend on their number.
+    operations named in `held`, which depend on their number. What is known of a channel
+    holds at all sizes of inputs for which the network takes a path that was traced.
     """
-    uses = Counter(
-        traced.tensors[x]
-        for node in traced.nodes
-        for x in node.all_input_nodes
-        if x in traced.tensors
-    )
-    state = State(model, traced.tensors, traced.values, uses, held)
-    for node in traced.nodes:
-        if node.op == "call_function":
-            state.grids[node] = _tidy(state, _walk(state, node))
-            note_lost(state, node, state.grids[node])
-        elif node.op == "output":
-            outputs = [state.grid(x) for x in node.all_input_nodes]
-            state.fix(outputs, "output of the network")
-        elif node not in traced.tensors:
-            label = state.labels.fixed("joined with an input of the network")
-            state.grids[node] = result_grids(node, label)
+    passes = [list(nodes) for _, nodes in groupby(traced.nodes, lambda n: n.graph)]
+    uses = _uses(traced, passes)
+    state = State(model, traced.tensors, traced.values, uses, held, traced.sized)
+    readers: list[list[Reader]] = []
+    results: list[list[Result]] = []
+    for nodes in passes:
+        state.readers, state.results = [], []
+        for node in nodes:
+            _follow(state, traced, node)
+        readers.append(state.readers)
+        results.append(state.results)
     return ChannelGraph(
         state.labels.roots(),
         state.axes,
-        tuple(state.readers),
-        tuple(state.results),
+        merged_readers(readers),
+        merged_results(results),
         tuple(state.paddings),
         tuple(state.parts),
         state.reshaped,
@@ -110,6 +108,36 @@ def read_channels(
         state.labels.reasons(),
         state.lost,
     )
+
+
+def _uses(traced: Traced, passes: Sequence[Sequence[Node]]) -> Mapping[str, int]:
+    """Return how many operations take each tensor, in the pass where most do."""
+    most: Counter[str] = Counter()
+    for nodes in passes:
+        most |= Counter(
+            traced.tensors[x]
+            for node in nodes
+            for x in node.all_input_nodes
+            if x in traced.tensors
+        )
+    return most
+
+
+def _follow(state: State, traced: Traced, node: Node) -> None:
+    if node.op == "output":
+        outputs = [state.grid(x) for x in traced.results[node]]
+        state.fix(outputs, "output of the network")
+        return
+    if node.op == "call_function":
+        state.grids[node] = _tidy(state, _walk(state, node))
+        note_lost(state, node, state.grids[node])
+    elif node not in traced.tensors:
+        label = state.labels.fixed("joined with an input of the network")
+        state.grids[node] = result_grids(node, label)
+        if node.op == "placeholder":
+            state.fed.add(node)
+    if any(x in state.fed for x in node.all_input_nodes):
+        state.fed.add(node)
 
 
 def _walk(state: State, node: Node) -> Any:  # noqa: ANN401
@@ -122,6 +150,8 @@ def _walk(state: State, node: Node) -> Any:  # noqa: ANN401
     ]
     if node.target is operator.getitem:
         return state.grid(node.all_input_nodes[0])[args[1]]
+    if _is_cut_to_size(state, node):
+        return opaque(state, node, args, hard_coded(node))
     overload = f"{name}.{schema.overload_name}" if schema is not None else ""
     rule = RULES.get(overload) or RULES.get(name)
     if rule is None:
@@ -132,6 +162,12 @@ def _walk(state: State, node: Node) -> Any:  # noqa: ANN401
     except Unsupported:
         reason = f"no rule for this use of {operation(node)}"
         return opaque(state, node, args, reason)
+
+
+def _is_cut_to_size(state: State, node: Node) -> bool:
+    """Tell whether a table of numbers is made, or taken in part, for a size."""
+    fed = any(x in state.fed for x in node.all_input_nodes)
+    return not fed and operation(node) not in FILL and state.told_sizes(node)
 
 
 def _tidy(state: State, result: Any) -> Any:  # noqa: ANN401

@@ -63,24 +63,32 @@ def _conv(
     groups: int,
 ) -> Any:  # noqa: ANN401
     weight, grid = state.direct(node.args[1]), layer_input(state, args)
-    if weight is None or state.tensors[weight].dim() != len(grid.shape):
+    axis = _channel_axis(state, weight, grid)
+    if weight is None or axis is None:
         raise Unsupported
     padded = padding not in (0, "valid") and any(
         p != 0 for p in (padding if isinstance(padding, list | tuple) else [padding])
     )
     if groups > 1 and state.tensors[weight].shape[1] == 1:
-        return _depthwise(state, node, grid, weight, padded=padded)
+        return _depthwise(state, node, grid, weight, axis, padded=padded)
     edge = "padded convolution" if padded else ""
-    return _dense(state, node, grid, weight, 1, edge, groups=groups)
+    return _dense(state, node, grid, weight, axis, edge, groups=groups)
+
+
+def _channel_axis(state: State, weight: str | None, grid: Grid) -> int | None:
+    """Return the dimension of channels, counted from the end: images may come alone."""
+    wide = state.tensors[weight].dim() - 2 if weight is not None else 0
+    return -1 - wide if wide and len(grid.shape) - wide in (1, 2) else None
 
 
 def _transposed(state: State, node: Node, args: Sequence[Any], groups: int) -> Any:  # noqa: ANN401
     weight, grid = state.direct(node.args[1]), layer_input(state, args)
-    if weight is None or state.tensors[weight].dim() != len(grid.shape) or groups > 1:
+    axis = _channel_axis(state, weight, grid)
+    if weight is None or axis is None or groups > 1:
         raise Unsupported
     # Outputs lie on different numbers of inputs, so a constant is not folded.
     edge = "transposed convolution"
-    return _dense(state, node, grid, weight, 1, edge, transposed=True)
+    return _dense(state, node, grid, weight, axis, edge, transposed=True)
 
 
 def _dense(
@@ -143,9 +151,9 @@ def _constant_part(weight: Tensor, value: Tensor) -> Tensor:
 
 
 def _depthwise(
-    state: State, node: Node, grid: Grid, weight: str, *, padded: bool
+    state: State, node: Node, grid: Grid, weight: str, axis: int, *, padded: bool
 ) -> Grid:
-    inputs, known, value = only_along(state, node, grid, 1)
+    inputs, known, value = only_along(state, node, grid, axis)
     kernel = state.tensors[weight].double().flatten(1)  # (O, *)
     outputs = state.axis(weight, 0)
     times = len(outputs) // len(inputs)
@@ -155,7 +163,7 @@ def _depthwise(
     bias = _bias(state, node, outputs)
     fixed = (even | ~kernel.ne(0).any(1)) & ~bias.isnan()
     constant = torch.where(fixed, kernel.sum(1) * value * even + bias, 0.0)
-    return state.add_result(node, 1, outputs, fixed, constant, before=known)
+    return state.add_result(node, axis, outputs, fixed, constant, before=known)
 
 
 def _bias(state: State, node: Node, outputs: Tensor) -> Tensor:

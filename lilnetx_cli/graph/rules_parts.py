@@ -26,7 +26,7 @@ def split(state: State, node: Node, args: Sequence[Any]) -> Any:  # noqa: ANN401
     axis = int(argument(node, args, "dim")) % len(grid.shape)
     lengths = {value.shape[axis] for value in node.meta["val"]}
     along = axis in grid.axes()
-    fixed = node.name in state.held or len(lengths) > 1
+    fixed = node.name in state.held or len(lengths) > 1 or state.told_sizes(node)
     if along and fixed:
         state.fix(grid, hard_coded(node))
     parts = tuple(checked(state, node, part) for part in _parted(node, args))
@@ -56,13 +56,16 @@ def part(state: State, node: Node, args: Sequence[Any]) -> Any:  # noqa: ANN401
         given = list(range(len(grid.shape)))
     axes = given if isinstance(given, list | tuple) else [given]
     touched = {int(axis) % len(grid.shape) for axis in axes}
-    whole = tuple(node.meta["val"].shape) == grid.shape and name == "slice"
+    told = state.told_sizes(node)
+    same = tuple(node.meta["val"].shape) == grid.shape
+    whole = same and name == "slice" and not told
     if touched & set(grid.axes()) and not whole and name != "flip":
         reason = f"{name} mixes channels" if name == "roll" else hard_coded(node)
         state.fix(grid, reason)
+        grid = grid.forget() if told else grid
     if name == "index_select":
         return _some(node, grid.settled())
-    return checked(state, node, moved(node, args))
+    return checked(state, node, moved(node, [grid, *args[1:]]))
 
 
 def _some(node: Node, grid: Grid) -> Grid:
@@ -107,6 +110,8 @@ def pad(state: State, node: Node, args: Sequence[Any]) -> Any:  # noqa: ANN401
         shape = tuple(node.meta["val"].shape)
         return Grid(shape, inner.labels, inner.known, inner.value)
     fill = float(argument(node, args, "value") or 0.0)
+    if state.told_sizes(node):
+        grid = _padded_at_will(grid, fill)
 
     def padded(x: Tensor, with_: float) -> Tensor:
         return collapse(
@@ -122,6 +127,12 @@ def pad(state: State, node: Node, args: Sequence[Any]) -> Any:  # noqa: ANN401
     value = padded(grid.value, fill)
     spots = Grid(tuple(node.meta["val"].shape), labels, known, value)
     return spots.settled()
+
+
+def _padded_at_will(grid: Grid, fill: float) -> Grid:
+    """Return what is known of a tensor around which there is more at other sizes."""
+    known = grid.known & (grid.value == 0) & (fill == 0)
+    return Grid(grid.shape, grid.labels, known, torch.zeros_like(grid.value))
 
 
 def _with_new_channels(

@@ -39,6 +39,8 @@ def pointwise(state: State, node: Node, args: Sequence[Any]) -> Any:  # noqa: AN
     grids = [_reach(grid, len(shape)) for grid in grids]
     labels = aligned(state, node, grids, shape)
     known, constant = _evaluate(node, args, len(shape))
+    if state.told_sizes(node):
+        known, constant = _at_any_number(node, args, len(shape))
     known, constant = _sure(operation(node), grids, known, constant)
     return Grid(shape, labels, known, torch.where(known, constant, 0.0))
 
@@ -100,6 +102,18 @@ def _evaluate(
     return known & result.isfinite(), result.double()
 
 
+def _at_any_number(
+    node: Node, args: Sequence[Any], dimensions: int
+) -> tuple[Tensor, Tensor]:
+    """Return the same, whatever the numbers are: zero over one of them is zero."""
+    blank = unknown((1,) * dimensions)
+    if operation(node) != "div" or not isinstance(args[0], Grid):
+        return blank.known, blank.value
+    first = _reach(args[0], dimensions)
+    number = not isinstance(args[1], Grid)
+    return first.known & (first.value == 0) & number, blank.value
+
+
 def _typed(value: Any, given: Any) -> Any:  # noqa: ANN401
     """Return what is known of an argument as integers or truth, if it is such."""
     if not isinstance(value, Grid):
@@ -129,16 +143,19 @@ def choose(state: State, node: Node, args: Sequence[Any]) -> Any:  # noqa: ANN40
     masked = "mask" in operation(node)
     first = args[0 if masked else 1]
     second = argument(node, args, "value" if masked else "other")
-    one, two = (_option(x, len(result.shape)) for x in (first, second))
+    told = state.told_sizes(node)
+    one, two = (_option(x, len(result.shape), told=told) for x in (first, second))
     same = one.known & two.known & (one.value == two.value)
     value = torch.where(same, one.value, result.value)
     return Grid(result.shape, result.labels, result.known | same, value)
 
 
-def _option(value: Any, dimensions: int) -> Grid:  # noqa: ANN401
+def _option(value: Any, dimensions: int, *, told: bool) -> Grid:  # noqa: ANN401
     if isinstance(value, Grid):
         return _reach(value, dimensions)
     blank = unknown((1,) * dimensions)
+    if told:
+        return blank
     full = torch.full_like(blank.value, float(value))
     return Grid(blank.shape, blank.labels, torch.ones_like(blank.known), full)
 
@@ -158,11 +175,11 @@ def convert(state: State, node: Node, args: Sequence[Any]) -> Any:  # noqa: ANN4
 @rule("aten::zeros_like", "aten::ones_like", "aten::full_like")
 def filled(state: State, node: Node, args: Sequence[Any]) -> Any:  # noqa: ANN401
     """One number everywhere, in the shape and the channels of another tensor."""
-    del state
     number = {"zeros_like": 0.0, "ones_like": 1.0}.get(operation(node))
+    told = number is None and state.told_sizes(node)
     if number is None:
         number = argument(node, args, "fill_value")
-    if not isinstance(number, int | float):
+    if not isinstance(number, int | float) or told:
         raise Unsupported
     known = torch.ones((1,) * len(args[0].shape), dtype=torch.bool)
     value = torch.full(known.shape, float(number)).double()

@@ -37,11 +37,12 @@ def resample(state: State, node: Node, args: Sequence[Any]) -> Any:  # noqa: ANN
     value = node.meta["val"]
     several = isinstance(value, list | tuple)
     shape = tuple((value[0] if several else value).shape)
-    rank = 2 + next(n for ending, n in SPATIAL.items() if ending in str(node.target))
+    wide = next(n for ending, n in SPATIAL.items() if ending in str(node.target))
+    before = len(shape) - wide  # images may come alone, without a batch
     places = several and any(user.args[1] == 1 and user.users for user in node.users)
-    if len(shape) != len(grid.shape) or len(shape) != rank or places:
+    if len(shape) != len(grid.shape) or before not in (1, 2) or places:
         raise Unsupported
-    if any(axis > 1 for axis in grid.axes()):
+    if any(axis >= before for axis in grid.axes()):
         return mixed(state, node, args)
     known, constant = grid.known, grid.value
     if "avg_pool" in str(node.target) and "adaptive" not in str(node.target):

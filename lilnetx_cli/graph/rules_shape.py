@@ -47,10 +47,11 @@ def made(state: State, node: Node, args: Sequence[Any]) -> Any:  # noqa: ANN401
     """One number everywhere, in a shape that the code tells."""
     name = operation(node).removeprefix("new_")
     number = {"zeros": 0.0, "ones": 1.0}.get(name)
+    told = number is None and state.told_sizes(node)
     if number is None:
         number = argument(node, args, "fill_value")
     blank = unknown(tuple(node.meta["val"].shape), state.labels.fixed(hard_coded(node)))
-    if not isinstance(number, int | float):
+    if not isinstance(number, int | float) or told:
         return blank
     value = torch.full_like(blank.value, float(number))
     return replace(blank, known=torch.ones_like(blank.known), value=value)
@@ -124,6 +125,8 @@ def cat(state: State, node: Node, args: Sequence[Any]) -> Any:  # noqa: ANN401
 
     shape = tuple(node.meta["val"].shape)
     result = Grid(shape, joined("labels"), joined("known"), joined("value"))
+    if axis not in result.axes():  # where a part begins may depend on sizes
+        result = result.settled()
     if len(result.axes()) < 2:
         return result
     if any(axis in grid.axes() for grid in grids):

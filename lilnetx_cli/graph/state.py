@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.fx import Node
+from torch.utils import _pytree as pytree
 
 from lilnetx_cli.graph.findings import Padding, Reader, Result
 from lilnetx_cli.graph.grids import Grid, channels, unknown
@@ -40,6 +41,8 @@ class State:
         uses: operations that take each of them.
         held: names of nodes whose channels must stay: their number is hard-coded, or
             scales what they give.
+        sized: modules that compute with the sizes of inputs.
+        fed: nodes that depend on the inputs.
         axes: labels of (tensor name, dimension).
         readers: layers that mix channels.
         results: of all layers with weights of their own.
@@ -58,6 +61,8 @@ class State:
     tensors: dict[str, Tensor]
     uses: Mapping[str, int]
     held: frozenset[str]
+    sized: frozenset[str] = frozenset()
+    fed: set[Node] = field(default_factory=set)
     labels: Labels = field(default_factory=Labels)
     axes: dict[tuple[str, int], Tensor] = field(default_factory=dict)
     readers: list[Reader] = field(default_factory=list)
@@ -85,6 +90,13 @@ class State:
         """Return the name of the parameter that a node is, if it is one."""
         name = self.names.get(node) if isinstance(node, Node) else None
         return name if name in self.tensors else None
+
+    def told_sizes(self, node: Node) -> bool:
+        """Tell whether the numbers of an operation may be others at other sizes."""
+        if not self.sized or module_of(node) not in self.sized:
+            return False
+        given = pytree.tree_leaves((node.args, node.kwargs))
+        return any(type(x) in (int, float) for x in given)
 
     def grid(self, node: Node) -> Any:  # noqa: ANN401
         """Return what is known of a node: a grid, or several."""

@@ -4,7 +4,7 @@ import contextlib
 import io
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +14,8 @@ from torch import Tensor, nn
 from torch.fx import Node
 
 from lilnetx_cli.errors import InputError, reason_of
+from lilnetx_cli.graph.names import all_tensors, first_names
+from lilnetx_cli.graph.paths import returning
 
 
 class GraphError(InputError):
@@ -25,18 +27,41 @@ WHOLE = "the network"  # where no module of it is meant
 
 @dataclass(frozen=True)
 class Traced:
-    """One pass through a network in evaluation mode.
+    """Passes through a network in evaluation mode, one or more.
 
     Attributes:
-        nodes: inputs, operations and the output, in order.
+        nodes: inputs, operations and the output, in order, one pass after another.
         tensors: name of each parameter, buffer or constant, by its node; tied ones
             have the first of their names.
         values: those tensors by name, less buffers that forward changes.
+        results: what the network gives, by the node of the output.
+        sized: modules that compute with the sizes of inputs: a number in one of their
+            operations may be another at another size.
     """
 
     nodes: tuple[Node, ...]
     tensors: dict[Node, str]
     values: dict[str, Tensor]
+    results: dict[Node, tuple[Node, ...]]
+    sized: frozenset[str] = frozenset()
+
+
+def together(passes: Sequence[Traced], sized: frozenset[str]) -> Traced:
+    """Join passes of one network for inputs of several forms."""
+    values = {name: value for one in passes for name, value in one.values.items()}
+    changing = {
+        name
+        for one in passes
+        for name in one.tensors.values()
+        if name in values and name not in one.values
+    }
+    return Traced(
+        tuple(node for one in passes for node in one.nodes),
+        {node: name for one in passes for node, name in one.tensors.items()},
+        {name: value for name, value in values.items() if name not in changing},
+        {node: given for one in passes for node, given in one.results.items()},
+        sized,
+    )
 
 
 @contextmanager
@@ -82,29 +107,27 @@ def quietly() -> Iterator[None]:
         logging.disable(before)
 
 
-def trace(model: nn.Module, inputs: tuple[Any, ...]) -> Traced:
-    """Follow a plain network in evaluation mode; raises GraphError where it fails."""
+def trace(
+    model: nn.Module,
+    inputs: tuple[Any, ...],
+    dead_ends: frozenset[int] = frozenset(),
+) -> Traced:
+    """Follow a plain network in evaluation mode; raises GraphError where it fails.
+
+    `dead_ends` are steps of its path of which nothing comes. They are followed, too:
+    the layers run, and must fit what comes in.
+    """
     if model.training:
         raise GraphError("a network is traced in evaluation mode: call .eval() first")
-    where: list[str] = []
-    with quietly(), torch.no_grad():
-        try:
-            with following(model, where):
-                exported = torch.export.export(model, inputs, strict=False)
-            program = exported.run_decompositions({})
-        except Exception as error:
-            reason = reason_of(error)
-            place = (where[-1] if where else "") or WHOLE
-            raise GraphError(
-                f"the network cannot be traced by torch.export, at {place!r}: {reason}"
-            ) from error
+    with returning(model, dead_ends) as more:
+        program = _exported(model, inputs)
     signature = program.graph_signature
     named = {
         **signature.inputs_to_parameters,
         **signature.inputs_to_buffers,
         **signature.inputs_to_lifted_tensor_constants,
     }
-    state, first = dict(_all_tensors(model)), first_names(model)
+    state, first = dict(all_tensors(model)), first_names(model)
     nodes = tuple(program.graph.nodes)
     tensors = {n: named[n.name] for n in nodes if n.name in named}
     tensors = {
@@ -114,7 +137,26 @@ def trace(model: nn.Module, inputs: tuple[Any, ...]) -> Traced:
     changing = set(signature.buffers_to_mutate.values())
     known = [n for n in tensors.values() if n in state and n not in changing]
     values = {name: state[name].detach().cpu() for name in known}
-    return Traced(nodes, tensors, values)
+    *_, output = nodes
+    given = output.args[0][: len(output.args[0]) - len(more)]
+    results = {output: tuple(x for x in given if isinstance(x, Node))}
+    return Traced(nodes, tensors, values, results)
+
+
+def _exported(model: nn.Module, inputs: tuple[Any, ...]) -> Any:  # noqa: ANN401
+    """Return the program of a network, without operations in place."""
+    where: list[str] = []
+    with quietly(), torch.no_grad():
+        try:
+            with following(model, where):
+                exported = torch.export.export(model, inputs, strict=False)
+            return exported.run_decompositions({})
+        except Exception as error:
+            reason = reason_of(error)
+            place = (where[-1] if where else "") or WHOLE
+            raise GraphError(
+                f"the network cannot be traced by torch.export, at {place!r}: {reason}"
+            ) from error
 
 
 def module_of(node: Node) -> str:
@@ -122,15 +164,3 @@ def module_of(node: Node) -> str:
     stack = node.meta.get("nn_module_stack") or {}
     paths = [entry[0] for entry in stack.values()]
     return str(paths[-1]) if paths else ""
-
-
-def first_names(model: nn.Module) -> dict[int, str]:
-    """Return the first name of each parameter and buffer, by identity."""
-    return {id(tensor): name for name, tensor in reversed(_all_tensors(model))}
-
-
-def _all_tensors(model: nn.Module) -> list[tuple[str, Tensor]]:
-    return [
-        *model.named_parameters(remove_duplicate=False),
-        *model.named_buffers(remove_duplicate=False),
-    ]

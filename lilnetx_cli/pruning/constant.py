@@ -1,48 +1,11 @@
-"""A layer of which nothing is left but its bias."""
+"""Which layers a `Constant` may stand for."""
 
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 
-
-class Constant(nn.Module):
-    """Gives the same for every input, in the shape that a layer would give.
-
-    Args:
-        value: one number a channel, (C,).
-        axis: the dimension of channels, 1 or -1.
-        geometry: kernel size, stride, padding and dilation of a convolution, a tuple a
-            dimension; empty where the shape stays.
-    """
-
-    value: Tensor
-
-    def __init__(
-        self, value: Tensor, axis: int, geometry: tuple[tuple[int, ...], ...] = ()
-    ) -> None:
-        super().__init__()
-        self.register_buffer("value", value)
-        self.axis = axis
-        self.geometry = geometry
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, any, *) -> (B, C, *)."""
-        shape = list(x.shape)
-        shape[self.axis] = len(self.value)
-        for number, (kernel, stride, padding, dilation) in enumerate(self.geometry):
-            place = len(shape) - len(self.geometry) + number
-            span = dilation * (kernel - 1) + 1
-            shape[place] = (shape[place] + padding - span) // stride + 1
-        form = [1] * len(shape)
-        form[self.axis] = len(self.value)
-        wide = self.value.to(x.dtype).reshape(form).expand(shape)
-        return wide.clone(memory_format=torch.contiguous_format)  # others may write
-
-    def extra_repr(self) -> str:
-        """Say what is given."""
-        return f"{len(self.value)} channels, axis={self.axis}"
+from lilnetx_cli.nn.constant import Constant
 
 
 def constant_of(module: nn.Module, value: Tensor) -> Constant | None:
@@ -56,7 +19,7 @@ def constant_of(module: nn.Module, value: Tensor) -> Constant | None:
     if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d):
         return Constant(value, 1)
     if isinstance(module, _ConvNd) and not isinstance(module, _ConvTransposeNd):
-        return Constant(value, 1, _geometry(module))
+        return Constant(value, -1 - len(module.kernel_size), _geometry(module))
     return None
 
 

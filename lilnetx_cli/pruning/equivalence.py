@@ -1,24 +1,24 @@
 """Run two networks side by side: do they, and all their layers, give the same?"""
 
 import copy
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd
 from torch.utils import _pytree as pytree
 
 from lilnetx_cli.errors import reason_of
-from lilnetx_cli.graph.tracing import GraphError, following
+from lilnetx_cli.graph.tracing import following
+from lilnetx_cli.pruning.cases import Case, Inputs, cloned, fresh
 
-TOLERANCE = 1e-5  # of a tensor's largest; what is left of a fold in float32 is 1e-7
-FLOAT32_TOLERANCE = 1e-4
-LARGER = 8  # pixels
+TOLERANCE = 1e-5  # of a tensor's largest; what float64 leaves is 1e-12
+NARROW_TOLERANCE = 1e-4  # where a network does not run in float64
+TIMES = 16  # the error that rounding alone makes
 TINY = 1e-30
-
-Inputs = tuple[Any, ...]
 
 
 @dataclass(frozen=True)
@@ -26,14 +26,14 @@ class Difference:
     """How two networks compare.
 
     Attributes:
-        largest: absolute difference of outputs.
         problem: what is wrong, None if they are equal within the tolerance.
         module: the layer that it shows at first, None if it is not known.
+        equal: the cases in which they are equal; those of other ranks may be missing.
     """
 
-    largest: float
     problem: str | None = None
     module: str | None = None
+    equal: tuple[Case, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -47,73 +47,74 @@ class _Pair:
 @torch.no_grad()
 def compare(
     dense: nn.Module,
-    smaller: nn.Module,
+    shrink: Callable[[nn.Module], nn.Module],
     layers: Mapping[str, tuple[Tensor, Tensor]],
-    inputs: Inputs,
+    cases: Sequence[Case],
 ) -> Difference:
-    """Compare on the example and on random inputs, other batches and sizes among them.
+    """Compare a network with what is made of it, on all cases.
 
     Compared are all outputs, and of the layers named the channels that matter: for each
     two masks, of what is left of its channels, (C,), and of what matters of these. An
-    output may hide what goes wrong before it. Computed in float64 on the CPU, or as the
-    networks are where they do not run so. Raises GraphError where the dense network
-    does not run on the example.
+    output may hide what goes wrong before it. What is compared is a copy in float64 on
+    the CPU, and what is made of that, so that nothing is lost to rounding; or both as
+    they are where they do not run so, and rounding is then allowed for.
     """
-    pair = _Pair(_widened(dense), _widened(smaller), layers, TOLERANCE)
-    prepare: Callable[[Inputs], Inputs] = _wide_inputs
-    if _outputs(pair.dense, prepare(inputs)) is None:
-        pair = _Pair(dense, smaller, layers, FLOAT32_TOLERANCE)
-        prepare = _cloned
-        if _outputs(dense, prepare(inputs)) is None:
-            raise GraphError("the network does not run on the example")
-    bare = _compare_bare(pair, prepare(inputs))
+    example = cases[0]
+    bare = _compare_bare(shrink(dense), example.inputs)
     if bare.problem is not None:
         return bare
-    largest = 0.0
-    for given in _variants(inputs):
-        found = _compare(pair, prepare(given))
-        if found.problem is not None:
+    wide = copy.deepcopy(dense).to("cpu", torch.float64)
+    prepare: Callable[[Inputs], Inputs] = _widened
+    pair = _Pair(wide, shrink(wide), layers, TOLERANCE)
+    if _outputs(wide, _widened(example.inputs)) is None:
+        rounding = TIMES * _rounding(dense, example.inputs)
+        same = copy.deepcopy(dense)
+        pair = _Pair(same, shrink(same), layers, max(NARROW_TOLERANCE, rounding))
+        prepare = cloned
+    equal = []
+    for case in cases:
+        before: dict[str, Tensor] = {}
+        inputs = prepare(case.inputs)
+        wanted = _outputs(pair.dense, inputs, layers, before)
+        if wanted is None:
+            continue  # it takes this, but not in float64
+        found = _compare(pair, inputs, wanted, before)
+        if found.problem is None:
+            equal.append(case)
+        elif case.ranks == example.ranks:
             return found
-        largest = max(largest, found.largest)
-    return Difference(largest)
+    return Difference(equal=tuple(equal))
 
 
-def _compare_bare(pair: _Pair, inputs: Inputs) -> Difference:
+def _compare_bare(smaller: nn.Module, inputs: Inputs) -> Difference:
     """Tell whether the smaller network runs, as it will: without hooks."""
-    network = copy.deepcopy(pair.smaller)
     try:
-        network(*_cloned(inputs))
+        fresh(smaller)(*cloned(inputs))
     except Exception as error:  # any: the forward is the user's
         reason = reason_of(error)
         where: list[str] = []
-        again = copy.deepcopy(pair.smaller)
+        again = fresh(smaller)
         with following(again, where):
-            _outputs(again, inputs, fresh=False)
-        module = where[-1] if where else None
-        return Difference(float("inf"), f"does not run: {reason}", module)
-    return Difference(0.0)
+            _outputs(again, inputs, copied=False)
+        return Difference(f"does not run: {reason}", where[-1] if where else None)
+    return Difference()
 
 
-def _compare(pair: _Pair, inputs: Inputs) -> Difference:
-    """Compare one case, if the dense network takes it."""
-    before: dict[str, Tensor] = {}
-    wanted = _outputs(pair.dense, inputs, pair.layers, before)
-    if wanted is None:
-        return Difference(0.0)  # the network takes no such size, or no such values
+def _compare(
+    pair: _Pair, inputs: Inputs, wanted: list[Tensor], before: Mapping[str, Tensor]
+) -> Difference:
+    """Compare what the smaller network gives with outputs and layers of the dense."""
     after: dict[str, Tensor] = {}
     given = _outputs(pair.smaller, inputs, pair.layers, after)
     where = _first_difference(pair, before, after)
     if given is None or [x.shape for x in wanted] != [x.shape for x in given]:
-        return Difference(float("inf"), "fails, or gives other shapes", where)
-    apart = [_distance(a, b) for a, b in zip(wanted, given, strict=True)]
-    far = [d / max(_size(a), TINY) for d, a in zip(apart, wanted, strict=True)]
-    largest, worst = max(apart, default=0.0), max(far, default=0.0)
+        return Difference("fails, or gives other shapes", where)
+    worst = max(map(_apart, wanted, given), default=0.0)
     if worst > pair.tolerance:
-        problem = f"differs by {worst:.1e} of the largest output"
-        return Difference(largest, problem, where)
+        return Difference(f"differs by {worst:.1e} of the largest output", where)
     if where is not None:
-        return Difference(largest, "has a layer that differs", where)
-    return Difference(largest)
+        return Difference("has a layer that differs", where)
+    return Difference()
 
 
 def _first_difference(
@@ -123,8 +124,7 @@ def _first_difference(
     for name, output in after.items():
         stays, matters = pair.layers[name]
         wanted = before.get(name)
-        layer = pair.dense.get_submodule(name)
-        axis = -1 if isinstance(layer, nn.Linear) else 1
+        axis = _channel_axis(pair.dense.get_submodule(name))
         if wanted is None or not matters.any():
             continue
         if wanted.dim() < 2 or wanted.shape[axis] != len(stays):
@@ -133,11 +133,16 @@ def _first_difference(
             return name
         left = wanted.index_select(axis, _places(matters, wanted))
         right = output.index_select(axis, _places(matters[stays], output))
-        if left.shape != right.shape:
-            return name
-        if _distance(left, right) > pair.tolerance * max(_size(left), TINY):
+        if left.shape != right.shape or _apart(left, right) > pair.tolerance:
             return name
     return None
+
+
+def _channel_axis(layer: nn.Module) -> int:
+    """Return the dimension of channels of what a layer of torch gives."""
+    if isinstance(layer, nn.Linear | nn.Embedding):
+        return -1
+    return -1 - len(layer.kernel_size) if isinstance(layer, _ConvNd) else 1
 
 
 def _places(mask: Tensor, like: Tensor) -> Tensor:
@@ -150,19 +155,23 @@ def _outputs(
     layers: Mapping[str, Any] | None = None,
     found: dict[str, Tensor] | None = None,
     *,
-    fresh: bool = True,
+    copied: bool = True,
 ) -> list[Tensor] | None:
     """Return copies of all tensors that a network gives; None where it fails.
 
     A copy of the network runs on a copy of the inputs: both may be changed by it. What
     the layers give goes into `found`, in order.
     """
-    network = copy.deepcopy(model) if fresh else model
+    network = fresh(model) if copied else model
     with _listening(network, layers or {}, found if found is not None else {}):
         try:
-            output = network(*_cloned(inputs))
+            return outputs_of(network(*cloned(inputs)))
         except Exception:  # any: the forward is the user's
             return None
+
+
+def outputs_of(output: Any) -> list[Tensor]:  # noqa: ANN401
+    """Return copies of all tensors in an output, complex ones as pairs of numbers."""
     tensors = [x for x in pytree.tree_leaves(output) if isinstance(x, Tensor)]
     return [torch.view_as_real(x) if x.is_complex() else x.clone() for x in tensors]
 
@@ -189,7 +198,8 @@ def _listening(
             handle.remove()
 
 
-def _distance(wanted: Tensor, given: Tensor) -> float:
+def distance(wanted: Tensor, given: Tensor) -> float:
+    """Return the largest difference of two tensors of one shape."""
     if not wanted.numel():
         return 0.0
     apart = (wanted.double() - given.double()).abs()
@@ -198,49 +208,30 @@ def _distance(wanted: Tensor, given: Tensor) -> float:
     return worst if worst == worst else float("inf")
 
 
-def _size(tensor: Tensor) -> float:
-    finite = tensor.double()[tensor.isfinite()]
-    return float(finite.abs().max()) if finite.numel() else 0.0
+def _apart(wanted: Tensor, given: Tensor) -> float:
+    """Return the same as a share of the largest number wanted."""
+    finite = wanted.double()[wanted.isfinite()]
+    size = float(finite.abs().max()) if finite.numel() else 0.0
+    return distance(wanted, given) / max(size, TINY)
 
 
-def _variants(inputs: Inputs) -> Iterator[Inputs]:
-    """Yield the example, and random inputs of other batches, sizes and ranges."""
+def _rounding(model: nn.Module, inputs: Inputs) -> float:
+    """Return by how much outputs move if all parameters are rounded once more."""
+    moved = copy.deepcopy(model)
     generator = torch.Generator().manual_seed(0)
-
-    def drawn(batch: int, wider: int, values: Callable[[Tensor], Tensor]) -> Inputs:
-        def draw(x: Any) -> Any:  # noqa: ANN401
-            if not isinstance(x, Tensor) or not x.is_floating_point() or not x.dim():
-                return x
-            shape = [x.shape[0] + batch, *x.shape[1:]]
-            if len(shape) == 4:
-                shape[2:] = [size + wider for size in shape[2:]]
-            numbers = values(torch.randn(shape, generator=generator))
-            return numbers.to(x.device, x.dtype)
-
-        return pytree.tree_map(draw, inputs)  # type: ignore[no-any-return]
-
-    yield inputs
-    yield drawn(0, 0, lambda x: x)
-    yield drawn(1, 0, lambda x: -3 * x.abs())
-    yield drawn(0, LARGER, lambda x: x.abs())
-    yield drawn(-1, LARGER, lambda x: 100 * x)
+    for parameter in moved.parameters():
+        if parameter.is_floating_point():
+            up = torch.randint(2, parameter.shape, generator=generator) * 2.0 - 1
+            by = up.to(parameter.device) * torch.finfo(parameter.dtype).eps
+            parameter.copy_((parameter.double() * (1 + by)).to(parameter.dtype))
+    one, other = _outputs(model, inputs), _outputs(moved, inputs)
+    return max(map(_apart, one or [], other or []), default=0.0)
 
 
-def _widened(model: nn.Module) -> nn.Module:
-    return copy.deepcopy(model).to("cpu", torch.float64)
-
-
-def _wide_inputs(inputs: Inputs) -> Inputs:
+def _widened(inputs: Inputs) -> Inputs:
     def widen(x: Any) -> Any:  # noqa: ANN401
         if not isinstance(x, Tensor):
             return x
         return x.cpu().double() if x.is_floating_point() else x.cpu()
 
     return pytree.tree_map(widen, inputs)  # type: ignore[no-any-return]
-
-
-def _cloned(inputs: Inputs) -> Inputs:
-    def clone(x: Any) -> Any:  # noqa: ANN401
-        return x.detach().clone() if isinstance(x, Tensor) else x
-
-    return pytree.tree_map(clone, inputs)  # type: ignore[no-any-return]

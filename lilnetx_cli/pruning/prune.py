@@ -2,8 +2,9 @@
 
 import copy
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -11,13 +12,16 @@ from torch import Tensor, nn
 
 from lilnetx_cli.errors import reason_of
 from lilnetx_cli.graph import ChannelGraph, GraphError, read_channels, trace
-from lilnetx_cli.graph.tracing import WHOLE, Traced
-from lilnetx_cli.pruning.constant import Constant
+from lilnetx_cli.graph.tracing import WHOLE
+from lilnetx_cli.nn.constant import Constant
+from lilnetx_cli.pruning.cases import Case, fresh
 from lilnetx_cli.pruning.equivalence import Difference, compare
+from lilnetx_cli.pruning.guard import guard
 from lilnetx_cli.pruning.kept import Kept, kept_channels
 from lilnetx_cli.pruning.numbers import cuts_sums, first_other_number
 from lilnetx_cli.pruning.selection import Selection, select
 from lilnetx_cli.pruning.surgery import cut
+from lilnetx_cli.pruning.tried import Tried, try_out
 
 
 @dataclass(frozen=True)
@@ -27,7 +31,8 @@ class Pruned:
     Attributes:
         model: plain layers, in evaluation mode.
         removed_channels: how many channels are gone, coupled ones counted once.
-        max_abs_difference: of the outputs of both networks on random inputs.
+        max_abs_difference: of the outputs of both networks on random inputs, in the
+            type of their weights.
         held: channels that are dead or constant and stay all the same, by layer and
             reason.
     """
@@ -44,24 +49,29 @@ def prune(model: nn.Module, inputs: tuple[Any, ...], *, multiple: int = 1) -> Pr
     Channels leave that are constant wherever they are read, zero or such that biases
     can take them, and those that nothing reads. Channel counts become multiples of
     `multiple`. `inputs` are an example of what forward takes, of a batch of two or
-    more. The smaller network is run beside the dense one on random inputs; where it
-    fails because of a hard-coded size, the channels that meet this size stay.
+    more. The network is run on it and on random inputs of other sizes, batches and
+    ranks, and the smaller one beside it; where that fails because of a hard-coded size,
+    the channels that meet this size stay. Inputs for which forward computes otherwise
+    than it did for these are refused when the smaller network runs: it raises
+    GraphError.
 
     Raises GraphError for a network that cannot be traced, and where the smaller one
     does not give the same; it names the layer.
     """
     dense = _copied(model)
-    traced = trace(_copied(model), inputs)
+    tried = try_out(dense, inputs)
     held: frozenset[str] = frozenset()
     while True:
-        graph = read_channels(dense, traced, held)
+        graph = read_channels(dense, tried.traced, held)
         selection = select(graph, multiple)
-        smaller, difference = _smaller(dense, selection, inputs)
+        smaller, difference = _smaller(dense, selection, tried.cases)
         if difference.problem is None and cuts_sums(selection):
-            difference = _compare_numbers(dense, traced, selection, inputs, difference)
+            difference = _compare_numbers(dense, tried, selection, difference)
         if difference.problem is None:
-            stay = _held(smaller, selection)
-            return Pruned(smaller, _removed(selection), difference.largest, stay)
+            removed, largest = _removed(selection), 0.0
+            if removed or any(isinstance(x, Constant) for x in smaller.modules()):
+                largest = guard(smaller, tried.groups, difference.equal)
+            return Pruned(smaller, removed, largest, _held(smaller, selection))
         more = _to_hold(dense, graph, difference, held) - held
         if not more:
             where = difference.module or WHOLE
@@ -85,32 +95,30 @@ def _copied(model: nn.Module) -> nn.Module:
 
 
 def _smaller(
-    dense: nn.Module, selection: Selection, inputs: tuple[Any, ...]
+    dense: nn.Module, selection: Selection, cases: Sequence[Case]
 ) -> tuple[nn.Module, Difference]:
     """Cut, and compare; without `Constant` layers where their parents want others."""
     layers = _to_compare(dense, selection)
-    smaller = cut(dense, selection)
-    difference = compare(dense, smaller, layers, inputs)
-    if difference.problem is None:
-        return smaller, difference
-    plainer = cut(dense, selection, constants=False)
-    second = compare(dense, plainer, layers, inputs)
-    return (plainer, second) if second.problem is None else (smaller, difference)
+    found: list[Difference] = []
+    for constants in (True, False):
+        shrink = partial(cut, selection=selection, constants=constants)
+        found.append(compare(dense, shrink, layers, cases))
+        if found[-1].problem is None:
+            return shrink(dense), found[-1]
+    return dense, found[0]
 
 
 def _compare_numbers(
-    dense: nn.Module,
-    traced: Traced,
-    selection: Selection,
-    inputs: tuple[Any, ...],
-    found: Difference,
+    dense: nn.Module, tried: Tried, selection: Selection, found: Difference
 ) -> Difference:
     """Add to a difference whether the smaller network computes with other numbers."""
     plain = cut(dense, selection, constants=False)
-    module = first_other_number(traced, trace(plain, inputs))
-    if module is None:
-        return found
-    return Difference(found.largest, "scales by the number of its channels", module)
+    for case, before in tried.passes:
+        after = trace(fresh(plain), case.inputs, case.dead_ends)
+        module = first_other_number(before, after)
+        if module is not None:
+            return Difference("scales by the number of its channels", module)
+    return found
 
 
 def _to_compare(
@@ -123,8 +131,7 @@ def _to_compare(
     for result in results:
         kind = type(dense.get_submodule(result.module))
         own = kind.__module__.startswith("torch.nn.modules")
-        plain = own and kind is not nn.Embedding  # whose channels are the last
-        if result.module and plain and calls[result.module] == 1:
+        if result.module and own and calls[result.module] == 1:
             stays = selection.stays(result.labels)
             layers[result.module] = stays, selection.is_needed(result.labels)
     return layers

@@ -14,7 +14,7 @@ from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 from torch.nn.modules.instancenorm import _InstanceNorm
 
 from lilnetx_cli.graph.findings import Reader, Result
-from lilnetx_cli.graph.tracing import first_names
+from lilnetx_cli.graph.names import first_names
 from lilnetx_cli.nn.padding import PadChannels
 from lilnetx_cli.pruning.constant import constant_of
 from lilnetx_cli.pruning.selection import Selection, live_groups

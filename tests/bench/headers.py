@@ -34,7 +34,7 @@ def best(work):
 
 torch.manual_seed(0)
 arguments = {"channels": 3, "classes": 10}
-model = reparameterize(models.build("resnet20", arguments))
+model = reparameterize(models.build("resnet20", arguments), spread=0.3)
 record = {"name": "resnet20", "args": arguments}
 container = pack(capture(model, architecture=record))
 print(json.dumps({
@@ -51,7 +51,7 @@ def measure(checkout: Path) -> dict[str, float]:
     environment = {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
         [sys.executable, "-c", MEASURE],
-        env=environment, check=True, capture_output=True, text=True,
+        cwd=checkout, env=environment, check=True, capture_output=True, text=True,
     )  # fmt: skip
     return json.loads(done.stdout)
 

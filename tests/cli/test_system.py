@@ -24,6 +24,33 @@ def run_full(*arguments, stream):
         )
 
 
+@pytest.mark.parametrize("as_json", [False, True])
+def test_an_interrupt_while_modules_are_imported(as_json):
+    """Another try to import what was interrupted may fail, as numpy's does."""
+    code = (
+        "import sys\n"
+        "from lilnetx_cli.__main__ import run\n"
+        "class Interrupt:\n"
+        "    def find_spec(self, name, *_):\n"
+        "        if name == 'numpy':\n"
+        "            sys.meta_path[0] = Broken()\n"
+        "            raise KeyboardInterrupt\n"
+        "class Broken:\n"
+        "    def find_spec(self, name, *_):\n"
+        "        raise ImportError(name)\n"
+        "sys.meta_path.insert(0, Interrupt())\n"
+        "sys.exit(run(sys.argv[1:]))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, "models", *["--json"] * as_json],
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 130
+    assert done.stderr == "lilnetx: interrupted\n"
+    error = '{"error": {"code": 130, "message": "interrupted"}}\n'
+    assert done.stdout == (error if as_json else "")
+
+
 @full_device
 @pytest.mark.parametrize("verb", ["--version", "verify", "inspect"])
 def test_stdout_that_takes_nothing(trained, verb):

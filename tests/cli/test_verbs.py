@@ -192,7 +192,7 @@ def test_a_stopped_run_is_resumed(cli, tmp_path):
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=120)
     assert process.returncode == 130, err
-    assert "--resume auto" in err
+    assert f"lilnetx train -o {folder} --resume\n" in err
     assert "Traceback" not in err
     assert not (folder / "model.pt").exists()
     refused = cli("train", "-o", folder)
@@ -204,7 +204,7 @@ def test_a_stopped_run_is_resumed(cli, tmp_path):
     content = torch.load(folder / "resume.pt", weights_only=True)
     content["config"]["train"]["max_steps"] = content["step"] + 2
     torch.save(content, folder / "resume.pt")
-    done = cli("train", "-o", folder, "--resume", "auto", "--json")
+    done = cli("train", "--resume", "-o", folder, "--json")
     assert done.code == 0, done.err
     assert (folder / "model.pt").exists()
 

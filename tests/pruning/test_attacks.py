@@ -8,8 +8,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from lilnetx_cli.graph import GraphError
+from lilnetx_cli.nn.constant import Constant
 from lilnetx_cli.pruning import prune
-from lilnetx_cli.pruning.constant import Constant
 
 
 class Net(nn.Module):

@@ -7,8 +7,8 @@ from torch import nn
 
 from lilnetx_cli.graph import GraphError
 from lilnetx_cli.models import build
+from lilnetx_cli.nn.constant import Constant
 from lilnetx_cli.pruning import prune
-from lilnetx_cli.pruning.constant import Constant
 from tests.pruning.deadening import difference, kill_filters, lived_in, parameters
 
 

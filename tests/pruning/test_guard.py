@@ -1,0 +1,127 @@
+"""A pruned network refuses sizes at which it would not be the dense one."""
+
+import copy
+import io
+import threading
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from lilnetx_cli.graph import GraphError
+from lilnetx_cli.graph.paths import Recorder
+from lilnetx_cli.pruning import prune
+from tests.pruning.made import REFUSED, Net, apart, filled, made
+
+
+def branch(s, x):
+    y = F.relu(s.a(x))
+    return s.c(F.relu(s.b(s.d(y) if x.shape[-1] > 32 else y)))
+
+
+def images(size, batch=2):
+    return made(batch, 3, size, size)
+
+
+@pytest.fixture(scope="module")
+def dense():
+    layers = {"a": nn.Conv2d(3, 8, 1), "b": nn.Conv2d(8, 8, 1), "c": nn.Conv2d(8, 4, 1)}
+    return filled(Net(branch, **layers, d=nn.Conv2d(8, 8, 1)))
+
+
+@pytest.fixture(scope="module")
+def pruned(dense):
+    return prune(dense, (images(8),)).model
+
+
+@pytest.fixture
+def smaller(pruned):
+    return copy.deepcopy(pruned)
+
+
+def test_the_layer_is_named(smaller):
+    with pytest.raises(GraphError, match=r"2 x 3 x 33 x 33: .* first at 'd'; prune it"):
+        smaller(images(33))
+
+
+def test_it_runs_on_after_a_refusal(dense, smaller):
+    with pytest.raises(GraphError, match=REFUSED):
+        smaller(images(40))
+    assert not any(layer._forward_hooks for layer in smaller.children())
+    for size, batch in ((8, 2), (20, 1), (20, 5)):
+        assert apart(dense, smaller, images(size, batch)) < 1e-5
+
+
+def test_its_own_errors_come_out(smaller):
+    with pytest.raises(RuntimeError, match="expected input"):
+        smaller(made(2, 4, 12, 12))
+    assert smaller(images(12)).shape == (2, 4, 12, 12)
+
+
+def test_it_is_saved_with_the_network_and_not_in_the_state_dict(dense, smaller):
+    assert smaller.state_dict().keys() == dense.state_dict().keys()
+    file = io.BytesIO()
+    torch.save(smaller, file)
+    file.seek(0)
+    loaded = torch.load(file, weights_only=False)
+    assert torch.equal(loaded(images(8)), smaller(images(8)))
+    with pytest.raises(GraphError, match=REFUSED):
+        loaded(images(40))
+
+
+def test_what_trains_is_not_watched(smaller):
+    smaller.train()
+    with pytest.raises(RuntimeError, match="to have 8 channels"):
+        smaller(images(40))
+
+
+def test_another_thread_is_no_part_of_a_path(smaller):
+    recorder = Recorder(smaller, lambda _: None)
+    recorder.start()
+    other = threading.Thread(target=smaller, args=(images(8),))
+    other.start()
+    other.join()
+    assert recorder.steps == 0
+    smaller(images(8))
+    recorder.stop()
+    assert recorder.steps == 5
+
+
+@pytest.mark.parametrize("sizes", [(), (2, 3)])
+def test_it_leaves_nothing_in_what_is_exported(dense, smaller, sizes):
+    open_ = dict.fromkeys((0, *sizes), torch.export.Dim.AUTO)
+    program = torch.export.export(
+        smaller, (images(12),), dynamic_shapes=((open_,),), strict=False
+    )
+    assert not any("guard" in str(node.target) for node in program.graph.nodes)
+    module = program.module()
+    for size in (12, 13, 20) if sizes else (12,):
+        wanted = dense(images(size, 3))
+        assert torch.allclose(module(images(size, 3)), wanted, atol=1e-5)
+    with pytest.raises((AssertionError, RuntimeError)):
+        module(images(40))
+
+
+def by_size(s, x):
+    """Adds a number that is 0 for all that is small."""
+    return s.c(F.relu(s.b(F.relu(s.a(x)) + max(x.shape[-1] - 30, 0))))
+
+
+def test_numbers_are_watched_too():
+    layers = {"a": nn.Conv2d(3, 8, 1), "b": nn.Conv2d(8, 8, 1), "c": nn.Conv2d(8, 4, 1)}
+    dense = filled(Net(by_size, **layers))
+    smaller = prune(dense, (images(8),)).model
+    assert len(smaller.a.bias) == 4
+    assert apart(dense, smaller, images(30)) < 1e-5
+    with pytest.raises(GraphError, match=r"31 x 31: .* first at 'the network'"):
+        smaller(images(31))
+
+
+def test_a_network_of_which_nothing_leaves_takes_what_it_took(dense):
+    alive = copy.deepcopy(dense)
+    with torch.no_grad():
+        for layer in alive.children():
+            layer.weight.copy_(made(*layer.weight.shape))
+    smaller = prune(alive, (images(8),)).model
+    assert torch.equal(smaller(images(40)), alive(images(40)))
