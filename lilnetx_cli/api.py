@@ -2,17 +2,14 @@
 
 import os
 from collections.abc import Mapping
-from functools import partial
 from typing import Any
 
 from torch import Tensor, nn
 
 import lnx
 from lilnetx_cli.checkpoint import capture, pack, unpack
-from lilnetx_cli.errors import UsageError, reason_of
-from lilnetx_cli.models import fill
+from lilnetx_cli.models import fill, rebuild
 from lilnetx_cli.models.inputs import example_input
-from lilnetx_cli.models.registry import build_record
 from lilnetx_cli.nn import (
     Penalty,
     RoundingWarning,
@@ -80,21 +77,12 @@ def load_model(
     UsageError where something is missing or the shapes do not fit, and GraphError where
     the network cannot be pruned.
     """
-    container = lnx.load(path)
+    container, file = lnx.load(path), os.fspath(path)
     record, state = container.architecture, unpack(lnx.rebuild_all(container))
-    try:
-        if model is not None:
-            model.load_state_dict(state)
-        elif record is not None:
-            model = fill(partial(build_record, record), state)
-        else:
-            raise UsageError(
-                f"{os.fspath(path)!r} does not say which network it holds:"
-                " give load_model a model to fill"
-            )
-    except RuntimeError as error:
-        reason = reason_of(error)
-        raise UsageError(f"the file does not fit the network: {reason}") from error
+    if model is None:
+        model = rebuild(record, state, file)
+    else:
+        fill(model, state, file)
     model = model.eval()
     if not pruned:
         return model

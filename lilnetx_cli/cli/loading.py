@@ -1,21 +1,18 @@
 """A network from whatever file the user names."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 
 import lnx
 from lilnetx_cli.checkpoint import pack, read_source, unpack
-from lilnetx_cli.errors import UsageError, reason_of
 from lilnetx_cli.graph import GraphError
 from lilnetx_cli.measure.sparsity import channel_sparsity, slice_sparsity
-from lilnetx_cli.models import build, describe, fill
+from lilnetx_cli.models import describe, rebuild
 from lilnetx_cli.models.inputs import example_input
-from lilnetx_cli.models.registry import build_record
 from lilnetx_cli.pruning import Pruned, kept_lines, prune
 from lnx.spec import DEFAULT_MAX_SIZE
 
@@ -48,15 +45,11 @@ def load_network(
     else:
         container = pack(read_source(file).checkpoint)
     record = container.architecture
+    own = record
     if name is not None:
         own = describe(name, {**_form(record, name), **arguments})
-        make = partial(build, name, own["args"])
-    elif record is not None:
-        make = partial(build_record, record)
-    else:
-        raise UsageError(f"{str(file)!r} does not say which network it is: add --model")
     state = unpack(lnx.rebuild_all(container))
-    network = _filled(make, state, file).eval()
+    network = rebuild(own, state, str(file), trusted=name is not None).eval()
     return Loaded(
         network,
         record,
@@ -99,11 +92,3 @@ def _form(record: Mapping[str, Any] | None, name: str) -> dict[str, Any]:
     return {key: own[key] for key in ("channels", "classes") if key in own}
 
 
-def _filled(
-    make: Callable[[], nn.Module], state: dict[str, Tensor], file: Path
-) -> nn.Module:
-    try:
-        return fill(make, state)
-    except RuntimeError as error:
-        reason = reason_of(error)
-        raise UsageError(f"{str(file)!r} does not fit the network: {reason}") from error

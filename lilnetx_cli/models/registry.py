@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from lilnetx_cli.errors import FileError, UsageError, one_line, reason_of, suggestion
 from lilnetx_cli.models.imagenet import (
@@ -138,7 +137,7 @@ def build(name: str, arguments: Mapping[str, Any]) -> nn.Module:
         )
     try:
         return info.build(**arguments)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RuntimeError, AssertionError) as error:
         raise UsageError(
             f"{printable(name)} cannot be built: {reason_of(error)}"
         ) from error
@@ -162,21 +161,3 @@ def build_record(record: Mapping[str, Any]) -> nn.Module:
         return build(name, arguments)
     except UsageError as error:
         raise FileError(f"the architecture record is of no use: {error}") from error
-
-
-def fill(make: Callable[[], nn.Module], state: Mapping[str, Tensor]) -> nn.Module:
-    """Make a network and give it the tensors of a state dict.
-
-    It is made without memory for its tensors first: what a small file says of its
-    network cannot make it large. Raises RuntimeError where names or shapes differ, and
-    what make raises.
-    """
-    with torch.device("meta"):
-        network = make()
-    network.load_state_dict(state, assign=True)
-    if any(x.is_meta for x in (*network.parameters(), *network.buffers())):
-        # Buffers that a state dict leaves out have their values from the maker; by now
-        # the network is known to be as large as the state dict, and no larger.
-        network = make()
-        network.load_state_dict(state)
-    return network
