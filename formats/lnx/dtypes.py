@@ -85,6 +85,9 @@ NUMPY_NAMES: Final[dict[DType, str]] = {
     DType.F4_X2: "<u1",
 }
 
+# What decoded float32 numbers may be rounded to.
+ROUNDED_TO = (DType.F32, DType.F64, DType.F16, DType.BF16)
+
 NARROWER = {DType.F32: (DType.BF16, DType.F16), DType.F64: (DType.F32,)}
 
 
@@ -158,3 +161,16 @@ def _convert(data: Bytes, dtype: DType, short: DType) -> Bytes:
         return (data.view("<u4") >> np.uint32(16)).astype("<u2").view(np.uint8)
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
         return data.view(_FLOATS[dtype]).astype(_FLOATS[short]).view(np.uint8)
+
+
+def round_to(values: NDArray[np.float32], dtype: DType) -> NDArray[np.generic]:
+    """Return float32 numbers in a type of ROUNDED_TO, to the nearest, ties to even.
+
+    bfloat16 comes as uint16. Numbers beyond the type's range become infinite.
+    """
+    if dtype is DType.BF16:
+        bits = values.view(np.uint32)
+        odd = bits >> np.uint32(16) & np.uint32(1)
+        return ((bits + (np.uint32(0x7FFF) + odd)) >> np.uint32(16)).astype("<u2")
+    with np.errstate(over="ignore", under="ignore"):
+        return values.astype(NUMPY_NAMES[dtype], copy=False)

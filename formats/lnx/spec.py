@@ -50,6 +50,9 @@ MAX_CODER_CALL: Final = 1 << 20
 
 RAW_TABLE: Final = 0  # a plane of bytes stored as it is, no table behind it
 CHUNK_TARGET_BYTES: Final = 4096
+TRELLIS_SEGMENT: Final = 512  # cells after which the trellis starts again
+CLASSES: Final = 40  # scale classes, in half octaves
+LEAST_CLASS: Final = -16  # a mean magnitude of 2**-8
 
 # Raw DEFLATE starts from these bytes when it packs a header: they are the words that
 # networks use for their tensors, so that short headers pack well.
@@ -73,6 +76,15 @@ class Kind(IntEnum):
     EXACT = 2
     FILL = 3
     ALIAS = 4
+
+
+class Form(IntEnum):
+    """What is stored of a decoder, and how wide its floats are."""
+
+    MATRIX_F16 = 2
+    COSINE_F16 = 3
+    MATRIX_F32 = 4
+    COSINE_F32 = 5
 
 
 class Packing(IntEnum):

@@ -19,7 +19,8 @@ from lilnetx_cli.errors import FileError, InputError, UsageError, reason_of
 from lnx.errors import printable
 
 # Where trainers put the weights in a larger checkpoint, the likeliest first.
-KEYS = ("state_dict", "model_state_dict", "model", "module", "net", "params")
+KEYS = ("state_dict", "model_state_dict", "model_state", "model", "module", "net",
+        "params")  # fmt: skip
 # What wrappers of torch put before every name.
 PREFIXES = ("module.", "_orig_mod.")
 

@@ -12,7 +12,7 @@ from lilnetx_cli.checkpoint import pack, read_source, unpack
 from lilnetx_cli.graph import GraphError
 from lilnetx_cli.measure.sparsity import channel_sparsity, slice_sparsity
 from lilnetx_cli.models import describe, rebuild
-from lilnetx_cli.models.inputs import example_input
+from lilnetx_cli.models.inputs import InputForm, example_input
 from lilnetx_cli.pruning import Pruned, kept_lines, prune
 from lnx.spec import DEFAULT_MAX_SIZE
 
@@ -62,11 +62,11 @@ def load_network(
 def load_pruned(
     file: Path,
     loaded: Loaded,
-    shape: tuple[int, ...] | None,
+    form: InputForm | None,
     multiple: int,
 ) -> Pruned:
     """Prune a loaded network; raises GraphError, with the file in its message."""
-    example = example_input(loaded.architecture, shape)
+    example = example_input(loaded.architecture, form, loaded.network)
     try:
         return prune(loaded.network, (example,), multiple=multiple)
     except GraphError as error:

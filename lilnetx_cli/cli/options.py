@@ -71,7 +71,7 @@ InputShape = Annotated[
     str | None,
     typer.Option(
         "--input-shape",
-        help="Shape of one input, such as 3x32x32.",
+        help="Shape of one input: 3x32x32, or 128:int64 for tokens.",
         show_default="what the file says",
     ),
 ]

@@ -104,13 +104,12 @@ def shuffle_channels(state: State, node: Node, args: Sequence[Any]) -> Any:  # n
 
 def coupled(state: State, grid: Grid, axis: int) -> Grid:
     """Say that channels at one index of a dimension leave together."""
-    planes = grid.labels.movedim(axis, 0).flatten(1)
+    planes = grid.labels.movedim(axis, 0).flatten(1)  # (n, others)
     state.labels.unify(planes, planes[:, :1])
-    labels = grid.labels
-    for other in grid.axes():
-        if other != axis:
-            labels = labels.narrow(other, 0, 1)
-    return replace(grid, labels=labels)
+    most = max(range(planes.shape[1]), key=lambda x: len(planes[:, x].unique()))
+    ones = [1] * len(grid.shape)
+    ones[axis] = len(planes)
+    return replace(grid, labels=planes[:, most].reshape(ones))
 
 
 @rule("aten::cat")

@@ -141,7 +141,7 @@ class State:
         if name is None:
             return unknown(shape)
         if len(wide) > 1:
-            reason = f"meets the parameter {name!r}, a matrix"
+            reason = f"joined with the parameter {name!r}"
             for axis in wide:
                 self.labels.fix(self.axis(name, axis), reason)
             return unknown(shape, self.labels.fixed(reason))

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -73,11 +73,8 @@ def parse_form(text: str) -> InputForm:
 
 def _rows_looked_up(network: nn.Module, tokens: Tensor) -> int | None:
     """Return the rows of the smallest embedding that takes the input itself."""
-    with _lookups(network, tokens) as rows, torch.no_grad():
-        try:
-            network(tokens)
-        except Exception:  # any: whatever the network does with them is told later
-            pass
+    with _lookups(network, tokens) as rows, torch.no_grad(), suppress(Exception):
+        network(tokens)  # where it does not run, that is told later
     return min(rows, default=None)
 
 
@@ -87,9 +84,9 @@ def _lookups(network: nn.Module, tokens: Tensor) -> Iterator[list[int]]:
 
     def look(module: nn.Module, args: tuple[Any, ...]) -> None:
         given = args[0] if args else None
-        if isinstance(module, nn.Embedding) and isinstance(given, Tensor):
-            if given.data_ptr() == tokens.data_ptr():
-                rows.append(module.num_embeddings)
+        itself = isinstance(given, Tensor) and given.data_ptr() == tokens.data_ptr()
+        if isinstance(module, nn.Embedding) and itself:
+            rows.append(module.num_embeddings)
 
     handles = [
         module.register_forward_pre_hook(look)

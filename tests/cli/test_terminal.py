@@ -204,7 +204,7 @@ def test_compress_says_what_it_keeps(terminal, tmp_path):
         "conv.bias": torch.from_numpy(generator.random(40, np.float32)),
     }
     torch.save(state, tmp_path / "plain.pt")
-    lines, _ = terminal("compress", "plain.pt", folder=tmp_path)
+    lines, _ = terminal("compress", "plain.pt", "--lossless", folder=tmp_path)
     text = "\n".join(lines)
     assert "lossless: every bit is kept" in text
     assert "weights stored exactly 3" in text
@@ -217,7 +217,7 @@ def test_compress_says_what_it_keeps(terminal, tmp_path):
 def test_bytes_by_what_they_are_for_add_up(capsys, tmp_path):
     state = {"a": torch.arange(6000.0).reshape(60, 100), "b": torch.arange(60.0)}
     torch.save(state, tmp_path / "plain.pt")
-    assert run(["compress", str(tmp_path / "plain.pt"), "--json"]) == 0
+    assert run(["compress", str(tmp_path / "plain.pt"), "--lossless", "--json"]) == 0
     record = json.loads(capsys.readouterr().out)
     parts = ("payload", "exact_weight", "side", "overhead")
     sizes = [record[f"{part}_bytes"] for part in parts]

@@ -21,6 +21,7 @@ from lnx.parts.prefix import PREFIX, read_frame, write_frame
 from lnx.parts.records import (
     AliasRecord,
     Chunk,
+    ClassTables,
     ExactRecord,
     FillRecord,
     Header,
@@ -31,6 +32,7 @@ from tests.format.making import latents, small_container
 SMALL = lnx.dumps(small_container())
 U8 = DType.U8
 SINGLE = Table(np.array([0]), np.array([1 << 10]), 10)
+TWO = Table(np.array([2]), np.array([1 << 10]), 10)
 PAIR = Table(np.array([0, 1]), np.array([512, 512]), 10)
 ONE = [np.ones((1, 1), np.float32)]
 
@@ -84,7 +86,8 @@ def made(
     matrices = decoders if isinstance(decoders, Block) else pack_decoders(decoders)
     values = {
         "architecture": None, "training": None, "metadata": None,
-        "integers_digest": bytes(8), "rebuilt_digest": bytes(8), **fields,
+        "integers_digest": bytes(8), "rebuilt_digest": bytes(8),
+        "class_tables": ClassTables(), "scales": (), **fields,
     }  # fmt: skip
     masks, rows, exact = map(tuple, chunks)
     content = Header(
@@ -129,10 +132,71 @@ def exact(shape=(2,), tables=(1,), dtype=U8, stored=U8):
 
 def latent(
     shape=(4,), length=1, decoder=0, mask=0, tables=(1,), nonzero=0, zero=4, rows=0,
-    columns=0,
+    columns=0, trellis=False, dtype=DType.F32, scale=0,
 ):  # fmt: skip
     counts = (nonzero, zero, rows, columns, 0)
-    return LatentRecord("w", shape, length, decoder, mask, tables, *counts)
+    return LatentRecord(
+        "w", shape, length, decoder, trellis, dtype, mask, scale, tables, *counts
+    )
+
+
+def classed(class_tables, tables, scales=b"", rows=6, **fields):
+    """Make a file of one tensor, (2, 3), whose cells are coded by class."""
+    record = latent((2, 3), tables=(), zero=6, scale=1, **fields)
+    chunks = ((), [chunk(6)], ())
+    coded = [chunk(rows, scales, len(scales) // 4)]
+    return made(
+        [record], tables, ONE, chunks, scales, class_tables=class_tables, scales=coded
+    )
+
+
+def classes() -> Iterator[Case]:
+    wrong = lnx.FormatError
+    known = ClassTables(16, (1,))  # scales of 0 are class 16
+    yield Case("no table for a class", classed(ClassTables(), [SINGLE]), wrong, "class")
+    other = classed(ClassTables(3, (1,)), [SINGLE])
+    yield Case("a table for another class", other, wrong, "scale class without a table")
+    missing = classed(ClassTables(16, (7,)), [SINGLE])
+    yield Case("a class with no such table", missing, wrong, "no table 7")
+    far = Table(np.array([0, 1 << 20]), np.array([512, 512]), 10)
+    yield Case("scales out of bounds", classed(known, [far]), wrong, "outside of -128")
+    few = classed(known, [SINGLE], rows=5)
+    yield Case("too few scales", few, wrong, "chunks of scales hold 5 of 6 rows")
+    first = with_classes(39, 5)
+    yield Case("classes past the last", first, wrong, "first class is 39, at most 35")
+    yield Case(
+        "too many classes", with_classes(0, 41), wrong, "number of classes is 41"
+    )
+    noise = classed(known, [PAIR], b"\xff\xfe\x01\x02" * 9)
+    yield Case("words that scales do not take", noise, wrong, "")
+    flag = made([latent()], [SINGLE], ONE, header=with_trellis(2))
+    yield Case("a trellis of 2", flag, wrong, "trellis 2 is neither 0 nor 1")
+    steep = made([latent(nonzero=4, zero=0, dtype=DType.F16)], [TWO],
+                 [np.full((1, 1), 1e5, np.float32)], ((), [chunk(4)], ()))  # fmt: skip
+    yield Case("float16 that overflows", steep, wrong, "overflow F16")
+    size = plain_block(written(1, 0, 3) + bytes(4))
+    yield Case("a cosine of size 0", made([], (), size), wrong, "at least 1")
+    short = plain_block(written(1, 9, 3) + bytes(9))
+    yield Case("a cosine cut short", made([], (), short), wrong, "needs 22 bytes")
+    nan = plain_block(written(1, 1, 5) + b"\0\0\xc0\x7f" * 3)
+    yield Case("a cosine of NaN", made([], (), nan), wrong, "NaN or Inf")
+
+
+def with_classes(first, count):
+    """Make a file whose header tells of that many classes from there on."""
+    return made([], class_tables=ClassTables(first, (1,) * count))
+
+
+def with_trellis(byte):
+    """Return what writes a header whose only latent tensor has this trellis byte."""
+
+    def header(content):
+        plain = bytearray(write_header(content))
+        at = plain.index(bytes([0, 0, DType.F32, 1])) + 1  # no scales, no trellis
+        plain[at] = byte
+        return bytes(plain)
+
+    return header
 
 
 def framing() -> Iterator[Case]:
@@ -285,9 +349,13 @@ def tensors() -> Iterator[Case]:
     yield Case("more zero rows than rows", grid, wrong, "3 of 2 rows")
     flat = made([latent(columns=1)], [SINGLE], ONE)
     yield Case("columns of one dimension", flat, wrong, "1 of 0 columns")
-    planes = [LatentRecord(str(i), (0,), 1024, 0, 0, (1,) * 1024, 0, 0, 0, 0, 0)
-              for i in range(400)]  # fmt: skip
+    wide = latent((0,), 1024, tables=(1,) * 1024, zero=0)
+    planes = [replace(wide, name=str(i)) for i in range(400)]
     yield Case("too many planes", made(planes, [SINGLE], ONE), wrong, "planes, at most")
+    kind = made([latent(dtype=DType.I32)], [SINGLE], ONE)
+    yield Case("latents of integers", kind, wrong, "latents of type I32")
+    both = made([latent((2, 2), 2, mask=1, tables=(), zero=2, scale=1)], [PAIR], ONE)
+    yield Case("mask and scales", both, wrong, "both a mask and scales")
     claims = replace(latent(), coded_bytes=1 << 40)
     greedy = made([claims], [SINGLE], ONE, ((), [chunk(4)], ()))
     yield Case("a tensor of all the payload", greedy, wrong, "tensors claim 10995")
@@ -402,7 +470,7 @@ def decoders() -> Iterator[Case]:
     yield Case("a decoder of Inf", block(1, 1, 2, infinite), wrong, "NaN or Inf")
     yield Case("a decoder of size 0", block(1, 0, 4), wrong, "at least 1")
     yield Case("a decoder of size 2000", block(1, 2000, 4), wrong, "at most 1024")
-    yield Case("floats of 3 bytes", block(1, 1, 3, b"123"), wrong, "width 3 is unknown")
+    yield Case("an unknown form", block(1, 1, 6, b"123"), wrong, "is 6, at most 5")
     yield Case("a decoder cut", block(1, 2, 4, nan), wrong, "are left")
     yield Case("no decoder", block(0), wrong, "there is no decoder 0")
     large = [np.zeros((1024, 1024), np.float32)] * 5
@@ -413,7 +481,7 @@ def decoders() -> Iterator[Case]:
     top = np.full((1, 1), 3e38, np.float32)
     both = Table(np.array([1000]), np.array([1024]), 10)
     full = made([latent(nonzero=4, zero=0)], [both], [top], rows)
-    yield Case("weights that overflow", full, wrong, "overflow float32")
+    yield Case("weights that overflow", full, wrong, "overflow F32")
     short = made([latent(mask=1)], [SINGLE], ONE)
     yield Case("a mask over single weights", short, wrong, "slices of length 1")
     masked = latent((8,), 2, mask=1, tables=(1, 1), zero=2, nonzero=2)
@@ -429,4 +497,5 @@ def cases() -> list[Case]:
     """Return all hostile files."""
     return [
         *framing(), *headers(), *tensors(), *tables(), *streams(), *decoders(),
+        *classes(),
     ]  # fmt: skip

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 import lnx
+from lnx.tensors.cosine import cosine_matrix
 
 FOLDER = Path(__file__).parent / "golden"
 LONG = 10_000
@@ -47,6 +48,7 @@ def golden_containers():
         "whole": whole,
         "mixed": mixed(),
         "parts": parts(),
+        "quantized": quantized(),
     }
 
 
@@ -105,6 +107,26 @@ def parts():
             held("fill", types.F32, np.full(9, 1.5, "<f4")),
         ),
         (np.array([[0.5, -0.25], [1, 2]], np.float32), np.full((1, 1), -0.5, "f4")),
+    )
+
+
+def quantized():
+    """What finished weights need: trellis, scale classes, a cosine, other types."""
+    spread = np.outer(1 + np.arange(24) % 5, 1 + np.arange(18) % 3)
+    uneven = (integers(432, 4, 7) * spread.reshape(-1, 1)).astype(np.int16)
+    square = (
+        integers(40 * 30, 1, 11) * (1 + np.arange(1200) // 30 % 6)[:, None]
+    ).astype("i1")
+    cosines = np.array([0.25, 0.5, 0.46, 0.35, 0.19, 0], np.float32)
+    types = lnx.DType
+    return lnx.Container(
+        (
+            lnx.Latent("uneven", (24, 18, 4), uneven, 0, True),
+            lnx.Latent("square", (40, 30), square, 1, True, types.BF16),
+            lnx.Latent("half", (40, 30), square, 1, False, types.F16),
+            lnx.Latent("double", (7,), integers(7, 1, 3), 1, True, types.F64),
+        ),
+        (cosine_matrix(cosines), np.full((1, 1), 0.015625, np.float32)),
     )
 
 

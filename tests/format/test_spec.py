@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from lnx import spec
-from lnx.dtypes import ITEM_BYTES, DType
+from lnx.dtypes import ITEM_BYTES, ROUNDED_TO, DType
 from lnx.spec import Kind
 
 TEXT = (Path(__file__).parents[2] / "formats" / "SPEC.md").read_text("utf-8")
@@ -28,10 +28,10 @@ FLAT = " ".join(TEXT.split())
         f"number of dimensions (at most {spec.MAX_DIMENSIONS})",
         f"at most 2^{spec.MAX_ELEMENTS.bit_length() - 1}; a 0-d",
         f"slice length L (1 to {spec.MAX_SLICE},",
-        f"the L of all tensors together at most {spec.MAX_PLANES})",
+        f"without scales together at most {spec.MAX_PLANES})",
         f"plus these divided by {spec.SHARE_SLACK},",
         f"with at most {spec.MAX_TABLE_SYMBOLS} symbols together",
-        f"and at most {spec.MAX_DECODER_NUMBERS} together",
+        f"MUST have at most {spec.MAX_DECODER_NUMBERS} entries",
         f"more than {spec.MAX_CHUNK_CELLS} cells, raw ones included, in a chunk",
         f"section divided by {spec.MIN_CHUNK_BYTES} plus",
         f"its cells divided by {spec.MIN_CHUNK_CELLS}.",
@@ -48,6 +48,11 @@ FLAT = " ".join(TEXT.split())
         f"Varint count (at most {spec.MAX_TABLES}), then the tables",
         f"({spec.MIN_TABLE_BITS} to {spec.MAX_TABLE_BITS})",
         f"n symbols (1 to {spec.MAX_SYMBOLS},",
+        f"have one (at most {spec.CLASSES}), varint first class",
+        f"c(j) + {-spec.LEAST_CLASS}, at least 0 and at most {spec.CLASSES - 1},",
+        f"again after every {spec.TRELLIS_SEGMENT} cells",
+        " or ".join([", ".join(t.name for t in ROUNDED_TO[:3]), ROUNDED_TO[3].name]),
+        *(f"{form.value} {form.name}" for form in spec.Form),
         f"Varint count (at most {spec.MAX_DECODERS}); for each decoder",
         f"`w = f << ({spec.CODER_BITS} - k)`",
         f"s = range >> {spec.CODER_BITS}",

@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from lilnetx_cli.pruning import Kept, prune
+from lilnetx_cli.pruning import Kept, kept_lines, prune
 from tests.pruning.test_rules import filled, numbers
 
 
@@ -119,3 +119,45 @@ def test_what_stays_is_named(name):
     example = numbers(*SHAPES.get(name, (2, 3, 8, 8) if image else (2, 6)))
     found = prune(dense, (example,))
     assert found.held == (Kept(*wanted),)
+
+
+def test_channels_that_only_fill_a_multiple():
+    dense = filled(Net(lambda s, x: s.b(s.a(x)), a=linear(6, 8), b=linear(8, 3)))
+    dead(dense.a, 6)
+    found = prune(dense, (numbers(2, 6),), multiple=3)
+    assert found.model.a.out_features == 3
+    assert found.held == (Kept("a", 1, "rounding to a multiple of 3"),)
+
+
+@pytest.mark.parametrize(
+    ("held", "lines"),
+    [
+        ([], []),
+        (
+            [Kept("", 1, "no rule for gru")],
+            [
+                "1 channel is dead or constant, but kept:",
+                "  1: no rule for gru (the network)",
+            ],
+        ),
+        (
+            [
+                *(
+                    Kept(f"layer{n}", n, "coupled with channels in use")
+                    for n in range(6)
+                ),
+                *(Kept("head", n, f"no rule for {n}") for n in (900, 4, 3, 2, 1)),
+            ],
+            [
+                "925 channels are dead or constant, but kept:",
+                "  900: no rule for 900 (head)",
+                "  15: coupled with channels in use (layer5, layer4, layer3, 3 more layers)",
+                "  4: no rule for 4 (head)",
+                "  3: no rule for 3 (head)",
+                "  and 3 more",
+            ],
+        ),
+    ],
+)
+def test_what_stays_in_few_lines(held, lines):
+    assert kept_lines(held) == lines

@@ -176,6 +176,17 @@ def test_channels_pass(name, gated):
         assert kept.reason.startswith("not constant after ")
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("gated", [True, False])
+@pytest.mark.parametrize("affine", [True, False])
+@pytest.mark.parametrize("statistics", [True, False])
+def test_instance_norms_shrink(affine, statistics, gated):
+    norm = nn.InstanceNorm2d(CHANNELS, affine=affine, track_running_stats=statistics)
+    found = pruned(lambda s, y: s.more(y), gated=gated, layers={"more": norm})
+    assert found.held == ()
+    assert found.model.more.num_features == 4
+
+
 MIX = {
     "softmax": (lambda _, y: y.softmax(1), "softmax mixes channels"),
     "mean": (lambda _, y: y * y.mean(1, keepdim=True), "mean mixes channels"),
@@ -193,7 +204,7 @@ MIX = {
     "some": (lambda _, y: y[:, 2:], "hard-coded size in slice"),
     "each": (lambda _, y: sum(y.unbind(1))[:, None], "hard-coded size in unbind"),
     "turned": (lambda _, y: y.roll(1, 1), "roll mixes channels"),
-    "product": (lambda s, y: y.mT.transpose(1, 3) @ s.mixer, "'mixer', a matrix"),
+    "product": (lambda s, y: y.mT.transpose(1, 3) @ s.mixer, "joined with the parameter 'mixer'"),
     "frequencies": (lambda _, y: torch.fft.rfft2(y).real, "no rule for fft_rfft2"),
     "a ring": (
         lambda _, y: F.pad(y, (0, 0, 0, 0, 1, 1), "circular"), "pad mixes channels"),

@@ -38,6 +38,19 @@ QUICK = {
     "alexnet", "resnet18", "squeezenet1_1", "mobilenet_v3_small", "shufflenet_v2_x0_5",
     "vit",
 }  # fmt: skip
+# Why dead channels may stay: because of what the network is, not for want of a rule.
+OF_THE_NETWORK = {
+    "attention heads",
+    "constant that a padded convolution sees",
+    "coupled with channels in use",
+    "equal groups of a convolution",
+    "equal parts of a split",
+    "joined with the parameter 'encoder.pos_embedding'",
+    "layer_norm mixes channels",
+    "not constant after avg_pool2d",
+    "not constant after view",
+    "output of the network",
+}
 MIXES_CHANNELS = (nn.LayerNorm, nn.MultiheadAttention)
 
 
@@ -110,7 +123,7 @@ def test_dead_filters_leave_and_outputs_stay(name, gated):
     assert difference(dense, pruned.model, example) < 1e-5
     assert parameters(pruned.model) < 0.98 * parameters(dense)
     assert pruned.removed_channels > 0
-    assert pruned.held == ()
+    assert {kept.reason for kept in pruned.held} <= OF_THE_NETWORK
 
 
 def levels():

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +12,8 @@ from lnx.binary.wire import Reader, Writer, digest, pack, unpack
 from lnx.coding.tables import Table, read_tables, write_tables
 from lnx.errors import ContentError, FormatError
 from lnx.parts.records import PackedBlock
+from lnx.spec import Form
+from lnx.tensors.cosine import cosine_matrix, cosine_numbers
 
 
 @dataclass(frozen=True)
@@ -36,19 +39,31 @@ def pack_tables(tables: Sequence[Table]) -> Block:
 
 
 def pack_decoders(decoders: Sequence[NDArray[np.float32]]) -> Block:
-    """Write size and float width of each decoder, then the numbers of all."""
+    """Write size and form of each decoder, then the numbers of all."""
     writer = Writer()
     writer.varint(len(decoders))
-    numbers = []
+    stored = []
     for decoder in decoders:
-        with np.errstate(all="ignore"):
-            short = decoder.astype("<f2")
-        fits = bool((short.astype(np.float32) == decoder).all())
-        writer.varints([decoder.shape[0], 2 if fits else 4])
-        numbers.append((short if fits else decoder.astype("<f4")).tobytes())
-    for data in numbers:
+        form, numbers = _shortest_form(decoder)
+        writer.varints([decoder.shape[0], form])
+        stored.append(numbers.tobytes())
+    for data in stored:
         writer.raw(data)
     return _pack_block(writer.getvalue())
+
+
+def _shortest_form(
+    decoder: NDArray[np.float32],
+) -> tuple[Form, NDArray[np.floating[Any]]]:
+    """Return the form that takes the fewest bytes, and its numbers."""
+    numbers, forms = cosine_numbers(decoder), (Form.COSINE_F16, Form.COSINE_F32)
+    if numbers is None:
+        numbers, forms = decoder, (Form.MATRIX_F16, Form.MATRIX_F32)
+    with np.errstate(all="ignore"):
+        short = numbers.astype("<f2")
+    if bool((short.astype(np.float32) == numbers).all()):
+        return forms[0], short
+    return forms[1], numbers.astype("<f4")
 
 
 def unpack_decoders(
@@ -60,24 +75,27 @@ def unpack_decoders(
     forms = [
         (
             reader.varint("size of a decoder", spec.MAX_SLICE, least=1),
-            reader.varint("float width", 4, least=2),
+            Form(reader.varint("form of a decoder", max(Form), least=min(Form))),
         )
         for _ in range(count)
     ]
     numbers = sum(size * size for size, _ in forms)
     if numbers > spec.MAX_DECODER_NUMBERS:
         raise FormatError(f"decoders hold {numbers} numbers")
-    decoders = []
-    for size, width in forms:
-        if width == 3:
-            raise FormatError("float width 3 is unknown")
-        raw = reader.raw("decoder", size * size * width)
-        decoder = np.frombuffer(raw, f"<f{width}").astype(np.float32)
-        if not np.isfinite(decoder).all():
-            raise FormatError("a decoder holds NaN or Inf")
-        decoders.append(decoder.reshape(size, size))
+    decoders = tuple(_read_decoder(reader, size, form) for size, form in forms)
     reader.end("the decoders")
-    return tuple(decoders)
+    return decoders
+
+
+def _read_decoder(reader: Reader, size: int, form: Form) -> NDArray[np.float32]:
+    is_cosine = form in (Form.COSINE_F16, Form.COSINE_F32)
+    count = size + 2 if is_cosine else size * size
+    width = 2 if form in (Form.MATRIX_F16, Form.COSINE_F16) else 4
+    raw = reader.raw("decoder", count * width)
+    numbers = np.frombuffer(raw, f"<f{width}").astype(np.float32)
+    if not np.isfinite(numbers).all():
+        raise FormatError("a decoder holds NaN or Inf")
+    return cosine_matrix(numbers) if is_cosine else numbers.reshape(size, size)
 
 
 def blocks_digest(tables: bytes, decoders: bytes) -> bytes:

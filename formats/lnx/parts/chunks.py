@@ -2,7 +2,8 @@
 
 Inside a chunk the columns are ordered by table id, then tensor, then column, so that
 all symbols of one table are coded in one run. Columns under RAW_TABLE come first: they
-are bytes that are stored as they are, behind the coded words.
+are bytes that are stored as they are, behind the coded words. Where scale classes pick
+the tables, the cells of one table are a run of the matrix in C order, not a column.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -14,12 +15,35 @@ from numpy.typing import NDArray
 from lnx import spec
 from lnx.coding.tables import Table
 from lnx.dtypes import Bytes, Symbols, shortest_type
+from lnx.errors import FormatError, printable
+from lnx.parts.records import ClassTables
 from lnx.parts.sections import Layout, Piece, SectionKind, Tables
+from lnx.tensors.classes import Scales
 
 Message = list[tuple[Table, Symbols]]
 Runs = list[tuple[Table, int]]
 
 LONG_COLUMNS = 64  # from this many rows on, columns are copied one by one
+
+
+@dataclass(frozen=True, eq=False)
+class ClassMap:
+    """What picks the tables of cells: scales by tensor, and a table for each class."""
+
+    scales: Mapping[str, Scales]
+    tables: ClassTables
+
+    def table_ids(self, name: str, part: Piece) -> NDArray[np.intp]:
+        """Return the table id of each cell of a piece, in C order.
+
+        Raises FormatError for a class that has no table.
+        """
+        classes = self.scales[name].classes(part.start, part.stop).reshape(-1)
+        known = np.array(self.tables.ids, np.intp)
+        places = classes.astype(np.intp) - self.tables.first
+        if len(places) and not 0 <= places.min() <= places.max() < len(known):
+            raise FormatError(f"{printable(name)} has a scale class without a table")
+        return known[places]
 
 
 @dataclass(frozen=True)
@@ -29,7 +53,8 @@ class Order:
     Attributes:
         raw: how many are raw; these come first.
         runs: each run's table and number of cells.
-        starts: of each piece, where each of its columns starts.
+        starts: of each piece, where each of its columns starts, (columns,); or the
+            place of each of its cells, (rows, columns).
     """
 
     raw: int
@@ -42,13 +67,48 @@ class Order:
         return self.raw + sum(count for _, count in self.runs)
 
 
+@dataclass(frozen=True, eq=False)
+class _Units:
+    """The parts of a piece that are coded in one go: columns, or cells of one table.
+
+    Attributes:
+        ids: table id of each.
+        counts: number of cells of each.
+        cells: where scales pick the tables, the cells of all of them in C order.
+    """
+
+    ids: NDArray[np.intp]
+    counts: NDArray[np.intp]
+    cells: NDArray[np.intp] | None = None
+
+    def places(self, starts: NDArray[np.intp], part: Piece) -> NDArray[np.intp]:
+        """Return what `Order.starts` says of the piece, given where units start."""
+        if self.cells is None:
+            return starts
+        before = np.cumsum(self.counts) - self.counts
+        places = np.empty(len(self.cells), np.intp)
+        places[self.cells] = np.repeat(starts - before, self.counts)
+        places[self.cells] += np.arange(len(self.cells))
+        return places.reshape(part.rows, -1)
+
+
+def _units(layout: Layout, part: Piece, classes: ClassMap) -> _Units:
+    if not layout.classed:
+        return _Units(layout.ids, np.full(layout.columns, part.rows, np.intp))
+    ids = classes.table_ids(layout.name, part).astype(np.uint16)
+    counts = np.bincount(ids)
+    used = np.flatnonzero(counts)
+    return _Units(used, counts[used], np.argsort(ids, kind="stable"))
+
+
 def order_of(
-    layouts: Sequence[Layout], parts: Sequence[Piece], tables: Tables
+    layouts: Sequence[Layout], parts: Sequence[Piece], tables: Tables, classes: ClassMap
 ) -> Order:
     """Return the coding order of a chunk; tables must have been checked."""
-    ids = np.concatenate([layouts[part.matrix].ids for part in parts])
-    widths = [layouts[part.matrix].columns for part in parts]
-    rows = np.repeat([part.rows for part in parts], widths)
+    units = [_units(layouts[part.matrix], part, classes) for part in parts]
+    ids = np.concatenate([unit.ids for unit in units])
+    rows = np.concatenate([unit.counts for unit in units])
+    widths = [len(unit.ids) for unit in units]
     by_table = np.argsort(ids, kind="stable")
     ends = np.cumsum(rows[by_table])
     starts = np.empty(len(ids), np.intp)
@@ -59,7 +119,12 @@ def order_of(
     return Order(
         counts.pop(spec.RAW_TABLE, 0),
         [(tables[table_id - 1], count) for table_id, count in counts.items()],
-        list(zip(parts, np.split(starts, np.cumsum(widths)[:-1]), strict=True)),
+        [
+            (part, unit.places(own, part))
+            for part, unit, own in zip(
+                parts, units, np.split(starts, np.cumsum(widths)[:-1]), strict=True
+            )
+        ],
     )
 
 
@@ -68,7 +133,7 @@ def gather(order: Order, matrix: Callable[[int], Symbols]) -> tuple[Message, byt
     rows = [matrix(part.matrix)[part.start : part.stop] for part, _ in order.starts]
     cells = np.empty(order.cells, np.result_type(*rows))
     for source, (_, starts) in zip(rows, order.starts, strict=True):
-        if len(source) < LONG_COLUMNS:
+        if starts.ndim == 2 or len(source) < LONG_COLUMNS:
             cells[_places(starts, len(source))] = source
         else:
             for start, column in zip(starts.tolist(), source.T, strict=True):
@@ -92,24 +157,29 @@ def scatter(
         if part.matrix not in matrices:
             continue
         target = matrices[part.matrix][part.start : part.stop]
-        if len(target) < LONG_COLUMNS:
+        if starts.ndim == 2 or len(target) < LONG_COLUMNS:
             target[:] = cells[_places(starts, len(target))]
         else:
             for start, column in zip(starts.tolist(), target.T, strict=True):
                 column[:] = cells[start : start + len(target)]
 
 
-def blank(layout: Layout, kind: SectionKind, tables: Tables) -> Symbols:
+def blank(
+    layout: Layout, kind: SectionKind, tables: Tables, classes: ClassMap
+) -> Symbols:
     """Return room for a matrix, in the shortest type that holds its symbols."""
     shape = (layout.rows, layout.columns)
     if kind.bounds[0] >= 0:
         return np.empty(shape, np.uint8)
-    used = [tables[table_id - 1] for table_id in set(layout.tables)]
-    low = min(int(table.values[0]) for table in used)
-    high = max(int(table.values[-1]) for table in used)
+    ids = classes.tables.ids if layout.classed else layout.tables
+    used = [tables[table_id - 1] for table_id in set(ids)]
+    low = min((int(table.values[0]) for table in used), default=0)
+    high = max((int(table.values[-1]) for table in used), default=0)
     return np.empty(shape, shortest_type(low, high, signed=True))
 
 
 def _places(starts: NDArray[np.intp], rows: int) -> NDArray[np.intp]:
-    """Return the place of each cell of a piece, given where its columns start."""
+    """Return the place of each cell of a piece, (rows, columns)."""
+    if starts.ndim == 2:
+        return starts
     return starts + np.arange(rows)[:, None]  # (rows, columns)

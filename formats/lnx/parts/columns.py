@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from lnx import spec
 from lnx.binary.wire import Reader, Writer
-from lnx.dtypes import ITEM_BYTES, DType, can_widen
+from lnx.dtypes import ITEM_BYTES, ROUNDED_TO, DType, can_widen
 from lnx.errors import FormatError, located, printable
 from lnx.parts.records import AliasRecord, ExactRecord, FillRecord, LatentRecord
 from lnx.spec import Kind, Packing
@@ -22,8 +22,10 @@ COUNTS = ("nonzero", "zero_slices", "zero_rows", "zero_columns", "coded_bytes")
 
 def write_latents(writer: Writer, records: Sequence[LatentRecord]) -> None:
     """Append slice lengths, decoders, tables, and what is counted."""
-    for column in ("slice_length", "decoder", "mask_table"):
+    for column in ("slice_length", "decoder", "mask_table", "scale_table"):
         writer.varints([getattr(record, column) for record in records])
+    writer.raw(bytes(record.trellis for record in records))
+    writer.raw(bytes(record.dtype for record in records))
     for record in records:
         writer.varints(list(record.tables))
     for column in COUNTS:
@@ -36,15 +38,20 @@ def read_latents(reader: Reader, slots: Sequence[Slot]) -> list[LatentRecord]:
     lengths = reader.varints("slice length", count, spec.MAX_SLICE, least=1)
     decoders = reader.varints("decoder", count, spec.MAX_DECODERS)
     masks = reader.varints("mask table", count, spec.MAX_TABLES)
-    if sum(lengths) > spec.MAX_PLANES:
-        raise FormatError(f"{sum(lengths)} planes, at most {spec.MAX_PLANES}")
-    ids = reader.varints("table id", sum(lengths), spec.MAX_TABLES, least=1)
-    tables = split(ids, lengths)
+    scales = reader.varints("scale table", count, spec.MAX_TABLES)
+    trellises = [_flag("trellis", byte) for byte in reader.raw("trellis", count)]
+    dtypes = [enum_of(DType, "dtype", byte) for byte in reader.raw("dtypes", count)]
+    planes = [0 if scales[i] else length for i, length in enumerate(lengths)]
+    if sum(planes) > spec.MAX_PLANES:
+        raise FormatError(f"{sum(planes)} planes, at most {spec.MAX_PLANES}")
+    ids = reader.varints("table id", sum(planes), spec.MAX_TABLES, least=1)
+    tables = split(ids, planes)
     counts = [reader.varints(name, count, spec.MAX_ELEMENTS) for name in COUNTS]
     records = []
     for i, (name, shape) in enumerate(slots):
         record = LatentRecord(
-            name, shape, lengths[i], decoders[i], masks[i], tables[i],
+            name, shape, lengths[i], decoders[i], trellises[i], dtypes[i], masks[i],
+            scales[i], tables[i],
             *(column[i] for column in counts),
         )  # fmt: skip
         with located(f"tensor {printable(name)}"):
@@ -70,8 +77,18 @@ def _check_latent(record: LatentRecord) -> None:
         raise FormatError(
             f"{zeros[0]} of {rows} rows and {zeros[1]} of {columns} columns are zero"
         )
+    if record.dtype not in ROUNDED_TO:
+        raise FormatError(f"latents of type {record.dtype.name}")
+    if record.masked and record.classed:
+        raise FormatError("both a mask and scales")
     if record.mask_table and record.slice_length == 1:
         raise FormatError("a mask over slices of length 1")
+
+
+def _flag(name: str, byte: int) -> bool:
+    if byte > 1:
+        raise FormatError(f"{name} {byte} is neither 0 nor 1")
+    return bool(byte)
 
 
 def write_exacts(writer: Writer, records: Sequence[ExactRecord]) -> None:

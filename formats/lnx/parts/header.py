@@ -26,6 +26,7 @@ from lnx.parts.columns import (
 from lnx.parts.records import (
     AliasRecord,
     Chunk,
+    ClassTables,
     ExactRecord,
     FillRecord,
     Header,
@@ -37,6 +38,7 @@ from lnx.parts.sections import (
     EXACT,
     LATENTS,
     MASKS,
+    SCALES,
     SectionKind,
     check_chunks,
     layouts_of,
@@ -57,7 +59,8 @@ def write_header(header: Header) -> bytes:
     write_aliases(writer, [r for r in records if isinstance(r, AliasRecord)])
     for block in (header.tables, header.decoders):
         writer.varints([block.packing, block.stored, block.plain])
-    for chunks in (header.masks, header.latents, header.exact):
+    _write_classes(writer, header.class_tables)
+    for chunks in (header.scales, header.masks, header.latents, header.exact):
         _write_chunks(writer, chunks)
     writer.raw(header.blocks_digest + header.integers_digest + header.rebuilt_digest)
     _write_record(writer, header.architecture, spec.MAX_RECORD_BYTES)
@@ -76,6 +79,8 @@ def read_header(data: bytes) -> Header:
         records=records,
         tables=_read_block(reader, "tables"),
         decoders=_read_block(reader, "decoders"),
+        class_tables=_read_classes(reader),
+        scales=_read_chunks(reader, SCALES, records),
         masks=_read_chunks(reader, MASKS, records),
         latents=_read_chunks(reader, LATENTS, records),
         exact=_read_chunks(reader, EXACT, records),
@@ -157,6 +162,17 @@ def _read_block(reader: Reader, name: str) -> PackedBlock:
     stored = reader.varint(f"stored bytes of {name}", spec.MAX_BLOCK_BYTES)
     plain = reader.varint(f"plain bytes of {name}", spec.MAX_BLOCK_BYTES)
     return PackedBlock(packing, stored, plain)
+
+
+def _write_classes(writer: Writer, tables: ClassTables) -> None:
+    writer.varints([len(tables.ids), tables.first, *tables.ids])
+
+
+def _read_classes(reader: Reader) -> ClassTables:
+    count = reader.varint("number of classes", spec.CLASSES)
+    first = reader.varint("first class", spec.CLASSES - count)
+    ids = reader.varints("table of a class", count, spec.MAX_TABLES, least=1)
+    return ClassTables(first, tuple(ids))
 
 
 def _write_chunks(writer: Writer, chunks: Sequence[Chunk]) -> None:

@@ -26,6 +26,7 @@ class Sizes:
     header: int
     tables: int
     decoders: int
+    scales: int
     masks: int
     latents: int
     exact: int
@@ -49,7 +50,14 @@ class Sizes:
     @property
     def overhead(self) -> int:
         """All the rest."""
-        return self.prefix + self.header + self.tables + self.decoders + self.digest
+        return (
+            self.prefix
+            + self.header
+            + self.tables
+            + self.decoders
+            + self.scales
+            + self.digest
+        )
 
 
 @dataclass(frozen=True)

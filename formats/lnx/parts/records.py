@@ -6,6 +6,7 @@ from typing import ClassVar, NamedTuple
 
 from lnx.dtypes import DType
 from lnx.spec import Kind, Packing
+from lnx.tensors.classes import grid_of
 from lnx.tensors.container import Metadata, Record, elements
 
 
@@ -16,8 +17,11 @@ class LatentRecord:
     Attributes:
         slice_length: L; the tensor has N = elements / L slices.
         decoder: index of its decoder.
+        trellis: whether its symbols are indices of the trellis.
+        dtype: element type, a float.
         mask_table: id of the table of its slice mask, 0 without a mask.
-        tables: ids of the tables of its L planes.
+        scale_table: id of the table of its scales, 0 where planes have tables.
+        tables: ids of the tables of its L planes; none with scales.
         nonzero: number of latents that are not zero.
         zero_slices: number of slices with nothing but zeros.
         zero_rows: indices of dimension 0 with nothing but zeros.
@@ -26,18 +30,30 @@ class LatentRecord:
     """
 
     kind: ClassVar[Kind] = Kind.LATENT
-    dtype: ClassVar[DType] = DType.F32  # what decoders give
     name: str
     shape: tuple[int, ...]
     slice_length: int
     decoder: int
+    trellis: bool
+    dtype: DType
     mask_table: int
+    scale_table: int
     tables: tuple[int, ...]
     nonzero: int
     zero_slices: int
     zero_rows: int
     zero_columns: int
     coded_bytes: int
+
+    @property
+    def classed(self) -> bool:
+        """Whether the scale class of a cell picks its table."""
+        return self.scale_table != 0
+
+    @cached_property
+    def grid(self) -> tuple[int, int, int]:
+        """(O, I, L): how scales see the slices."""
+        return grid_of(self.shape, self.slice_length)
 
     @property
     def masked(self) -> bool:
@@ -129,6 +145,14 @@ class PackedBlock:
 
 
 @dataclass(frozen=True)
+class ClassTables:
+    """The tables of scale classes: ids[i] belongs to class first + i."""
+
+    first: int = 0
+    ids: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
 class Header:
     """All that is known of a file without decoding it.
 
@@ -141,6 +165,8 @@ class Header:
     tables: PackedBlock
     decoders: PackedBlock
     blocks_digest: bytes
+    class_tables: ClassTables
+    scales: tuple[Chunk, ...]
     masks: tuple[Chunk, ...]
     latents: tuple[Chunk, ...]
     exact: tuple[Chunk, ...]
@@ -152,6 +178,9 @@ class Header:
 
     def chunks(self, section: str) -> tuple[Chunk, ...]:
         """Return the chunks of the section of a name."""
-        return {"masks": self.masks, "latents": self.latents, "exact": self.exact}[
-            section
-        ]
+        return {
+            "scales": self.scales,
+            "masks": self.masks,
+            "latents": self.latents,
+            "exact": self.exact,
+        }[section]

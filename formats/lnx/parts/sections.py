@@ -34,10 +34,11 @@ class SectionKind:
     raw: bool
 
 
+SCALES = SectionKind("scales", (-128, 127), False)
 MASKS = SectionKind("masks", (0, 1), False)
 LATENTS = SectionKind("latents", (-(1 << 31), (1 << 31) - 1), False)
 EXACT = SectionKind("exact", (0, 255), True)
-SECTIONS = (MASKS, LATENTS, EXACT)
+SECTIONS = (SCALES, MASKS, LATENTS, EXACT)
 
 
 @dataclass(frozen=True)
@@ -47,17 +48,19 @@ class Layout:
     Attributes:
         name: the tensor, for messages.
         rows: number of rows.
-        tables: table id of each column.
+        columns: number of columns.
+        tables: table id of each column; none where the class of a cell picks it.
     """
 
     name: str
     rows: int
+    columns: int
     tables: tuple[int, ...]
 
     @property
-    def columns(self) -> int:
-        """Number of columns."""
-        return len(self.tables)
+    def classed(self) -> bool:
+        """Whether the class of a cell picks its table."""
+        return not self.tables
 
     @cached_property
     def ids(self) -> NDArray[np.int64]:
@@ -98,11 +101,17 @@ def layouts_of(kind: SectionKind, records: Sequence[TensorRecord]) -> list[Layou
     """Return what a section holds, in the order of the tensors."""
     if kind is EXACT:
         exact = [r for r in records if isinstance(r, ExactRecord)]
-        return [Layout(r.name, elements(r.shape), r.tables) for r in exact]
+        return [
+            Layout(r.name, elements(r.shape), len(r.tables), r.tables) for r in exact
+        ]
     latent = [r for r in records if isinstance(r, LatentRecord)]
+    if kind is SCALES:
+        classed = [r for r in latent if r.classed]
+        return [Layout(r.name, sum(r.grid), 1, (r.scale_table,)) for r in classed]
     if kind is MASKS:
-        return [Layout(r.name, r.slices, (r.mask_table,)) for r in latent if r.masked]
-    return [Layout(r.name, r.coded_slices, r.tables) for r in latent]
+        masked = [r for r in latent if r.masked]
+        return [Layout(r.name, r.slices, 1, (r.mask_table,)) for r in masked]
+    return [Layout(r.name, r.coded_slices, r.slice_length, r.tables) for r in latent]
 
 
 def pieces(layouts: Sequence[Layout], sizes: Sequence[int]) -> list[tuple[Piece, ...]]:
@@ -167,12 +176,20 @@ def check_cells(
             raise FormatError(f"chunk {number} of {kind.name} holds {cells} symbols")
 
 
-def check_tables(kind: SectionKind, layouts: Sequence[Layout], tables: Tables) -> None:
-    """Raise FormatError unless every table exists and suits the section."""
+def check_tables(
+    kind: SectionKind,
+    layouts: Sequence[Layout],
+    tables: Tables,
+    class_ids: Sequence[int] = (),
+) -> None:
+    """Raise FormatError unless every table exists and suits the section.
+
+    Cells of layouts without tables of their own use those of class_ids.
+    """
     low, high = kind.bounds
     suits = [t.values[0] >= low and t.values[-1] <= high for t in tables]
     for layout in layouts:
-        for table_id in set(layout.tables):
+        for table_id in set(class_ids if layout.classed else layout.tables):
             if table_id == spec.RAW_TABLE and kind.raw:
                 continue
             if not 1 <= table_id <= len(tables):

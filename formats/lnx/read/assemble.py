@@ -27,7 +27,14 @@ def assemble(
     if isinstance(record, LatentRecord):
         _check_decoder(record, decoders)
         rows = _between_zeros(record, mask, cells)
-        return Latent(record.name, record.shape, rows, record.decoder)
+        return Latent(
+            record.name,
+            record.shape,
+            rows,
+            record.decoder,
+            trellis=record.trellis,
+            dtype=record.dtype,
+        )
     if isinstance(record, ExactRecord):
         return _exact(record, cells)
     if isinstance(record, FillRecord):

@@ -1,6 +1,7 @@
 """Bytes -> tensors, one at a time: only what is asked for is read and decoded."""
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
@@ -11,12 +12,13 @@ from lnx.coding import range_coder
 from lnx.coding.parallel import Coder, ToDecode
 from lnx.dtypes import Bytes, Symbols
 from lnx.errors import CorruptError, located, printable
-from lnx.parts.chunks import Order, blank, order_of, scatter
+from lnx.parts.chunks import ClassMap, Order, blank, order_of, scatter
 from lnx.parts.records import ExactRecord, Header, LatentRecord, TensorRecord
 from lnx.parts.sections import (
     EXACT,
     LATENTS,
     MASKS,
+    SCALES,
     SECTIONS,
     Layout,
     Piece,
@@ -25,6 +27,7 @@ from lnx.parts.sections import (
 )
 from lnx.read.assemble import assemble
 from lnx.read.opening import Opened, StoredChunk, read_chunk, stored_chunks
+from lnx.tensors.classes import Scales
 from lnx.tensors.container import Alias, Tensor
 from lnx.tensors.digests import Digests
 from lnx.tensors.reconstruct import AnyArray, rebuild
@@ -40,8 +43,9 @@ def read_tensors(
     """
     records = opened.header.records
     chosen = [r for r in records if wanted is None or r.name in wanted]
+    classes = _read_classes(opened, coder)
     symbols = {
-        kind: _read_matrices(opened, coder, kind, {r.name for r in chosen})
+        kind: _read_matrices(opened, coder, kind, {r.name for r in chosen}, classes)
         for kind in SECTIONS
     }
     digests = Digests()
@@ -69,6 +73,20 @@ def read_tensors(
         _check_digests(digests, opened.header)
 
 
+def _read_classes(opened: Opened, coder: Coder) -> ClassMap:
+    """Read the scales of all tensors: without them no chunk of latents can be read."""
+    header = opened.header
+    records = [r for r in header.records if isinstance(r, LatentRecord) and r.classed]
+    found = ClassMap({}, header.class_tables)
+    names = {record.name for record in records}
+    matrices = _read_matrices(opened, coder, SCALES, names, found)
+    scales = {
+        record.name: Scales.of(numbers.astype(np.int8)[:, 0], record.grid)
+        for record, numbers in zip(records, matrices, strict=True)
+    }
+    return replace(found, scales=scales)
+
+
 def _nothing() -> None:
     """Take the place of the hashing of a tensor before the first."""
 
@@ -91,7 +109,11 @@ def _check_digests(digests: Digests, header: Header) -> None:
 
 
 def _read_matrices(
-    opened: Opened, coder: Coder, kind: SectionKind, names: Collection[str]
+    opened: Opened,
+    coder: Coder,
+    kind: SectionKind,
+    names: Collection[str],
+    classes: ClassMap,
 ) -> Iterator[Symbols]:
     """Yield the symbols of some tensors of a section, in order."""
     layouts = layouts_of(kind, opened.header.records)
@@ -105,7 +127,7 @@ def _read_matrices(
     ]
     matrices: dict[int, Symbols] = {}
     filled = dict.fromkeys(wanted, 0)
-    chunks = _decode_chunks(opened, coder, kind, layouts, stored)
+    chunks = _decode_chunks(opened, coder, kind, layouts, stored, classes)
     for matrix in wanted:
         while filled[matrix] < layouts[matrix].rows:
             chunk = next(chunks)
@@ -113,11 +135,14 @@ def _read_matrices(
                 if part.matrix in chosen:
                     filled[part.matrix] += part.rows
                     if part.matrix not in matrices:
-                        room = blank(layouts[part.matrix], kind, opened.tables)
+                        layout = layouts[part.matrix]
+                        room = blank(layout, kind, opened.tables, classes)
                         matrices[part.matrix] = room
             scatter(chunk.order, chunk.raw, chunk.runs, matrices)
         done = matrices.pop(matrix, None)
-        yield blank(layouts[matrix], kind, opened.tables) if done is None else done
+        if done is None:  # a matrix without rows
+            done = blank(layouts[matrix], kind, opened.tables, classes)
+        yield done
 
 
 class _Decoded(NamedTuple):
@@ -135,10 +160,12 @@ def _decode_chunks(
     kind: SectionKind,
     layouts: Sequence[Layout],
     stored: Sequence[StoredChunk],
+    classes: ClassMap,
 ) -> Iterator[_Decoded]:
     """Yield what each chunk holds, decoded in batches."""
     batches = (
-        _read_batch(opened, kind, layouts, batch) for batch in _batches(stored, layouts)
+        _read_batch(opened, kind, layouts, batch, classes)
+        for batch in _batches(stored, layouts)
     )
     for chunks, found in coder.decode(batches):
         for (order, raw, parts), runs in zip(chunks, found, strict=True):
@@ -150,12 +177,13 @@ def _read_batch(
     kind: SectionKind,
     layouts: Sequence[Layout],
     batch: Iterable[StoredChunk],
+    classes: ClassMap,
 ) -> tuple[list[tuple[Order, bytes, tuple[Piece, ...]]], list[ToDecode]]:
     """Return order, raw bytes and pieces of some chunks, and their messages."""
     chunks, messages = [], []
     for place in batch:
         data = read_chunk(opened.source, kind, layouts, place)
-        order = order_of(layouts, place.parts, opened.tables)
+        order = order_of(layouts, place.parts, opened.tables, classes)
         words = place.chunk.words * spec.WORD_BYTES
         chunks.append((order, data[words:], place.parts))
         messages.append((data[:words], order.runs))

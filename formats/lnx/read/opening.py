@@ -19,7 +19,6 @@ from lnx.parts.bounds import check_budget, decoded_bytes
 from lnx.parts.prefix import Frame, read_head
 from lnx.parts.records import Chunk, Header
 from lnx.parts.sections import (
-    MASKS,
     SECTIONS,
     Layout,
     Piece,
@@ -92,7 +91,8 @@ def open_source(
     tables = unpack_tables(header.tables, stored[0])
     decoders = unpack_decoders(header.decoders, stored[1])
     for kind in SECTIONS:
-        check_tables(kind, layouts_of(kind, header.records), tables)
+        layouts = layouts_of(kind, header.records)
+        check_tables(kind, layouts, tables, header.class_tables.ids)
     return Opened(source, frame, starts, tables, decoders)
 
 
@@ -141,7 +141,7 @@ def _read_blocks(
     source: Source, frame: Frame, starts: dict[str, int]
 ) -> tuple[bytes, bytes]:
     """Return the stored tables and decoders; raises CorruptError."""
-    start, middle, stop = starts["tables"], starts["decoders"], starts[MASKS.name]
+    start, middle, stop = starts["tables"], starts["decoders"], starts[SECTIONS[0].name]
     tables, decoders = source.read(start, middle), source.read(middle, stop)
     if blocks_digest(tables, decoders) != frame.header.blocks_digest:
         raise CorruptError.at("tables or decoders are damaged: hash differs", start)

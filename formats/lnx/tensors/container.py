@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +20,7 @@ Metadata = Mapping[str, str]
 
 @dataclass(frozen=True, eq=False)
 class Latent:
-    """A float32 tensor, as integers and a linear decoder.
+    """A float tensor, as integers and a linear decoder.
 
     Attributes:
         name: key in the state dict.
@@ -28,13 +28,16 @@ class Latent:
         symbols: (N, L) signed integers of 8, 16 or 32 bits, C order; N * L is the
             number of elements.
         decoder: index into the container's decoders; (L, L), or (1, 1) for a scalar.
+        trellis: whether symbols are indices of the trellis (`lnx.tensors.trellis`).
+        dtype: F32, or what the decoded float32 numbers are rounded to.
     """
 
-    dtype: ClassVar[DType] = DType.F32  # what decoders give
     name: str
     shape: tuple[int, ...]
     symbols: Symbols
     decoder: int
+    trellis: bool = False
+    dtype: DType = DType.F32
 
 
 @dataclass(frozen=True, eq=False)

@@ -62,4 +62,6 @@ def _identity(tensor: Tensor) -> bytes:
         writer.text(tensor.target, spec.MAX_NAME_BYTES)
     else:
         writer.varints([tensor.dtype, len(tensor.shape), *tensor.shape])
+        if isinstance(tensor, Latent):
+            writer.varint(int(tensor.trellis))
     return writer.getvalue()

@@ -1,16 +1,17 @@
-"""What a writer decides for each tensor alone: kind, stored type, mask.
+"""What a writer decides for each tensor alone: kind, stored type, mask, scales.
 
-Only counts of symbols are kept: the symbols are taken from the tensors again when they
-are coded.
+The cheapest way to code a latent tensor is taken: planes, planes of the slices that a
+mask leaves, or cells by scale class. Only counts of symbols are kept: the symbols are
+taken from the tensors again when they are coded.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from lnx import spec
-from lnx.coding.tables import Table
-from lnx.dtypes import ITEM_BYTES, narrow, repeated
+from lnx.coding.tables import PRICE_BITS, Table
+from lnx.dtypes import ITEM_BYTES, Symbols, narrow, repeated
 from lnx.errors import ContentError
 from lnx.parts.records import (
     AliasRecord,
@@ -19,9 +20,14 @@ from lnx.parts.records import (
     LatentRecord,
     TensorRecord,
 )
+from lnx.tensors.classes import Scales
 from lnx.tensors.container import Alias, Exact, Latent
 from lnx.tensors.slices import alive_rows, zero_channels
-from lnx.write.fit_tables import Histogram, histogram, quantize_counts
+from lnx.write.fit_scales import fit_scales
+from lnx.write.fit_tables import Histogram, histogram, merge, quantize_counts
+
+MOST_COUNTED = 1 << 15  # values of symbols, counted class by class at once
+LEAST_CLASSED = 64  # cells; for fewer, scales never pay
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,12 +36,16 @@ class Draft:
 
     Attributes:
         mask: slices without and with a non-zero latent, or None without a mask.
-        planes: one for each column; empty for a tensor without rows.
+        planes: one for each column, or of the scales; empty for a tensor without rows.
+        scales: what picks the class of a cell, or None where planes have tables.
+        classes: with scales, how often each symbol appears in each class.
     """
 
     record: TensorRecord
     mask: Histogram | None = None
     planes: tuple[Histogram, ...] = ()
+    scales: Scales | None = None
+    classes: dict[int, Histogram] = field(default_factory=dict)
 
 
 def draft_of(tensor: Latent | Exact | Alias, index: dict[str, int]) -> Draft:
@@ -57,32 +67,91 @@ def draft_of(tensor: Latent | Exact | Alias, index: dict[str, int]) -> Draft:
 
 def _draft_latent(tensor: Latent) -> Draft:
     symbols = tensor.symbols
+    length = symbols.shape[1]
     planes = tuple(histogram(plane) for plane in symbols.T) if len(symbols) else ()
     alive = alive_rows(symbols)
     used = int(np.count_nonzero(alive))
-    mask, masked = None, False
-    if symbols.shape[1] > 1 and used < len(symbols):
-        mask = histogram(alive.view(np.uint8))
-        left = tuple(_without(plane, len(symbols) - used) for plane in planes)
-        coded = [_entropy(plane) for plane in (mask, *left)]
-        masked = sum(coded) < sum(_entropy(plane) for plane in planes)
-    rows, columns = zero_channels(alive, tensor.shape, symbols.shape[1])
+    rows, columns = zero_channels(alive, tensor.shape, length)
     record = LatentRecord(
         name=tensor.name,
         shape=tensor.shape,
-        slice_length=symbols.shape[1],
+        slice_length=length,
         decoder=tensor.decoder,
-        mask_table=int(masked),
-        tables=(1,) * symbols.shape[1],
+        trellis=tensor.trellis,
+        dtype=tensor.dtype,
+        mask_table=0,
+        scale_table=0,
+        tables=(1,) * length,
         nonzero=int(np.count_nonzero(symbols)),
         zero_slices=len(symbols) - used,
         zero_rows=rows,
         zero_columns=columns,
         coded_bytes=0,
     )
-    if mask is None or not masked:
-        return Draft(record, None, planes)
-    return Draft(record, mask, left if used else ())
+    ways = [Draft(record, planes=planes)]
+    if length > 1 and used < len(symbols):
+        ways.append(_masked(record, planes, histogram(alive.view(np.uint8)), used))
+    if symbols.size >= LEAST_CLASSED:
+        ways.append(_classed(record, symbols))
+    return min(ways, key=_price)
+
+
+def _masked(
+    record: LatentRecord, planes: tuple[Histogram, ...], mask: Histogram, used: int
+) -> Draft:
+    left = tuple(_without(plane, record.slices - used) for plane in planes)
+    return Draft(replace(record, mask_table=1), mask, left if used else ())
+
+
+def _classed(record: LatentRecord, symbols: Symbols) -> Draft:
+    scales = fit_scales(symbols, record.grid)
+    classes = scales.classes(0, len(symbols)).reshape(-1)
+    record = replace(record, scale_table=1, tables=())
+    numbers = scales.numbers()
+    return Draft(
+        record, None, (histogram(numbers),), scales, _by_class(symbols, classes)
+    )
+
+
+def _by_class(symbols: Symbols, classes: Symbols) -> dict[int, Histogram]:
+    """Count the symbols of each class."""
+    flat = symbols.reshape(-1)
+    low, high = int(flat.min()), int(flat.max())
+    span = high - low + 1
+    if span > MOST_COUNTED:
+        return {int(c): histogram(flat[classes == c]) for c in np.unique(classes)}
+    places = classes.astype(np.int32) * np.int32(span)
+    places += flat
+    counts = np.bincount(places - np.int32(low), minlength=spec.CLASSES * span)
+    found = {}
+    for number, row in enumerate(counts.reshape(spec.CLASSES, span)):
+        values = np.flatnonzero(row)
+        if len(values):
+            found[number] = Histogram(values + low, row[values].astype(np.int64))
+    return found
+
+
+def _price(way: Draft) -> int:
+    """Return the cost of a way to code a tensor, its tables guessed, in 2**-16 bits."""
+    rest = [*way.classes.values(), *([way.mask] if way.mask else [])]
+    return _cheapest(way.planes) + sum(_described(part) for part in rest)
+
+
+def _cheapest(planes: tuple[Histogram, ...]) -> int:
+    """Return the cost of planes, with a table each or with one for all."""
+    apart = sum(_described(plane) for plane in planes)
+    return min(apart, _described(merge(planes))) if len(planes) > 1 else apart
+
+
+def _described(plane: Histogram) -> int:
+    """Return the cost of symbols and of the table that they are coded with."""
+    return _entropy(plane) + _table_share(plane)
+
+
+def _table_share(plane: Histogram) -> int:
+    """Return what describing a plane's shares costs: half log2 n for each of them."""
+    count = int(plane.counts.sum())
+    return max(0, len(plane.counts) - 1) * (count.bit_length() << PRICE_BITS) // 2
 
 
 def _without(plane: Histogram, zeros: int) -> Histogram:

@@ -1,6 +1,6 @@
 """Tensors -> bytes, one at a time: chunks go out as they are coded.
 
-file = prefix, header, tables, decoders, masks, latents, exact, file digest
+file = prefix, header, tables, decoders, scales, masks, latents, exact, file digest
 """
 
 import hashlib
@@ -24,7 +24,7 @@ from lnx.parts.chunks import gather, order_of
 from lnx.parts.header import write_header
 from lnx.parts.prefix import write_frame
 from lnx.parts.records import Chunk, ExactRecord, Header, LatentRecord
-from lnx.parts.sections import MASKS, SectionKind, pieces
+from lnx.parts.sections import MASKS, SCALES, SectionKind, pieces
 from lnx.tensors.container import Container, Exact, Latent
 from lnx.tensors.digests import Digests, digests_of
 from lnx.tensors.slices import alive_rows
@@ -88,12 +88,14 @@ def make_header(
     digests: Digests,
 ) -> Header:
     """Return the header of a file."""
-    masks, latents, exact = (tuple(section) for section in chunks)
+    scales, masks, latents, exact = (tuple(section) for section in chunks)
     return Header(
         records=plan.records,
         tables=tables.entry,
         decoders=decoders.entry,
         blocks_digest=blocks_digest(tables.stored, decoders.stored),
+        class_tables=plan.classes.tables,
+        scales=scales,
         masks=masks,
         latents=latents,
         exact=exact,
@@ -144,7 +146,7 @@ def _batches(
     matrix = _matrices(section, container, plan)
     contents = pieces(section.layouts, section.sizes)
     for rows, parts in zip(section.sizes, contents, strict=True):
-        order = order_of(section.layouts, parts, plan.tables)
+        order = order_of(section.layouts, parts, plan.tables, plan.classes)
         message, raw = gather(order, matrix)
         raws.append((rows, raw))
         messages.append(message)
@@ -169,7 +171,7 @@ def _matrices(
             layout = section.layouts[index]
             tensor, record = container[layout.name], records[layout.name]
             if isinstance(tensor, Latent) and isinstance(record, LatentRecord):
-                last = index, _latent(section.kind, tensor, record)
+                last = index, _latent(section.kind, tensor, record, plan)
             elif isinstance(tensor, Exact) and isinstance(record, ExactRecord):
                 last = index, _exact(tensor, record)
             else:
@@ -179,7 +181,12 @@ def _matrices(
     return matrix
 
 
-def _latent(kind: SectionKind, tensor: Latent, record: LatentRecord) -> Symbols:
+def _latent(
+    kind: SectionKind, tensor: Latent, record: LatentRecord, plan: Plan
+) -> Symbols:
+    if kind is SCALES:
+        numbers: Symbols = plan.classes.scales[tensor.name].numbers()[:, None]
+        return numbers
     if not record.masked:
         return tensor.symbols
     alive = alive_rows(tensor.symbols)

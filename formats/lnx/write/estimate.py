@@ -21,7 +21,7 @@ def estimate(container: Container) -> Sizes:
     chunks = [_expected_chunks(section) for section in plan.sections]
     header = make_header(container, plan, tables, decoders, chunks, Digests())
     _, packed = pack(write_header(header))
-    masks, latents, exact = (
+    scales, masks, latents, exact = (
         section_bytes(section.layouts, expected)
         for section, expected in zip(plan.sections, chunks, strict=True)
     )
@@ -30,6 +30,7 @@ def estimate(container: Container) -> Sizes:
         header=len(packed),
         tables=len(tables.stored),
         decoders=len(decoders.stored),
+        scales=scales,
         masks=masks,
         latents=latents,
         exact=exact,

@@ -44,6 +44,16 @@ def histogram(symbols: Symbols) -> Histogram:
     return Histogram(used + low, counts[used].astype(np.int64))
 
 
+def merge(parts: Sequence[Histogram]) -> Histogram:
+    """Return the counts of several planes together."""
+    values, places = np.unique(
+        np.concatenate([part.values for part in parts]), return_inverse=True
+    )
+    counts = np.zeros(len(values), np.int64)
+    np.add.at(counts, places, np.concatenate([part.counts for part in parts]))
+    return Histogram(values, counts)
+
+
 def share_tables(
     planes: Sequence[Histogram],
     *,

@@ -11,13 +11,14 @@ import numpy as np
 from lnx import spec
 from lnx.coding.tables import PRICE_BITS, Table
 from lnx.errors import ContentError
-from lnx.parts.records import ExactRecord, LatentRecord, TensorRecord
-from lnx.parts.sections import EXACT, LATENTS, MASKS, Layout, SectionKind, layouts_of
+from lnx.parts.chunks import ClassMap
+from lnx.parts.records import ClassTables, ExactRecord, LatentRecord, TensorRecord
+from lnx.parts.sections import LATENTS, MASKS, SECTIONS, Layout, SectionKind, layouts_of
 from lnx.tensors.check import check_content
 from lnx.tensors.container import Container
 from lnx.write.cut import cut
 from lnx.write.drafts import Draft, draft_of
-from lnx.write.fit_tables import Histogram, share_tables
+from lnx.write.fit_tables import Histogram, merge, share_tables
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +37,8 @@ class Plan:
 
     records: tuple[TensorRecord, ...]
     tables: tuple[Table, ...]
-    sections: tuple[Section, Section, Section]
+    classes: ClassMap
+    sections: tuple[Section, ...]
 
 
 def make_plan(container: Container) -> Plan:
@@ -46,47 +48,81 @@ def make_plan(container: Container) -> Plan:
     drafts = [draft_of(tensor, index) for tensor in container.tensors]
     _check_planes([d.record for d in drafts])
     tables: list[Table] = []
-    records = _choose(drafts, tables)
+    records, class_tables = _choose(drafts, tables)
     symbols = sum(len(table.values) for table in tables)
     if len(tables) > spec.MAX_TABLES or symbols > spec.MAX_TABLE_SYMBOLS:
         raise ContentError(f"{len(tables)} tables of {symbols} symbols are too many")
-    masks, latents, exact = (
-        _section(kind, records, drafts, tables) for kind in (MASKS, LATENTS, EXACT)
+    classes = ClassMap(
+        {d.record.name: d.scales for d in drafts if d.scales is not None}, class_tables
     )
-    priced = _with_shares(records, masks, latents)
-    return Plan(tuple(priced), tuple(tables), (masks, latents, exact))
+    sections = {
+        kind: _section(kind, records, drafts, tables, class_tables) for kind in SECTIONS
+    }
+    priced = _with_shares(records, sections[MASKS], sections[LATENTS])
+    return Plan(tuple(priced), tuple(tables), classes, tuple(sections.values()))
 
 
 def _check_planes(records: Sequence[TensorRecord]) -> None:
-    planes = sum(r.slice_length for r in records if isinstance(r, LatentRecord))
+    planes = sum(len(r.tables) for r in records if isinstance(r, LatentRecord))
     if planes > spec.MAX_PLANES:
         raise ContentError(f"more than {spec.MAX_PLANES} planes of latents")
 
 
-def _choose(drafts: Sequence[Draft], tables: list[Table]) -> list[TensorRecord]:
+def _choose(
+    drafts: Sequence[Draft], tables: list[Table]
+) -> tuple[list[TensorRecord], ClassTables]:
     """Make the tables of all sections; return the records with their ids."""
-    mask_ids = _share([d.mask for d in drafts if d.mask is not None], tables, None)
     latent = [d for d in drafts if isinstance(d.record, LatentRecord)]
+    scaled = [d for d in latent if d.scales is not None]
+    planar = [d for d in latent if d.scales is None]
     exact = [d for d in drafts if isinstance(d.record, ExactRecord)]
-    latent_ids = _share([h for d in latent for h in d.planes], tables, None)
+    scales = iter(_share([h for d in scaled for h in d.planes], tables, None))
+    masks = iter(_share([d.mask for d in planar if d.mask is not None], tables, None))
+    merged = _merged([d.classes for d in scaled])
+    planes = [h for d in planar for h in d.planes]
+    ids = _share([*planes, *merged.values()], tables, None)
     if latent and not tables:
         # Tensors without rows still name tables; any will do.
         tables.append(Table(np.zeros(1, np.int64), np.array([1 << 10]), 10))
-    exact_ids = _share([h for d in exact for h in d.planes], tables, 8)
-    masks, latents, exacts = iter(mask_ids), iter(latent_ids), iter(exact_ids)
+    class_tables = _class_tables(dict(zip(merged, ids[len(planes) :], strict=True)))
+    latents = iter(ids)
+    exacts = iter(_share([h for d in exact for h in d.planes], tables, 8))
     records: list[TensorRecord] = []
     for draft in drafts:
         record = draft.record
-        if isinstance(record, LatentRecord):
-            ids = tuple(next(latents) for _ in draft.planes) or record.tables
-            table = 0 if draft.mask is None else next(masks)
-            records.append(replace(record, mask_table=table, tables=ids))
+        if isinstance(record, LatentRecord) and draft.scales is not None:
+            records.append(replace(record, scale_table=next(scales)))
+        elif isinstance(record, LatentRecord):
+            own = tuple(next(latents) for _ in draft.planes) or record.tables
+            mask = 0 if draft.mask is None else next(masks)
+            records.append(replace(record, mask_table=mask, tables=own))
         elif isinstance(record, ExactRecord):
-            ids = tuple(next(exacts) for _ in draft.planes) or record.tables
-            records.append(replace(record, tables=ids))
+            own = tuple(next(exacts) for _ in draft.planes) or record.tables
+            records.append(replace(record, tables=own))
         else:
             records.append(record)
-    return records
+    return records, class_tables
+
+
+def _merged(parts: Sequence[dict[int, Histogram]]) -> dict[int, Histogram]:
+    """Return the counts of each class over all tensors, in the order of classes."""
+    found: dict[int, list[Histogram]] = {}
+    for part in parts:
+        for number, counted in part.items():
+            found.setdefault(number, []).append(counted)
+    return {number: merge(found[number]) for number in sorted(found)}
+
+
+def _class_tables(ids: dict[int, int]) -> ClassTables:
+    """Return the tables of all classes from the first used one to the last."""
+    if not ids:
+        return ClassTables()
+    first, last = min(ids), max(ids)
+    chosen, table = [], ids[first]
+    for number in range(first, last + 1):
+        table = ids.get(number, table)  # between used classes any will do
+        chosen.append(table)
+    return ClassTables(first, tuple(chosen))
 
 
 def _share(
@@ -112,27 +148,36 @@ def _section(
     records: Sequence[TensorRecord],
     drafts: Sequence[Draft],
     tables: Sequence[Table],
+    class_tables: ClassTables,
 ) -> Section:
     """Price the matrices of a section and cut it into chunks."""
     layouts = layouts_of(kind, records)
-    planes = {d.record.name: _planes(d, kind) for d in drafts}
-    prices = [_price(layout, planes[layout.name], tables) for layout in layouts]
+    counted = {d.record.name: _counted(d, kind, class_tables) for d in drafts}
+    prices = [_price(layout, counted[layout.name], tables) for layout in layouts]
     sizes = cut(layouts, prices)
     if len(sizes) > spec.MAX_CHUNKS:
         raise ContentError(f"{kind.name} of {len(sizes)} chunks are too many")
     return Section(kind, tuple(layouts), tuple(prices), tuple(sizes))
 
 
-def _planes(draft: Draft, kind: SectionKind) -> Sequence[Histogram]:
+Counted = Sequence[tuple[Histogram, int | None]]  # with a table id, or the column's
+
+
+def _counted(draft: Draft, kind: SectionKind, class_tables: ClassTables) -> Counted:
+    """Return what a section counts of a tensor."""
     if kind is MASKS:
-        return () if draft.mask is None else (draft.mask,)
-    return draft.planes
+        return () if draft.mask is None else ((draft.mask, None),)
+    if kind is LATENTS and draft.scales is not None:
+        ids, first = class_tables.ids, class_tables.first
+        return [(found, ids[number - first]) for number, found in draft.classes.items()]
+    return [(plane, None) for plane in draft.planes]
 
 
-def _price(layout: Layout, planes: Sequence[Histogram], tables: Sequence[Table]) -> int:
+def _price(layout: Layout, counted: Counted, tables: Sequence[Table]) -> int:
     """Return the ideal cost of a matrix under its tables, in 2**-16 bits."""
     total = 0
-    for plane, table_id in zip(planes, layout.tables, strict=False):
+    for number, (plane, own) in enumerate(counted):
+        table_id = layout.tables[number] if own is None else own
         if table_id == spec.RAW_TABLE:
             total += int(plane.counts.sum()) * 8 << PRICE_BITS
             continue

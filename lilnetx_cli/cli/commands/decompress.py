@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from lilnetx_cli.cli.loading import Loaded
+    from lilnetx_cli.models.inputs import InputForm
 
 STATES = (".safetensors", ".pt", ".pth")
 PROGRAMS = (".pt2", ".onnx")
@@ -53,7 +54,7 @@ class _Settings:
     multiple: int
     model: str | None
     arguments: dict[str, int]
-    shape: tuple[int, ...] | None
+    form: "InputForm | None"
     max_size: int
     jobs: int
     replace: bool
@@ -131,7 +132,7 @@ def decompress(
         round_channels,
         model,
         network_arguments(model, model_arg),
-        None if input_shape is None else _shape(input_shape),
+        None if input_shape is None else _form(input_shape),
         parse_size(max_size),
         processes(jobs),
         force,
@@ -161,10 +162,10 @@ def decompress(
     )
 
 
-def _shape(text: str) -> tuple[int, ...]:
-    from lilnetx_cli.models.inputs import parse_shape
+def _form(text: str) -> "InputForm":
+    from lilnetx_cli.models.inputs import parse_form
 
-    return parse_shape(text)
+    return parse_form(text)
 
 
 def _write_state(file: Path, settings: _Settings) -> int:
@@ -212,7 +213,7 @@ def _write_network(file: Path, settings: _Settings, out: Output) -> _Done:
     if settings.target.suffix in STATES:
         _write_smaller(network, file, settings)
     else:
-        example = example_input(loaded.architecture, settings.shape)
+        example = example_input(loaded.architecture, settings.form, loaded.network)
         one_size = _export(network, example, settings, out)
         done = dataclasses.replace(done, one_size=one_size)
     return done
@@ -223,7 +224,7 @@ def _pruned(
 ) -> tuple["nn.Module", _Done]:
     from lilnetx_cli.cli.loading import load_pruned, removal_lines
 
-    smaller = load_pruned(file, loaded, settings.shape, settings.multiple)
+    smaller = load_pruned(file, loaded, settings.form, settings.multiple)
     done = _Done(
         tensors=len(smaller.model.state_dict()),
         removed=smaller.removed_channels,

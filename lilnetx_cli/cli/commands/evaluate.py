@@ -92,21 +92,21 @@ def evaluate(
         raise UsageError("--round-channels needs --pruned")
     out = make_output(json, quiet, verbose)
     from lilnetx_cli.cli.loading import load_network, load_pruned, removal_lines
-    from lilnetx_cli.models.inputs import example_input, parse_shape
+    from lilnetx_cli.models.inputs import InputForm, example_input, parse_form
 
-    shape = parse_shape(input_shape) if input_shape is not None else None
+    form = parse_form(input_shape) if input_shape is not None else None
     loaded = load_network(file, model, arguments)
     out.detail(f"read {file}: {len(loaded.network.state_dict())} tensors")
     name = dataset or _recorded(loaded.training)
     splits = _splits(name, data_dir)
-    if shape is None and splits is not None:
-        shape = (splits.channels, splits.size, splits.size)
-    example = example_input(loaded.architecture, shape)
+    if form is None and splits is not None:
+        form = InputForm((splits.channels, splits.size, splits.size))
+    example = example_input(loaded.architecture, form, loaded.network)
     if splits is None:
         out.note(f"accuracy is not measured: {file} {_no_data(loaded.training)}")
     networks = [loaded.network]
     if pruned:
-        smaller = load_pruned(file, loaded, shape, round_channels)
+        smaller = load_pruned(file, loaded, form, round_channels)
         networks.append(smaller.model)
         for line in removal_lines(smaller):
             out.note(line)
@@ -207,7 +207,9 @@ def _add_work(
         measure_all,
     )
 
-    example = torch.randn(example.shape, generator=torch.Generator().manual_seed(0))
+    if example.is_floating_point():
+        generator = torch.Generator().manual_seed(0)
+        example = torch.randn(example.shape, generator=generator)
     for record, network in zip(records, networks, strict=True):
         try:
             record |= describe_work(network, example)

@@ -36,7 +36,8 @@ from lilnetx_cli.errors import UsageError, suggestion
 from lnx.errors import printable
 
 SECTIONS = (
-    "prefix", "header", "tables", "decoders", "masks", "latents", "exact", "digest",
+    "prefix", "header", "tables", "decoders", "scales", "masks", "latents", "exact",
+    "digest",
 )  # fmt: skip
 MOST_BARS = 40
 BAR_NAME = 40

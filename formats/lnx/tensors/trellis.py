@@ -1,0 +1,44 @@
+"""Trellis-coded integers: a parity in the stream picks the quantizer of the next cell.
+
+Two scalar quantizers share one step: the first holds its even multiples, the second its
+odd multiples and zero. A machine of four states, driven by the parities of the coded
+indices, says which of them a cell uses (dependent quantization, ISO/IEC 15938-17).
+
+The state is two bits (a, b); a picks the quantizer, and index k moves the machine to
+(b ^ parity(k), a). So a is the exclusive or of every second parity before it, and all
+cells of a tensor are decoded by one cumulative operation.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lnx import spec
+from lnx.dtypes import Symbols, shortest_type
+
+
+def expand(indices: Symbols) -> Symbols:
+    """Return the multiples of the step that coded indices stand for; any shape.
+
+    Cells are taken in C order, in segments of TRELLIS_SEGMENT, each from state 0.
+    Index 0 is 0 in both quantizers, so zeros stay zeros.
+    """
+    flat = indices.reshape(-1)
+    second = second_quantizer(flat)
+    most = 2 * max(abs(int(flat.min())), abs(int(flat.max()))) if flat.size else 0
+    values = flat.astype(shortest_type(-max(most, 1), most))
+    values *= 2
+    values -= np.sign(values) * second  # 2k, or 2k - 1 away from zero
+    return values.reshape(indices.shape)
+
+
+def second_quantizer(indices: Symbols) -> NDArray[np.int8]:
+    """Tell which cells use the second quantizer, as 0 and 1; (N,) -> (N,)."""
+    segment = spec.TRELLIS_SEGMENT
+    rows = -(-len(indices) // segment)
+    parity = np.zeros((rows, segment // 2, 2), np.int8)
+    parity.reshape(-1)[: len(indices)] = indices & 1
+    sums = np.bitwise_xor.accumulate(parity, axis=1)  # over even and over odd places
+    chosen = np.zeros_like(parity)
+    chosen[:, :, 1] = sums[:, :, 0]
+    chosen[:, 1:, 0] = sums[:, :-1, 1]
+    return chosen.reshape(-1)[: len(indices)]

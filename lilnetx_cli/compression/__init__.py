@@ -1,0 +1,20 @@
+"""Search for a file: of an SNR, of bits per weight, of a size."""
+
+from lilnetx_cli.compression.lossy import (
+    Lossy,
+    compress_container,
+    dense_bytes,
+    dense_container,
+    parameters,
+)
+from lilnetx_cli.compression.targets import DEFAULT_SNR, Target
+
+__all__ = [
+    "DEFAULT_SNR",
+    "Lossy",
+    "Target",
+    "compress_container",
+    "dense_bytes",
+    "dense_container",
+    "parameters",
+]

@@ -1,0 +1,125 @@
+"""Find the step of an SNR or of a size: secants, first on a part of the weights."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+
+from lilnetx_cli.errors import LilnetxError, UsageError
+from lilnetx_cli.quantization.cells import Cells, Weight, lay_out
+from lilnetx_cli.quantization.rounding import Rounded, finest_step, round_cells
+
+Progress = Callable[[int], object]  # takes the number of tries so far
+
+SNR_SLACK = 0.03  # dB above what was asked
+SIZE_SLACK = 0.01  # of the size, below what was asked
+SAMPLE_CELLS = 2_000_000  # more weights than this are searched by a part of the rows
+MOST_TRIES = 12
+FIRST_SNR = 30.0  # dB, where the search for a size starts
+LEAST_MOVE = 1e-4  # of the step
+
+
+def first_step(cells: Cells, snr: float) -> float:
+    """Return the step that gives an SNR at high rates: error is 0.26 step squared."""
+    count = sum(weight.values.size for weight in cells.weights)
+    step = np.sqrt(cells.energy / max(count, 1) / 10 ** (snr / 10) / 0.26)
+    return max(float(step), finest_step(cells))
+
+
+def sample(cells: Cells) -> Cells:
+    """Return a part of the rows of every weight, or all where there are few."""
+    count = sum(weight.values.size for weight in cells.weights)
+    stride = -(-count // SAMPLE_CELLS)
+    if stride == 1:
+        return cells
+    return lay_out([_part(weight, stride) for weight in cells.weights])
+
+
+def _part(weight: Weight, stride: int) -> Weight:
+    rows, columns, length = weight.grid
+    kept = weight.values.reshape(rows, columns, length)[::stride]
+    share = len(kept) / max(rows, 1)
+    return replace(
+        weight,
+        grid=(len(kept), columns, length),
+        values=kept.reshape(-1, length),
+        outliers=share * weight.outliers,
+    )
+
+
+def find_snr(cells: Cells, snr: float, progress: Progress | None = None) -> Rounded:
+    """Return the coarsest rounding found that is no worse than an SNR in dB."""
+    step = first_step(cells, snr)
+    few = sample(cells)
+    if few is not cells:
+        step = _follow(few, step, snr).step
+    return _follow(cells, step, snr, progress)
+
+
+def _follow(
+    cells: Cells, step: float, snr: float, progress: Progress | None = None
+) -> Rounded:
+    """Move the step until rounding gives an SNR or a little more."""
+    best: Rounded | None = None
+    last: tuple[float, float] | None = None  # step and SNR
+    slope = 20.0  # dB for a step ten times as fine
+    for attempt in range(2 * MOST_TRIES):
+        found = round_cells(cells, step)
+        if progress is not None:
+            progress(attempt + 1)
+        if found.snr >= snr and (best is None or step > best.step):
+            best = found
+        enough = attempt >= MOST_TRIES or found.snr <= snr + SNR_SLACK
+        if best is not None and enough and found.snr >= snr:
+            break
+        if last is not None and step != last[0]:
+            measured = (last[1] - found.snr) / np.log10(step / last[0])
+            slope = float(np.clip(measured, 5, 40))
+        last = step, found.snr
+        step *= 10 ** ((found.snr - snr - SNR_SLACK / 2) / slope)
+        if step < finest_step(cells):
+            raise UsageError(f"an SNR of {snr:g} dB is too fine: use --lossless")
+    if best is None:
+        raise LilnetxError(f"an SNR of {snr} dB was not reached")
+    return best
+
+
+def find_size(
+    cells: Cells,
+    size_of: Callable[[Rounded], int],
+    size: int,
+    progress: Progress | None = None,
+) -> Rounded | None:
+    """Return the finest rounding found whose file takes at most size bytes.
+
+    A step half as large costs a bit a weight at most, which gives the next guess; a
+    guess outside of what is known already is replaced by the middle. None where no step
+    gives so small a file.
+    """
+    count = sum(weight.values.size for weight in cells.weights)
+    low, high = 0.0, float("inf")  # steps of files too large, and small enough
+    step, best = first_step(cells, FIRST_SNR), None
+    for attempt in range(4 * MOST_TRIES):
+        rounded = round_cells(cells, step)
+        found = size_of(rounded)
+        if progress is not None:
+            progress(attempt + 1)
+        if found <= size:
+            high, best = step, rounded
+            if found >= size * (1 - SIZE_SLACK):
+                break
+        else:
+            low = step
+        missing = 8 * (found - (1 - SIZE_SLACK / 2) * size) / count  # bits a weight
+        guess = step * 2 ** float(np.clip(missing, -3, 3))
+        if not low < guess < high:
+            guess = (
+                low * 4
+                if np.isinf(high)
+                else float(np.sqrt(max(low, high / 64) * high))
+            )
+        guess = max(guess, finest_step(cells))
+        if not np.isfinite(guess) or abs(guess / step - 1) < LEAST_MOVE:
+            break
+        step = guess
+    return best

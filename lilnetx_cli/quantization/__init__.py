@@ -1,0 +1,1 @@
+"""Finished weights -> integers: steps, bases, and rounding that knows the price."""

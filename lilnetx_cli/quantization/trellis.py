@@ -1,0 +1,123 @@
+"""Trellis-coded quantization: the indices of least squared error plus price.
+
+A Viterbi search over the four states of `lnx.tensors.trellis`, all segments side by
+side. Source: Marcellin and Fischer 1990; ISO/IEC 15938-17, dependent quantization.
+
+Legend: S segments, T cells of a segment, C classes, K prices of a class.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float32]
+Indices = NDArray[np.int32]
+
+BLOCK_CELLS = 1 << 19  # what is searched at once, so that memory stays bounded
+FAR = np.float32(1e30)
+
+
+@dataclass(frozen=True, eq=False)
+class _Best:
+    """The best index of one quantizer for even and for odd parity; all (T, S)."""
+
+    even: Indices
+    odd: Indices
+    even_cost: Floats
+    odd_cost: Floats
+
+
+def choose_indices(
+    values: Floats, classes: NDArray[np.uint8], prices: Floats
+) -> Indices:
+    """Return the indices of segments, (S, T), that cost the least together.
+
+    values: (S, T) in steps. classes: (S, T). prices: (C, K), what index magnitude k
+    costs in a class, in squared steps; larger indices cost what the last one does.
+    """
+    found = np.empty(values.shape, np.int32)
+    block = max(1, BLOCK_CELLS // values.shape[1])
+    for start in range(0, len(values), block):
+        part = slice(start, start + block)
+        found[part] = _search(values[part], classes[part], prices)
+    return found
+
+
+def _search(values: Floats, classes: NDArray[np.uint8], prices: Floats) -> Indices:
+    sizes = np.ascontiguousarray(np.abs(values).T)  # (T, S)
+    base = np.ascontiguousarray(classes.T).astype(np.int32) * prices.shape[1]
+    first = _best(sizes, base, prices, 0)
+    second = _best(sizes, base, prices, 1)
+    switched, state = _forward(first, second)
+    magnitudes = _backward(first, second, switched, state)
+    signed: Indices = magnitudes.T * np.sign(values).astype(np.int32)
+    return signed
+
+
+def _best(sizes: Floats, base: Indices, prices: Floats, second: int) -> _Best:
+    """Price the two nearest indices of a quantizer, and zero."""
+    flat, last = prices.ravel(), prices.shape[1] - 1
+
+    def cost(index: Indices) -> Floats:
+        point = 2 * index - second
+        error = sizes - np.maximum(point, 0)
+        found: Floats = error * error + flat[base + np.minimum(index, last)]
+        return found
+
+    lower = ((sizes + second) * 0.5).astype(np.int32)  # rounds down: sizes are positive
+    costs = cost(lower), cost(lower + 1)
+    is_odd = (lower & 1).astype(bool)
+    even = lower + is_odd
+    even_cost = np.where(is_odd, costs[1], costs[0])
+    zero = sizes * sizes + flat[base]
+    better = zero < even_cost
+    return _Best(
+        even=np.where(better, 0, even),
+        odd=lower + ~is_odd,
+        even_cost=np.where(better, zero, even_cost),
+        odd_cost=np.where(is_odd, costs[0], costs[1]),
+    )
+
+
+def _forward(first: _Best, second: _Best) -> tuple[NDArray[np.bool_], Indices]:
+    """Return which way each state was reached, (T, 4, S), and the best last state.
+
+    New state 0 comes from 0 by an even index or from 1 by an odd one, 2 from 0 odd or 1
+    even; 1 from 2 even or 3 odd, 3 from 2 odd or 3 even. True is the higher state.
+    """
+    steps, count = first.even.shape
+    switched = np.empty((steps, 4, count), np.bool_)
+    totals = np.full((4, count), FAR, np.float32)
+    totals[0] = 0
+    for step in range(steps):
+        ways = []
+        for low, best in ((0, first), (2, second)):
+            even, odd = best.even_cost[step], best.odd_cost[step]
+            one, other = totals[low], totals[low + 1]
+            ways.append((one + even, other + odd))
+            ways.append((one + odd, other + even))
+        for new, (one, other) in zip((0, 2, 1, 3), ways, strict=True):
+            np.less(other, one, out=switched[step, new])
+            np.minimum(one, other, out=totals[new])
+    return switched, np.argmin(totals, axis=0).astype(np.int32)
+
+
+def _backward(
+    first: _Best, second: _Best, switched: NDArray[np.bool_], state: Indices
+) -> Indices:
+    """Follow the best path back; (T, S)."""
+    steps, count = first.even.shape
+    found = np.empty((steps, count), np.int32)
+    places = np.arange(count)
+    for step in range(steps - 1, -1, -1):
+        other = switched[step, state, places]
+        uses_second = (state & 1).astype(bool)
+        is_odd = other ^ (state >= 2)
+        found[step] = np.where(
+            uses_second,
+            np.where(is_odd, second.odd[step], second.even[step]),
+            np.where(is_odd, first.odd[step], first.even[step]),
+        )
+        state = 2 * uses_second + other
+    return found

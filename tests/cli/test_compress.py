@@ -1,0 +1,178 @@
+"""`compress` of checkpoints that were not trained here."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+import lnx
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory):
+    """A checkpoint with everything awkward in it; not to be changed."""
+    rng = np.random.default_rng(0)
+
+    def laplace(*shape):
+        return torch.from_numpy(rng.laplace(size=shape).astype(np.float32))
+
+    outlier = laplace(40, 50)
+    outlier[0, 0] = 1e6
+    broken = laplace(20, 30)
+    broken[1, 2] = torch.inf
+    shared = laplace(64, 32)
+    state = {
+        "conv.weight": laplace(16, 24, 3, 3) * torch.arange(1, 17)[:, None, None, None],
+        "conv.bias": laplace(16),
+        "norm.running_var": laplace(16).abs(),
+        "norm.num_batches_tracked": torch.tensor(7),
+        "half.weight": laplace(30, 40).bfloat16(),
+        "double.weight": laplace(30, 40).double(),
+        "turned.weight": laplace(50, 30).T,
+        "embedding.weight": shared,
+        "head.weight": shared,
+        "outlier.weight": outlier,
+        "broken.weight": broken,
+        "zero.weight": torch.zeros(12, 12),
+        "empty.weight": torch.zeros(0, 5),
+        "scalar": torch.tensor(0.5),
+        "flags": torch.tensor([True, False, True]),
+        "missing": torch.tensor([1.0, torch.nan]),
+        "frequencies": 10000 ** -(torch.arange(16) / 16),
+        "position": laplace(1, 70, 64),
+    }
+    path = tmp_path_factory.mktemp("plain") / "model.pt"
+    torch.save({"state_dict": {f"module.{k}": v for k, v in state.items()}}, path)
+    return path, state
+
+
+def ratio_db(state, found, names):
+    signal = sum(float(state[n].double().square().sum()) for n in names)
+    lost = sum(float((state[n] - found[n]).double().square().sum()) for n in names)
+    return 10 * np.log10(signal / lost)
+
+
+def decoded(here, file, folder):
+    assert here("decompress", file, "-o", folder / "back.safetensors", "-f").code == 0
+    return load_file(folder / "back.safetensors")
+
+
+@pytest.mark.parametrize("options", [(), ("--snr", "25"), ("--target-size", "40kB"),
+                                     ("--lossless",), ("--exact-side",)])  # fmt: skip
+def test_everything_comes_back(here, plain, tmp_path, options):
+    path, state = plain
+    done = here("compress", path, "-o", tmp_path / "m.lnx", *options)
+    assert done.code == 0, done.err
+    assert ("'broken.weight' holds NaN or infinity" in done.err) != (
+        "--lossless" in options
+    )
+    found = decoded(here, tmp_path / "m.lnx", tmp_path)
+    assert list(found) == list(state) or set(found) == set(state)
+    for name, tensor in state.items():
+        assert found[name].dtype == tensor.dtype, name
+        assert found[name].shape == tensor.shape, name
+    kept = ["norm.num_batches_tracked", "broken.weight", "zero.weight", "empty.weight",
+            "scalar", "flags", "frequencies"]  # fmt: skip
+    if "--exact-side" in options:
+        kept += ["conv.bias", "norm.running_var"]
+    if "--lossless" in options:
+        kept = [name for name in state if name != "missing"]
+    for name in kept:
+        assert torch.equal(found[name], state[name]), name
+    assert torch.equal(found["embedding.weight"], found["head.weight"])
+    assert found["missing"].isnan().tolist() == [False, True]
+
+
+def test_the_snr_is_what_was_asked_for(here, plain, tmp_path):
+    path, state = plain
+    done = here("compress", path, "-o", tmp_path / "m.lnx", "--snr", "30", "--json")
+    found = decoded(here, tmp_path / "m.lnx", tmp_path)
+    names = [n for n, t in state.items() if t.is_floating_point() and t.dim() > 1]
+    names = [n for n in names if n not in ("broken.weight", "head.weight")]
+    assert done.json["snr_db"] == pytest.approx(ratio_db(state, found, names), abs=0.01)
+    names.remove("outlier.weight")
+    assert 29.8 <= ratio_db(state, found, names) <= 30.8
+
+
+def test_an_outlier_and_a_tiny_tensor_erase_nothing(here, plain, tmp_path):
+    """By the SNR of all weights together, all but the outlier could be zero."""
+    state = {**plain[1], "tiny.weight": plain[1]["position"] * 1e-4}
+    torch.save(state, tmp_path / "m.pt")
+    here("compress", tmp_path / "m.pt", "--snr", "30")
+    found = decoded(here, tmp_path / "m.lnx", tmp_path)
+    for name in ("conv.weight", "half.weight", "turned.weight", "embedding.weight",
+                 "tiny.weight", "position"):  # fmt: skip
+        assert ratio_db(state, found, [name]) > 8, name
+    rest = state["outlier.weight"].clone(), found["outlier.weight"].clone()
+    for tensor in rest:
+        tensor[0, 0] = 0
+    assert ratio_db({"x": rest[0]}, {"x": rest[1]}, ["x"]) > 10
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "share"),
+    [("--target-size", "{size}", 1), ("--target-ratio", "6", 1),
+     ("--bits-per-weight", "3", 1)],
+)  # fmt: skip
+def test_sizes_are_met_from_below(here, tmp_path, option, value, share):
+    weights = np.random.default_rng(1).laplace(size=(300, 200)).astype(np.float32)
+    torch.save({"a.weight": torch.from_numpy(weights)}, tmp_path / "m.pt")
+    asked = {"--target-size": 20_000, "--target-ratio": 40_000,
+             "--bits-per-weight": 22_500}[option]  # fmt: skip
+    text = value.format(size=asked)
+    done = here("compress", tmp_path / "m.pt", option, text, "--json")
+    assert 0.99 * asked <= done.json["output_bytes"] <= asked * share
+    assert (tmp_path / "m.lnx").stat().st_size == done.json["output_bytes"]
+
+
+def test_a_size_that_cannot_be_had_names_the_smallest(here, plain, tmp_path):
+    path, _ = plain
+    done = here("compress", path, "-o", tmp_path / "m.lnx", "--target-size", "900B")
+    assert done.code == 2
+    assert "cannot be had: the smallest takes" in done.err
+    assert not (tmp_path / "m.lnx").exists()
+
+
+def test_contrary_wishes_are_refused(here, plain):
+    done = here("compress", plain[0], "--snr", "30", "--lossless")
+    assert done.code == 2
+    assert "--snr and --lossless are contrary" in done.err
+
+
+def test_the_default_says_what_it_does_and_how_to_lose_nothing(here, plain, tmp_path):
+    done = here("compress", plain[0], "-o", tmp_path / "m.lnx")
+    assert "quantized to 40 dB" in done.err
+    assert "--lossless keeps every bit" in done.err
+    assert "signal-to-noise ratio of the weights" in done.out
+
+
+def test_a_file_can_be_compressed_again(here, plain, tmp_path):
+    state = {k: v for k, v in plain[1].items() if k != "outlier.weight"}
+    torch.save(state, tmp_path / "m.pt")
+    here("compress", tmp_path / "m.pt", "-o", tmp_path / "fine.lnx", "--snr", "50")
+    again = here("compress", tmp_path / "fine.lnx", "-o", tmp_path / "same.lnx",
+                 "--json")  # fmt: skip
+    assert again.json["snr_db"] is None
+    coarse = here("compress", tmp_path / "fine.lnx", "-o", tmp_path / "coarse.lnx",
+                  "--snr", "20", "--json")  # fmt: skip
+    assert 20 <= coarse.json["snr_db"] <= 20.1
+    sizes = [(tmp_path / f"{n}.lnx").stat().st_size for n in ("fine", "same", "coarse")]
+    assert sizes[1] == sizes[0] > 1.5 * sizes[2]
+
+
+def test_equal_wishes_give_equal_bytes(here, plain, tmp_path):
+    for name in ("one", "two"):
+        here("compress", plain[0], "-o", tmp_path / f"{name}.lnx", "--snr", "20")
+    assert (tmp_path / "one.lnx").read_bytes() == (tmp_path / "two.lnx").read_bytes()
+
+
+def test_small_vectors_keep_their_table(here, plain, tmp_path):
+    """Numbers in order are a table, such as frequencies: not one of them moves."""
+    here("compress", plain[0], "-o", tmp_path / "m.lnx", "--snr", "10")
+    about = json.loads(here("inspect", tmp_path / "m.lnx", "--json").out)
+    kinds = {tensor["name"]: tensor["kind"] for tensor in about["tensors"]}
+    assert kinds["position"] == kinds["outlier.weight"] == "latent"
+    assert kinds["frequencies"] == kinds["broken.weight"] == "exact"
+    assert lnx.verify(tmp_path / "m.lnx") == len(kinds)

@@ -1,0 +1,40 @@
+"""The bulk decoder of the trellis against its machine, cell by cell."""
+
+import numpy as np
+import pytest
+
+from lnx import spec
+from lnx.tensors.trellis import expand
+
+# Next state by state and parity; states 0 and 1 hold even multiples, 2 and 3 odd ones.
+MACHINE = ((0, 2), (2, 0), (1, 3), (3, 1))
+
+
+def walked(indices):
+    """Return what indices stand for, one by one."""
+    values, state = [], 0
+    for place, index in enumerate(indices):
+        if place % spec.TRELLIS_SEGMENT == 0:
+            state = 0
+        index = int(index)
+        values.append(2 * index - (0 if state < 2 else int(np.sign(index))))
+        state = MACHINE[state][index & 1]
+    return values
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 3, 511, 512, 513, 1500])
+@pytest.mark.parametrize("dtype", [np.int8, np.int16, np.int32])
+def test_all_cells_at_once_give_what_the_machine_gives(count, dtype):
+    indices = np.random.default_rng(count).integers(-3, 4, count).astype(dtype)
+    assert expand(indices).tolist() == walked(indices)
+
+
+def test_extreme_indices_do_not_wrap():
+    indices = np.array([-128, 127, -128, 1], np.int8)
+    assert expand(indices).tolist() == walked(indices)
+
+
+def test_shapes_stay():
+    indices = np.arange(-30, 30).reshape(6, 10)
+    assert expand(indices).shape == (6, 10)
+    assert expand(indices).ravel().tolist() == walked(indices.ravel())
