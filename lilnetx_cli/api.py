@@ -1,4 +1,4 @@
-"""The Python interface: what a training script of one's own needs."""
+"""The Python interface: what your own training script needs."""
 
 import os
 from collections.abc import Mapping
@@ -44,10 +44,11 @@ def save(
 ) -> int:
     """Write a network to a .lnx file, atomically; return its length in bytes.
 
-    Latents of a reparameterized network are entropy-coded, all other tensors are held
+    Latents of a reparameterized network are entropy-coded, all other tensors are stored
     byte for byte. `architecture` is the record {"name": ..., "args": {...}} of a
-    registered network, for `load_model` without a model; `training` is what a run says
-    of itself, in plain JSON values. Raises LnxError, OSError.
+    network that `lilnetx models` lists, so that `load_model` needs no model; `training`
+    is what a run says of itself, in plain JSON values. Raises InputError for tensors
+    that a file cannot hold, lnx.LnxError, OSError.
     """
     checkpoint = capture(model, architecture=architecture, training=training)
     return lnx.save(pack(checkpoint), path)
@@ -56,7 +57,8 @@ def save(
 def load(path: PathLike) -> dict[str, Tensor]:
     """Read the dense state dict of a .lnx file, every hash checked.
 
-    Raises lnx.LnxError for a file that is damaged or none, and OSError.
+    Raises lnx.LnxError for a file that is damaged or is no .lnx file, LilnetxError for
+    an element type that this torch lacks, and OSError.
     """
     return unpack(lnx.decode(path))
 
@@ -70,12 +72,20 @@ def load_model(
 ) -> nn.Module:
     """Rebuild the network of a .lnx file, in evaluation mode.
 
-    The network comes from the file's architecture record; `model`, a fresh network of
-    the right form, is filled instead where the file has none. With `pruned` it comes
-    without its dead channels: plain smaller layers, which give the same; `inputs` is an
-    example of what it takes, where the file does not say. Raises lnx.LnxError, OSError,
-    UsageError where something is missing or the shapes do not fit, and GraphError where
-    the network cannot be pruned.
+    The network is built from the file's architecture record, on the CPU. `model`, a
+    network of your own with the same tensors, is filled in place and returned instead;
+    it is needed where the file has no record. Weights have the types that the network
+    has for them: float16 in the file becomes float32 in a float32 network.
+
+    With `pruned` the network comes without its dead channels: plain smaller layers with
+    the same outputs. `inputs` are an example of what forward takes, a batch of two or
+    more, needed where the record does not say the image size.
+
+    Raises what `load` raises; UsageError if the file has no record and no model is
+    given, or if tensors are missing, unknown, of another shape, or of a type that the
+    network's cannot hold exactly (at most three are named, and `model` stays as it
+    was); FileError for a record that builds no network; GraphError if the network
+    cannot be pruned. All but lnx.LnxError and OSError are errors of lilnetx_cli.errors.
     """
     container, file = lnx.load(path), os.fspath(path)
     record, state = container.architecture, unpack(lnx.rebuild_all(container))

@@ -82,6 +82,7 @@ def to_bytes(tensor: Tensor) -> NDArray[np.uint8]:
     flat = tensor.detach().cpu().resolve_conj().resolve_neg().contiguous().reshape(-1)
     if not flat.numel():
         return np.zeros(0, np.uint8)
+    flat = flat.as_strided(flat.shape, (1,))  # of one element it may be any other
     array: NDArray[np.uint8] = flat.view(torch.uint8).numpy()
     return array
 

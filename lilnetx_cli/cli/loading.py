@@ -90,5 +90,3 @@ def _form(record: Mapping[str, Any] | None, name: str) -> dict[str, Any]:
     if record.get("name") == name:
         return own
     return {key: own[key] for key in ("channels", "classes") if key in own}
-
-

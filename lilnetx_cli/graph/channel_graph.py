@@ -58,6 +58,8 @@ class ChannelGraph:
         parts: lists of labels of which the same number must stay.
         reshaped: modules of operations whose sizes may be hard-coded, by the
             operation's name.
+        parted: views that part or join dimensions of channels: their module, and the
+            shape of their result.
         sums: modules of operations that add up channels, and that the code may scale by
             their number, by the operation's name.
         reasons: why labels of class 0 must stay, a short phrase each.
@@ -71,6 +73,7 @@ class ChannelGraph:
     paddings: tuple[Padding, ...]
     parts: tuple[tuple[Tensor, ...], ...]
     reshaped: Mapping[str, str]
+    parted: frozenset[tuple[str, tuple[int, ...]]]
     sums: Mapping[str, str]
     reasons: Mapping[int, str]
     lost: Mapping[int, str]
@@ -104,6 +107,7 @@ def read_channels(
         tuple(state.paddings),
         tuple(state.parts),
         state.reshaped,
+        frozenset(state.parted),
         state.sums,
         state.labels.reasons(),
         state.lost,

@@ -20,10 +20,12 @@ from torch.utils import _pytree as pytree
 from lilnetx_cli.graph.names import first_names
 from lilnetx_cli.nn.constant import Constant
 
+Number = Real | str | None
 Origin = str | tuple[int, int]  # a name, or a step and which of its results
 GIVEN = "given"  # a tensor that is neither a parameter nor made on the path
 SYMBOLS = (torch.SymInt, torch.SymFloat, torch.SymBool)
-# The numbers that these are given say how large the result is, not what is in it.
+# What these are given says how large the result is, not what is in it; of a table of
+# numbers, though, it may say which of them.
 RESIZE = frozenset((
     "view", "reshape", "flatten", "unflatten", "expand", "repeat",
     "interpolate", "adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d",
@@ -58,8 +60,12 @@ class Step:
     where: str
     name: str
     form: Any
-    numbers: tuple[Real | str | None, ...]
+    numbers: tuple[Number, ...]
     fed: bool
+
+    def only_resizes(self) -> bool:
+        """Tell whether the numbers say how large the result is, not what is in it."""
+        return self.name in FILL or (self.fed and self.name in RESIZE)
 
     def same_call(self, other: "Step") -> bool:
         """Tell whether another step is this call, with whatever numbers."""
@@ -73,6 +79,18 @@ class Step:
             for mine, yours in zip(self.numbers, other.numbers, strict=True)
         )
 
+    def opened(self, numbers: Sequence[Number] | None = None) -> "Step":
+        """Return this call with any numbers, or where others are None alone."""
+        if numbers is None:
+            return replace(self, numbers=(None,) * len(self.numbers))
+        both = zip(self.numbers, numbers, strict=True)
+        return replace(self, numbers=tuple(n if x is not None else x for n, x in both))
+
+    def agreed(self, other: "Step") -> tuple[Number, ...]:
+        """Return the numbers that are those of another step, None for the others."""
+        both = zip(self.numbers, other.numbers, strict=True)
+        return tuple(mine if mine == yours else None for mine, yours in both)
+
 
 Path = tuple[Step, ...]
 
@@ -85,29 +103,17 @@ def same_calls(one: Path, other: Path) -> bool:
 def in_common(paths: Sequence[Path]) -> Path:
     """Return the path of the same calls, with None for numbers that differ."""
     first, *others = paths
-    return tuple(
-        replace(
-            step,
-            numbers=tuple(
-                number if all(x == number for x in more) else None
-                for number, *more in zip(
-                    step.numbers, *(p[place].numbers for p in others), strict=True
-                )
-            ),
-        )
-        for place, step in enumerate(first)
-    )
+    opened = list(first)
+    for path in others:
+        pairs = zip(opened, path, strict=True)
+        opened = [step.opened(other.agreed(step)) for step, other in pairs]
+    return tuple(opened)
 
 
 def modules_told_sizes(path: Path) -> frozenset[str]:
     """Return the modules in which a number that differs may enter into values."""
-    return frozenset(
-        step.where
-        for step in path
-        if None in step.numbers
-        and step.name not in FILL
-        and not (step.fed and step.name in RESIZE)
-    )
+    told = (step for step in path if None in step.numbers and not step.only_resizes())
+    return frozenset(step.where for step in told)
 
 
 class Recorder(TorchFunctionMode):
@@ -171,7 +177,7 @@ class Recorder(TorchFunctionMode):
         del types
         kwargs = kwargs or {}
         name = getattr(func, "__name__", type(func).__name__)
-        if self._layers:
+        if self._layers or name == "_assert":  # whose text may tell sizes
             return func(*args, **kwargs)
         if name == "__get__":  # a property
             output = func(*args, **kwargs)
@@ -224,7 +230,7 @@ class Recorder(TorchFunctionMode):
         return self.steps - 1, step.fed
 
     def _described(self, name: str, given: Any) -> Step:  # noqa: ANN401
-        numbers: list[Real | str | None] = []
+        numbers: list[Number] = []
         fed: list[bool] = []
         form = self._form(given, numbers, fed)
         return Step(self._where[-1], name, form, tuple(numbers), any(fed))
@@ -232,7 +238,7 @@ class Recorder(TorchFunctionMode):
     def _form(
         self,
         value: Any,  # noqa: ANN401
-        numbers: list[Real | str | None],
+        numbers: list[Number],
         fed: list[bool],
     ) -> Any:  # noqa: ANN401
         if isinstance(value, Tensor):
@@ -334,7 +340,7 @@ def returning(model: nn.Module, dead_ends: frozenset[int]) -> Iterator[list[Tens
             handle.remove()
 
 
-def _number(value: Any) -> Real | str | None:  # noqa: ANN401
+def _number(value: Any) -> Number:  # noqa: ANN401
     if isinstance(value, SYMBOLS):
         return None
     if value != value or value in LIMITS:

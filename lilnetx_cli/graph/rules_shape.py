@@ -73,6 +73,9 @@ def view(state: State, node: Node, args: Sequence[Any]) -> Any:  # noqa: ANN401
     if args[0].axes():
         state.reshaped[node.name] = module_of(node)
     axes = result.axes()
+    before = [args[0].shape[axis] for axis in args[0].axes()]
+    if before != [result.shape[axis] for axis in axes]:
+        state.parted.add((module_of(node), result.shape))
     if len(axes) < 2:
         return result
     sizes = args[1] if isinstance(args[1], list | tuple) else []

@@ -50,6 +50,8 @@ class State:
         parts: lists of labels of which the same number must stay.
         reshaped: modules of operations that channels pass and whose sizes may be
             hard-coded, by the operation's name.
+        parted: views that part or join dimensions of channels: their module, and the
+            shape of their result.
         sums: modules of operations that add up channels, and that the code may scale by
             their number, by the operation's name.
         entries: groups and input labels of each weight of a layer, by its name.
@@ -70,6 +72,7 @@ class State:
     paddings: list[Padding] = field(default_factory=list)
     parts: list[tuple[Tensor, ...]] = field(default_factory=list)
     reshaped: dict[str, str] = field(default_factory=dict)
+    parted: set[tuple[str, tuple[int, ...]]] = field(default_factory=set)
     sums: dict[str, str] = field(default_factory=dict)
     entries: dict[str, tuple[int, Tensor]] = field(default_factory=dict)
     lost: dict[int, str] = field(default_factory=dict)

@@ -11,7 +11,7 @@ from torch.nn.parameter import is_lazy
 from torch.overrides import TorchFunctionMode
 from torch.utils import swap_tensors
 
-from lilnetx_cli.errors import UsageError
+from lilnetx_cli.errors import UsageError, reason_of
 from lnx.errors import printable
 
 SHOWN = 3
@@ -21,10 +21,10 @@ INTEGERS = {
     torch.int8, torch.int16, torch.int32, torch.int64,
 }  # fmt: skip
 OTHER_NETWORK = (
-    "was it saved from another network? name that one with --model and --model-arg, or"
-    " give it to load_model"
+    "name the network that was saved, with --model and --model-arg or as load_model's"
+    " model"
 )
-OTHER_TYPES = "convert the network before it is saved, as model.float() does"
+OTHER_TYPES = "convert the network before you save it, as model.float() does"
 
 Take = Callable[[Tensor, Tensor], None]
 
@@ -50,8 +50,9 @@ def fill(network: nn.Module, state: Mapping[str, Tensor], file: str) -> None:
     try:
         _load(network, state, _give)
     except RuntimeError as error:
-        reason = " ".join(str(error).split())[:200]
-        raise UsageError(f"{file!r} cannot fill the network: {reason}") from error
+        raise UsageError(
+            f"{file!r} cannot fill the network: {reason_of(error)}"
+        ) from error
 
 
 class _Copies(TorchFunctionMode):
@@ -109,7 +110,7 @@ def _misfits(
         missing, unknown = _load(network, state, lambda *pair: pairs.append(pair))
     except (RuntimeError, ValueError) as error:
         shapes = _other_shapes(state, own)
-        return shapes or [" ".join(str(error).split())[:200]], OTHER_NETWORK
+        return shapes or [reason_of(error)], OTHER_NETWORK
     names = [f"{printable(name)} is missing" for name in missing]
     names += [f"{printable(name)} is not part of it" for name in unknown]
     if names:

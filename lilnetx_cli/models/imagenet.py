@@ -1,7 +1,7 @@
-"""Networks as torchvision has them, any by its name there, and MobileNet-V2 for 32x32.
+"""Classification networks of torchvision by name, and MobileNet-V2 for 32x32.
 
-torchvision's own registry is asked for the name, so a name from a file can build a
-network and nothing else.
+Names are looked up in torchvision's own list: a name from a file can build a network of
+that list and do nothing else.
 """
 
 from typing import Any
@@ -11,8 +11,8 @@ from torch import nn
 
 from lilnetx_cli.errors import suggestion
 
-# Channels, repeats and strides of MobileNet-V2 (Sandler et al. 2018, table 2); for
-# small images the first two steps down are left out, as ports to CIFAR do.
+# Expansion, channels, repeats and stride of each stage of MobileNet-V2 (Sandler et al.
+# 2018, table 2). For small images the first two strides are 1, as in ports to CIFAR.
 SMALL_STAGES = (
     (1, 16, 1, 1),
     (6, 24, 2, 1),
@@ -34,13 +34,18 @@ def torchvision_names() -> list[str]:
 
 
 def torchvision_network(name: str, *, channels: int, classes: int) -> nn.Module:
-    """Build a classification network of torchvision, without weights.
+    """Build a classification network of torchvision, without trained weights.
 
-    Raises ValueError for a name that it does not have.
+    Raises ValueError for other names.
     """
     from torchvision import models
 
     names = torchvision_names()
+    if name not in names and name in models.list_models():
+        raise ValueError(
+            f"torchvision's {name!r} is no classification network: write a function"
+            " that builds it, and name that as path/file.py:function"
+        )
     if name not in names:
         hint = suggestion(name, names, "")
         raise ValueError(f"torchvision has no classification network {name!r}{hint}")
@@ -58,7 +63,7 @@ def mobilenet_v2(*, channels: int, classes: int, percent: int = 100) -> nn.Modul
 
 
 def mobilenet_v2_cifar(*, channels: int, classes: int, percent: int = 100) -> nn.Module:
-    """Build MobileNet-V2 for images of about 32x32: two steps down fewer."""
+    """Build MobileNet-V2 for images of about 32x32, with two fewer strides of 2."""
     from torchvision.models import MobileNetV2
 
     stages = [list(stage) for stage in SMALL_STAGES]
@@ -68,7 +73,7 @@ def mobilenet_v2_cifar(*, channels: int, classes: int, percent: int = 100) -> nn
 
 
 def with_channels(network: nn.Module, channels: int) -> nn.Module:
-    """Return a network for color images with a first convolution for other ones."""
+    """Give a network for color images a new first convolution, for other images."""
     if channels == 3:
         return network
     for module in network.modules():

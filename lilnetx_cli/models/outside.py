@@ -1,4 +1,4 @@
-"""Networks from elsewhere: timm by name, and what the user's own factories make."""
+"""Networks from elsewhere: those of timm by name, and the user's own functions."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,7 +12,10 @@ TIMM_PREFIX = "timm:"
 
 
 def timm_network(name: str, *, channels: int, classes: int) -> nn.Module:
-    """Build a network of timm, without weights; raises ValueError for other names."""
+    """Build a network of timm, without trained weights.
+
+    Raises ValueError for other names, and where timm is not installed.
+    """
     try:
         import timm
     except ImportError as error:
@@ -27,7 +30,7 @@ def timm_network(name: str, *, channels: int, classes: int) -> nn.Module:
 
 
 def factory_network(name: str, arguments: Mapping[str, Any]) -> nn.Module:
-    """Build the user's network; raises InputError where it is none."""
+    """Call the user's function; raises InputError if it does not return a network."""
     network = call_factory(name, arguments)
     if not isinstance(network, nn.Module):
         raise InputError(

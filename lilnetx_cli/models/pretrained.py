@@ -1,4 +1,4 @@
-"""Give a fresh network the weights of a trained one."""
+"""Start a network from the weights of a trained one."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,18 +10,18 @@ from lilnetx_cli.errors import InputError, UsageError, reason_of
 from lilnetx_cli.models.imagenet import PREFIX
 from lilnetx_cli.models.outside import TIMM_PREFIX
 
-# Of our own names, those that are torchvision's networks to the last tensor.
+# Those of our own names that build exactly torchvision's networks.
 AT_TORCHVISION = ("resnet18", "resnet34", "resnet50", "mobilenet_v2")
 SHOWN = 4
 
 
 @dataclass(frozen=True)
 class Start:
-    """What a network took over.
+    """What a network took over from a trained one.
 
     Attributes:
-        taken: how many tensors.
-        fresh: names of those that the trained network has not, or in another shape.
+        taken: number of tensors.
+        fresh: names of tensors that the trained network lacks or has in another shape.
     """
 
     taken: int
@@ -57,9 +57,9 @@ def start_from(network: nn.Module, state: Mapping[str, Tensor]) -> Start:
 
 
 def pretrained_state(name: str) -> dict[str, Tensor]:
-    """Return the weights that torchvision or timm has of a network, downloaded once.
+    """Return the trained weights that torchvision or timm offers, downloaded once.
 
-    Raises UsageError for networks without any, InputError where they are not to be had.
+    Raises UsageError for networks without any, InputError if the download fails.
     """
     try:
         return _downloaded(name)

@@ -1,4 +1,4 @@
-"""The networks by name, and the record from which a file rebuilds its own."""
+"""Networks by name, and the architecture record that a file keeps of one."""
 
 import inspect
 from collections.abc import Callable, Mapping
@@ -24,7 +24,7 @@ from lnx.errors import printable
 
 # A file is attacker text: no argument of a network may be larger than this.
 MAX_ARGUMENT = 65_536
-FORM = ("channels", "classes")  # what the data set tells
+FORM = ("channels", "classes")  # arguments that come from the data set
 
 
 @dataclass(frozen=True)

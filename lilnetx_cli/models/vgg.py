@@ -1,7 +1,7 @@
 """VGG for small images (Simonyan & Zisserman 2015), with one linear layer.
 
-Five stages of 3x3 convolutions with batch norm, each ending in a 2x2 pooling: an image
-of 32x32 arrives at one place, whose 512 channels a linear layer reads.
+Five stages of 3x3 convolutions with batch norm, each followed by 2x2 pooling: of an
+image of 32x32 one pixel is left, with 512 channels, which a linear layer classifies.
 """
 
 from torch import Tensor, nn
@@ -33,7 +33,7 @@ class CifarVGG(nn.Module):
                 layers.append(nn.Conv2d(width, wider, 3, padding=1, bias=False))
                 layers += [nn.BatchNorm2d(wider), nn.ReLU(inplace=True)]
                 width = wider
-            # Images of 28x28 have an odd side on their way: nothing of it is dropped.
+            # Images of 28x28 get an odd side on the way: its last row is not dropped.
             layers.append(nn.MaxPool2d(2, 2, ceil_mode=True))
         self.features = nn.Sequential(*layers)
         self.pool = nn.AdaptiveAvgPool2d(1)

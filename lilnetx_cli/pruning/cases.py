@@ -17,7 +17,8 @@ from lilnetx_cli.graph.tracing import GraphError, trace
 
 Inputs = tuple[Any, ...]
 Values = Callable[[Tensor], Tensor]
-LARGER = (1, -1, 3, 16)  # than the example: odd and even sizes, and one far away
+# Than the example: odd and even sizes at each of the first strides, and one far away.
+LARGER = (1, -1, 3, 11, 16)
 # Where sizes may be: behind the channels, before them, or from the second on.
 SIZES: tuple[Callable[[int], range], ...] = (
     lambda rank: range(2, rank),
@@ -64,7 +65,7 @@ def cases(model: nn.Module, inputs: Inputs) -> Iterator[Case]:
     more = run(model, draw(batch=1, values=lambda x: -3 * x.abs()))
     yield from _some(run(model, draw()), more)
     batch, where = -1 if more is not None else 0, SIZES
-    for larger, values in zip(LARGER, (*VALUES, VALUES[0]), strict=True):
+    for larger, values in zip(LARGER, (*VALUES, *VALUES[:2]), strict=True):
         for sizes in where:
             found = run(model, draw(batch, larger, sizes, values))
             if found is not None:

@@ -6,12 +6,12 @@ is new, forward may take another one, or compute with another number: then it st
 
 import threading
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import nn
 
+from lilnetx_cli.graph.channel_graph import ChannelGraph
 from lilnetx_cli.graph.paths import (
     Path,
     Recorder,
@@ -121,12 +121,15 @@ def _is_plain(shapes: Shapes) -> bool:
 
 @torch.no_grad()
 def guard(
-    model: nn.Module, groups: Sequence[Sequence[Case]], equal: Collection[Case]
+    model: nn.Module,
+    groups: Sequence[Sequence[Case]],
+    equal: Collection[Case],
+    graph: ChannelGraph,
 ) -> float:
     """Let a pruned network run only where it gives what the dense one does.
 
-    Of the cases of each group it was compared on some. Returns the largest difference
-    of outputs on these.
+    Of the cases of each group it was compared on some. `graph` is of the dense one.
+    Returns the largest difference of outputs on these cases.
     """
     paths: list[tuple[tuple[int, ...], Path]] = []
     shapes: list[Shapes] = []
@@ -138,14 +141,19 @@ def guard(
             both = zip(outputs_of(case.output), outputs_of(found.output), strict=True)
             largest = max(largest, *(distance(*pair) for pair in both), 0.0)
             shapes.append(shapes_of(case.inputs))
-        path = _open_path([c.path for c in group], [found.path for _, found in done])
+        dense, smaller = ([c.path for c in group], [found.path for _, found in done])
+        path = _open_path(dense, smaller, graph.parted)
         if path is not None:
             paths.append((group[0].ranks, path))
     SizeGuard(paths, shapes).attach(model)
     return largest
 
 
-def _open_path(dense: Sequence[Path], smaller: Sequence[Path]) -> Path | None:
+def _open_path(
+    dense: Sequence[Path],
+    smaller: Sequence[Path],
+    parted: Collection[tuple[str, tuple[int, ...]]],
+) -> Path | None:
     """Return a path of the smaller network, open where that of the dense one is.
 
     None if the two do not call the same: then none but the compared sizes are known.
@@ -154,14 +162,18 @@ def _open_path(dense: Sequence[Path], smaller: Sequence[Path]) -> Path | None:
     if not smaller or not all(same_calls(common, path) for path in smaller):
         return None
     opened = tuple(
-        replace(step, numbers=_opened(step.numbers, wide.numbers))
-        for step, wide in zip(smaller[0], common, strict=True)
+        step.opened() if _is_open(first, parted) else step.opened(wide.numbers)
+        for step, first, wide in zip(smaller[0], dense[0], common, strict=True)
     )
     alike = all(all(map(Step.allows, opened, path)) for path in smaller)
     return opened if alike else None
 
 
-def _opened(numbers: Iterable[Any], common: Iterable[Any]) -> tuple[Any, ...]:
-    return tuple(
-        None if wide is None else own for own, wide in zip(numbers, common, strict=True)
+def _is_open(step: Step, parted: Collection[tuple[str, tuple[int, ...]]]) -> bool:
+    """Tell whether any numbers may come: they say a size, and none of channels."""
+    return step.only_resizes() and not any(
+        step.where == module
+        and len(step.numbers) == len(shape)
+        and all(n in (-1, size) for n, size in zip(step.numbers, shape, strict=True))
+        for module, shape in parted
     )

@@ -70,7 +70,7 @@ def prune(model: nn.Module, inputs: tuple[Any, ...], *, multiple: int = 1) -> Pr
         if difference.problem is None:
             removed, largest = _removed(selection), 0.0
             if removed or any(isinstance(x, Constant) for x in smaller.modules()):
-                largest = guard(smaller, tried.groups, difference.equal)
+                largest = guard(smaller, tried.groups, difference.equal, graph)
             return Pruned(smaller, removed, largest, _held(smaller, selection))
         more = _to_hold(dense, graph, difference, held) - held
         if not more:

@@ -105,6 +105,7 @@ def test_any_state_dict_comes_back():
         state[f"{name} empty"] = torch.zeros(0, 4).to(dtype)
     state["turned"] = torch.randn(4, 6).t()
     state["last"] = torch.randn(2, 3, 4, 5).to(memory_format=torch.channels_last)
+    state["one"] = torch.tensor(3.0).expand(1)  # its stride is 0
     state["special"] = torch.tensor([float("nan"), float("inf"), -0.0])
     again = unpack(lnx.rebuild_all(lnx.loads(lnx.dumps(pack(Checkpoint(state))))))
     assert_states_equal(state, again)

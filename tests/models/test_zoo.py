@@ -4,6 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch.utils.flop_counter import FlopCounterMode
+from torchvision.models import get_model_weights  # not under a device: torch 2.8 fails
 
 import lilnetx_cli as lilnetx
 from lilnetx_cli.errors import FileError, InputError, UsageError
@@ -57,8 +58,6 @@ def _rounded(number, digits):
 
 @pytest.mark.parametrize("name", ["resnet18", "resnet34", "resnet50", "mobilenet_v2"])
 def test_torchvision_agrees_on_its_numbers(name):
-    from torchvision.models import get_model_weights
-
     meta = get_model_weights(name)["IMAGENET1K_V1"].meta
     assert PAPERS[name][0] == meta["num_params"]
     assert PAPERS[name][1] == pytest.approx(meta["_ops"] * 1000, abs=0.6)

@@ -167,6 +167,15 @@ def channels_cut(s, x):
 
 
 WIDE = {"d": lambda: nn.Conv2d(8, 8, 1)}
+
+
+def shuffled(s, x):
+    y = F.relu(s.a(x))
+    groups = 2 if x.shape[-1] <= 32 else 4
+    y = y.view(len(x), groups, -1, *x.shape[2:]).transpose(1, 2).flatten(1, 2)
+    return end(s, y)
+
+
 # Name: forward, layers, inputs of a size, sizes that are refused, filters left of a, b
 # where dead ones are zero, and where they are another constant.
 ATTACKS = {
@@ -192,7 +201,7 @@ ATTACKS = {
         one_of_two_tensors, convs(d=lambda: nn.Conv2d(3, 8, 1)), images, (), (8, 4),
         (8, 4)),
     "again and again": (
-        again_and_again, convs(**WIDE), images, (16, 40), (8, 4), (8, 4)),
+        again_and_again, convs(**WIDE), images, (40,), (8, 4), (8, 4)),
     "pool to half": (pool_to_half, convs(), images, (), (4, 4), (4, 4)),
     "table cut": (
         table_cut, linears(table=lambda: nn.Linear(64, 1)), tokens, (), (4, 4), (8, 4)),
@@ -205,6 +214,7 @@ ATTACKS = {
     "one token more": (
         one_token_more, linears(table=lambda: nn.Linear(8, 1)), tokens, (), (8, 4),
         (8, 8)),
+    "shuffled": (shuffled, convs(), images, (40,), (4, 4), (4, 4)),
     "channels cut": (
         channels_cut, convs(d=lambda: nn.Conv2d(3, 8, 1)), images, (), (4, 4), (4, 4)),
 }  # fmt: skip
@@ -218,6 +228,8 @@ def test_equal_at_any_size_or_refused(name, bias):
     dense = filled(Net(function, **layers()), bias)
     if hasattr(dense, "table"):  # the first columns are those of the example's size
         dense.table.weight.data[:, :8] = 1.0
+    if function is shuffled:  # with those that stand beside them
+        dense.a.weight.data[4:6], dense.a.bias.data[4:6] = 0.0, bias
     smaller = prune(dense, (given(8),)).model
     assert (len(smaller.a.weight), len(smaller.b.weight)) == left[bias == 1.0]
     for size in SIZES:
