@@ -4,7 +4,6 @@ Results go to stdout, talk to stderr. Text from files is never read as markup, a
 whatever is printed goes through `one_line`: no name steers the terminal or fills it.
 """
 
-import functools
 import json
 import math
 import os
@@ -232,7 +231,6 @@ def _say(text: str) -> None:
     sys.stderr.write(line + "\n")
 
 
-@functools.cache
 def _stderr() -> "Console":
     from rich.console import Console
 

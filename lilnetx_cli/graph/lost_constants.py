@@ -14,7 +14,7 @@ from lilnetx_cli.graph.state import State
 def note_lost(state: State, node: Node, result: Any) -> None:  # noqa: ANN401
     """Note the channels of one tensor that an operation takes in constant alone."""
     given = (state.grids.get(x) for x in node.all_input_nodes)
-    wide = [x for x in given if _is_wide(x)]
+    wide = list(_grids(tuple(given)))
     if len(wide) != 1:
         return  # of several, another may be what varies
     known, varying = _channels(state, wide[0])

@@ -20,6 +20,7 @@ from lilnetx_cli.graph.tracing import module_of
 from lilnetx_cli.graph.union_find import FIXED
 
 Letters = Sequence[Hashable]
+SCALED = "scaled by the number of channels"
 
 
 @rule("aten::matmul", "aten::bmm", "aten::mm", "aten::mv", "aten::dot")
@@ -64,6 +65,8 @@ def attention(state: State, node: Node, args: Sequence[Any]) -> Any:  # noqa: AN
     front, last = tuple(range(len(value.shape) - 2)), len(value.shape) - 1
     if argument(node, args, "scale") is None:
         state.fix([query, key], "attention scales by their number")
+    elif node.name in state.held:
+        state.fix([query, key], SCALED)
     elif any(grid.axes() not in ([], [last]) for grid in (query, key)):
         state.fix([query, key], _mixes(node))
     else:
@@ -91,12 +94,11 @@ def contract(
     passing = [letter for letter in letters if letter in result]
     if len(passing) > 1:
         return mixed(state, node, ())  # type: ignore[no-any-return]
-    if node.name in state.held:
-        reason = "scaled by the number of channels"
-        return opaque(state, node, (), reason)  # type: ignore[no-any-return]
-    for letter in letters:
-        if letter not in result:
-            _sum_over(state, node, _operands(grids, terms, letter))
+    summed = letters - set(passing)
+    if summed and node.name in state.held:
+        return opaque(state, node, (), SCALED)  # type: ignore[no-any-return]
+    for letter in summed:
+        _sum_over(state, node, _operands(grids, terms, letter))
     shape = tuple(node.meta["val"].shape)
     if not passing:
         return unknown(shape, state.labels.fixed(_mixes(node)))

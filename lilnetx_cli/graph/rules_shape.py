@@ -109,7 +109,7 @@ def coupled(state: State, grid: Grid, axis: int) -> Grid:
     """Say that channels at one index of a dimension leave together."""
     planes = grid.labels.movedim(axis, 0).flatten(1)  # (n, others)
     state.labels.unify(planes, planes[:, :1])
-    most = max(range(planes.shape[1]), key=lambda x: len(planes[:, x].unique()))
+    most = max(range(planes.shape[1]), key=lambda x: len(set(planes[:, x].tolist())))
     ones = [1] * len(grid.shape)
     ones[axis] = len(planes)
     return replace(grid, labels=planes[:, most].reshape(ones))

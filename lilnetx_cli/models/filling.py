@@ -89,10 +89,10 @@ def _load(
 def _with_versions(
     state: Mapping[str, Tensor], own: Mapping[str, Tensor]
 ) -> Mapping[str, Tensor]:
-    """Return a state dict that says of which versions of its layers it is.
+    """Return a state dict with the versions of its layers.
 
-    Layers translate the names of their older versions, for which they take all that
-    say no version. Files say none: theirs are today's where all names are.
+    Where a state dict has none, layers take it for an old one, and translate its names.
+    Files have none: where all names are those of today, so are the versions.
     """
     if state.keys() != own.keys():
         return state

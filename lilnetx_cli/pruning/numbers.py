@@ -6,7 +6,7 @@ operation by operation.
 """
 
 from collections.abc import Iterator
-from numbers import Real
+from typing import Any
 
 from torch import Tensor
 from torch.fx import Node
@@ -46,12 +46,12 @@ def _operations(traced: Traced) -> Iterator[Node]:
     return (node for node in traced.nodes if node.op == "call_function")
 
 
-def _numbers(node: Node) -> list[Real]:
+def _numbers(node: Node) -> list[int | float]:
     """Return the numbers that go into values, not into shapes."""
     if not is_pointwise(node) and operation(node) not in SCALED:
         return []
-    given = (*node.args, *node.kwargs.values())
-    return [x for x in given if isinstance(x, Real) and not isinstance(x, bool)]
+    given: tuple[Any, ...] = (*node.args, *node.kwargs.values())
+    return [x for x in given if isinstance(x, int | float) and not isinstance(x, bool)]
 
 
 def _is_lone_number(traced: Traced, node: Node) -> bool:

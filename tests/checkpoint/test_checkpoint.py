@@ -105,10 +105,15 @@ def test_any_state_dict_comes_back():
         state[f"{name} empty"] = torch.zeros(0, 4).to(dtype)
     state["turned"] = torch.randn(4, 6).t()
     state["last"] = torch.randn(2, 3, 4, 5).to(memory_format=torch.channels_last)
-    state["one"] = torch.tensor(3.0).expand(1)  # its stride is 0
     state["special"] = torch.tensor([float("nan"), float("inf"), -0.0])
     again = unpack(lnx.rebuild_all(lnx.loads(lnx.dumps(pack(Checkpoint(state))))))
     assert_states_equal(state, again)
+
+
+def test_a_single_element_may_have_any_stride():
+    state = {"one": torch.tensor(3.0).expand(1)}
+    again = unpack(lnx.rebuild_all(lnx.loads(lnx.dumps(pack(Checkpoint(state))))))
+    assert torch.equal(again["one"], torch.tensor([3.0]))
 
 
 def test_tied_tensors_are_stored_once_and_tied_again():

@@ -67,7 +67,7 @@ def test_decompress_pruned(cli, sparse, tmp_path, suffix):
     assert done.json["removed_channels"] == 8 * 3 + 16 * 3 + 32 * 3
     assert done.json["kept_channels"] == []
     assert done.json["one_size"] is None
-    assert done.json["max_abs_difference"] < 1e-9
+    assert done.json["max_abs_difference"] < 1e-3  # float32, inputs of 100
     assert done.json["output_bytes"] == target.stat().st_size
     dense = tmp_path / f"dense.{suffix}"
     assert cli("decompress", sparse / "named.lnx", "-o", dense).code == 0

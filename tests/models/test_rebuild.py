@@ -1,4 +1,4 @@
-"""Networks are made for a file's tensors, whatever they compute, and never too large."""
+"""Networks are made for the tensors of a file, and never much larger than these."""
 
 import threading
 import time

@@ -142,16 +142,13 @@ def test_channels_that_only_fill_a_multiple():
         ),
         (
             [
-                *(
-                    Kept(f"layer{n}", n, "coupled with channels in use")
-                    for n in range(6)
-                ),
+                *(Kept(f"l{n}", n, "coupled with channels in use") for n in range(6)),
                 *(Kept("head", n, f"no rule for {n}") for n in (900, 4, 3, 2, 1)),
             ],
             [
                 "925 channels are dead or constant, but kept:",
                 "  900: no rule for 900 (head)",
-                "  15: coupled with channels in use (layer5, layer4, layer3, 3 more layers)",
+                "  15: coupled with channels in use (l5, l4, l3, 3 more layers)",
                 "  4: no rule for 4 (head)",
                 "  3: no rule for 3 (head)",
                 "  and 3 more",

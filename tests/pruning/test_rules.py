@@ -204,7 +204,9 @@ MIX = {
     "some": (lambda _, y: y[:, 2:], "hard-coded size in slice"),
     "each": (lambda _, y: sum(y.unbind(1))[:, None], "hard-coded size in unbind"),
     "turned": (lambda _, y: y.roll(1, 1), "roll mixes channels"),
-    "product": (lambda s, y: y.mT.transpose(1, 3) @ s.mixer, "joined with the parameter 'mixer'"),
+    "product": (
+        lambda s, y: y.mT.transpose(1, 3) @ s.mixer,
+        "joined with the parameter 'mixer'"),
     "frequencies": (lambda _, y: torch.fft.rfft2(y).real, "no rule for fft_rfft2"),
     "a ring": (
         lambda _, y: F.pad(y, (0, 0, 0, 0, 1, 1), "circular"), "pad mixes channels"),

@@ -64,6 +64,12 @@ class FusedAndFixed(Attention):
         return F.scaled_dot_product_attention(query, key, value, scale=0.5)
 
 
+class FusedAndTold(Attention):
+    def mix(self, query, key, value):
+        scale = query.shape[-1] ** -0.5
+        return F.scaled_dot_product_attention(query, key, value, scale=scale)
+
+
 class HardCoded(Attention):
     """The size of a head is a number of the code."""
 
@@ -130,6 +136,7 @@ CUT = {
     Scaled: (ONLY_VALUES, "scaled by the number of channels"),
     ScaledByATensor: (ONLY_VALUES, "scaled by the number of channels"),
     Hidden: (ONLY_VALUES, "scaled by the number of channels"),
+    FusedAndTold: (ONLY_VALUES, "scaled by the number of channels"),
     Fused: (ONLY_VALUES, "attention scales by their number"),
     HardCoded: (NONE, "hard-coded size in view"),
 }
