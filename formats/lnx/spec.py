@@ -28,7 +28,7 @@ MAX_PLANES: Final = 1 << 18  # table ids of all tensors together
 MAX_TABLES: Final = 512
 MAX_SYMBOLS: Final = 1 << 14
 MAX_TABLE_SYMBOLS: Final = 1 << 18  # of all tables together
-MAX_DECODERS: Final = 1 << 16
+MAX_DECODERS: Final = 1 << 15
 MAX_DECODER_NUMBERS: Final = 1 << 22  # of all decoders together
 MAX_CHUNKS: Final = 1 << 17
 MAX_CHUNK_CELLS: Final = 1 << 17
@@ -50,6 +50,7 @@ MAX_CODER_CALL: Final = 1 << 20
 
 RAW_TABLE: Final = 0  # a plane of bytes stored as it is, no table behind it
 CHUNK_TARGET_BYTES: Final = 4096
+TRELLIS_INDICES: Final = 1 << 30  # magnitudes are below
 TRELLIS_SEGMENT: Final = 512  # cells after which the trellis starts again
 CLASSES: Final = 40  # scale classes, in half octaves
 LEAST_CLASS: Final = -16  # a mean magnitude of 2**-8

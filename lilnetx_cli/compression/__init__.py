@@ -1,12 +1,7 @@
 """Search for a file: of an SNR, of bits per weight, of a size."""
 
-from lilnetx_cli.compression.lossy import (
-    Lossy,
-    compress_container,
-    dense_bytes,
-    dense_container,
-    parameters,
-)
+from lilnetx_cli.compression.dense import dense_bytes, dense_container, parameters
+from lilnetx_cli.compression.lossy import Lossy, compress_container
 from lilnetx_cli.compression.targets import DEFAULT_SNR, Target
 
 __all__ = [

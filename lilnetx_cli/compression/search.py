@@ -1,6 +1,7 @@
 """Find the step of an SNR or of a size: secants, first on a part of the weights."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 
 import numpy as np
@@ -52,7 +53,8 @@ def find_snr(cells: Cells, snr: float, progress: Progress | None = None) -> Roun
     step = first_step(cells, snr)
     few = sample(cells)
     if few is not cells:
-        step = _follow(few, step, snr).step
+        with suppress(LilnetxError):  # a part that is no sample: zeros, or outliers
+            step = _follow(few, step, snr).step
     return _follow(cells, step, snr, progress)
 
 

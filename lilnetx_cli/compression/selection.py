@@ -10,6 +10,7 @@ from lnx.tensors.container import elements
 
 LEAST_WEIGHTS = 64  # elements; smaller tensors are not worth a search
 LARGE_VECTOR = 4096  # elements; a parameter of any shape from here on is quantized
+LARGEST = {DType.F32: 2.0**126, DType.F16: 2.0**14}  # of what is quantized
 LEAST_TABLE = 8  # numbers in strict order from here on are a table, not learned
 
 
@@ -25,7 +26,17 @@ def is_weight(tensor: lnx.Exact) -> bool:
     if elements(tensor.shape) < large:
         return False
     values = floats_of(tensor)
-    return bool(np.isfinite(values).all()) and bool((values != values[0]).any())
+    return not is_extreme(tensor) and bool((values != values[0]).any())
+
+
+def is_extreme(tensor: lnx.Exact) -> bool:
+    """Tell whether a float tensor holds NaN, infinity, or numbers near its limit.
+
+    Rounding could take such numbers beyond the limit of the type, or of float32.
+    """
+    limit = LARGEST.get(tensor.dtype, LARGEST[DType.F32])
+    values = np.abs(floats_of(tensor))
+    return not bool((values <= limit).all())  # NaN compares false
 
 
 def is_measured(tensor: lnx.Exact) -> bool:

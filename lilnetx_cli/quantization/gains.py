@@ -11,6 +11,7 @@ from lilnetx_cli.quantization.cells import Floats
 
 USUAL_SHARE = 0.999  # of the values of a tensor, by size, which say how large it is
 OUTLIER = 5000.0  # times the size of its tensor, and a value is an outlier
+MOST_GAIN = 2.0**100  # beyond it are the denormal numbers of a dead layer
 LEAST_SIZE = 0.1  # of the RMS of all weights: smaller tensors get finer steps
 
 
@@ -32,4 +33,4 @@ def outlier_energy(values: Floats, size: float) -> float:
 
 def gain_of(size: float, all_sizes: float) -> float:
     """Return how much finer the step of a tensor is, given the RMS of all weights."""
-    return max(1.0, LEAST_SIZE * all_sizes / size) if size else 1.0
+    return min(max(1.0, LEAST_SIZE * all_sizes / size), MOST_GAIN) if size else 1.0

@@ -157,7 +157,7 @@ def classes() -> Iterator[Case]:
     other = classed(ClassTables(3, (1,)), [SINGLE])
     yield Case("a table for another class", other, wrong, "scale class without a table")
     missing = classed(ClassTables(16, (7,)), [SINGLE])
-    yield Case("a class with no such table", missing, wrong, "no table 7")
+    yield Case("a class with no such table", missing, wrong, "class has no table 7")
     far = Table(np.array([0, 1 << 20]), np.array([512, 512]), 10)
     yield Case("scales out of bounds", classed(known, [far]), wrong, "outside of -128")
     few = classed(known, [SINGLE], rows=5)
@@ -352,6 +352,9 @@ def tensors() -> Iterator[Case]:
     wide = latent((0,), 1024, tables=(1,) * 1024, zero=0)
     planes = [replace(wide, name=str(i)) for i in range(400)]
     yield Case("too many planes", made(planes, [SINGLE], ONE), wrong, "planes, at most")
+    nothing = latent((0, 3), tables=(), zero=0, scale=1)
+    empty = made([nothing], [SINGLE], ONE, scales=[chunk(4)])
+    yield Case("scales of nothing", empty, wrong, "scales of a tensor without elements")
     kind = made([latent(dtype=DType.I32)], [SINGLE], ONE)
     yield Case("latents of integers", kind, wrong, "latents of type I32")
     both = made([latent((2, 2), 2, mask=1, tables=(), zero=2, scale=1)], [PAIR], ONE)

@@ -81,6 +81,8 @@ def _check_latent(record: LatentRecord) -> None:
         raise FormatError(f"latents of type {record.dtype.name}")
     if record.masked and record.classed:
         raise FormatError("both a mask and scales")
+    if record.classed and not count:
+        raise FormatError("scales of a tensor without elements")
     if record.mask_table and record.slice_length == 1:
         raise FormatError("a mask over slices of length 1")
 

@@ -11,6 +11,7 @@ from lnx.parts.records import ExactRecord, FillRecord, LatentRecord, TensorRecor
 from lnx.tensors.check import legal_bools
 from lnx.tensors.container import Alias, Exact, Latent, Tensor, elements
 from lnx.tensors.slices import alive_rows, zero_channels
+from lnx.tensors.trellis import legal_indices
 
 
 def assemble(
@@ -27,6 +28,8 @@ def assemble(
     if isinstance(record, LatentRecord):
         _check_decoder(record, decoders)
         rows = _between_zeros(record, mask, cells)
+        if record.trellis and not legal_indices(rows):
+            raise FormatError("an index of the trellis is out of bounds")
         return Latent(
             record.name,
             record.shape,

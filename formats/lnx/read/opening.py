@@ -1,6 +1,6 @@
 """Opening a file: header, tables and decoders read, every hash of them checked.
 
-file = prefix, header, tables, decoders, masks, latents, exact, file digest
+file = prefix, header, tables, decoders, scales, masks, latents, exact, file digest
 """
 
 import hashlib
@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 from lnx import spec
 from lnx.binary.source import Source, blocks
 from lnx.binary.wire import digest
-from lnx.errors import CorruptError, printable
+from lnx.errors import CorruptError, FormatError, printable
 from lnx.parts.blocks import blocks_digest, unpack_decoders, unpack_tables
 from lnx.parts.bounds import check_budget, decoded_bytes
 from lnx.parts.prefix import Frame, read_head
 from lnx.parts.records import Chunk, Header
 from lnx.parts.sections import (
+    SCALES,
     SECTIONS,
     Layout,
     Piece,
@@ -83,13 +84,19 @@ def open_source(
     if frame is None:
         frame = read_head(source)
     header = frame.header
-    check_budget(decoded_bytes(header.records, names, copies=copies), max_size)
+    size = decoded_bytes(header.records, names, copies=copies)
+    if names is not None:  # scales of all tensors are read, whatever is asked for
+        size += sum(layout.rows for layout in layouts_of(SCALES, header.records))
+    check_budget(size, max_size)
     starts = _starts(frame)
     if names is None:
         _check_whole(source, frame, starts)
     stored = _read_blocks(source, frame, starts)
     tables = unpack_tables(header.tables, stored[0])
     decoders = unpack_decoders(header.decoders, stored[1])
+    missing = max(header.class_tables.ids, default=0)
+    if missing > len(tables):
+        raise FormatError(f"a scale class has no table {missing}")
     for kind in SECTIONS:
         layouts = layouts_of(kind, header.records)
         check_tables(kind, layouts, tables, header.class_tables.ids)

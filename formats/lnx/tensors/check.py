@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lnx import spec
-from lnx.dtypes import ITEM_BYTES, DType
+from lnx.dtypes import ITEM_BYTES, ROUNDED_TO, DType
 from lnx.errors import ContentError, printable, shown
 from lnx.tensors.container import (
     Alias,
@@ -16,6 +16,7 @@ from lnx.tensors.container import (
     extent,
     is_metadata,
 )
+from lnx.tensors.trellis import legal_indices
 
 SYMBOL_TYPES = (np.dtype("<i1"), np.dtype("<i2"), np.dtype("<i4"))
 
@@ -35,6 +36,7 @@ def check_content(container: Container) -> None:
             _check_exact(tensor)
         else:
             _check_latent(tensor, container.decoders)
+            _check_coding(tensor)
         seen[tensor.name] = tensor
     _check_decoders(container.decoders)
     if container.metadata is not None and not is_metadata(container.metadata):
@@ -109,6 +111,17 @@ def _check_exact(tensor: Exact) -> None:
         )
     if not legal_bools(tensor.dtype, tensor.data):
         raise ContentError(f"{name} has a bool that is neither 0 nor 1")
+
+
+def _check_coding(tensor: Latent) -> None:
+    if tensor.dtype not in ROUNDED_TO:
+        raise ContentError(
+            f"{printable(tensor.name)} has latents of type {tensor.dtype.name}"
+        )
+    if tensor.trellis and not legal_indices(tensor.symbols):
+        raise ContentError(
+            f"{printable(tensor.name)} has an index of the trellis out of bounds"
+        )
 
 
 def _check_latent(tensor: Latent, decoders: tuple[NDArray[np.float32], ...]) -> None:

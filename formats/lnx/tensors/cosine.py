@@ -5,6 +5,8 @@ The numbers themselves are stored, so no reader computes a cosine: number m stan
 wherever the angle folds to m pi / 2L, with a minus where its cosine is negative.
 """
 
+from functools import lru_cache
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -34,6 +36,7 @@ def cosine_numbers(matrix: Floats) -> Floats | None:
     return numbers if same else None
 
 
+@lru_cache(8)
 def _folded(size: int) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     """Return the angle of each entry between 0 and pi / 2, and its cosine's sign."""
     order = np.arange(size)

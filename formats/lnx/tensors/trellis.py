@@ -31,6 +31,14 @@ def expand(indices: Symbols) -> Symbols:
     return values.reshape(indices.shape)
 
 
+def legal_indices(indices: Symbols) -> bool:
+    """Tell whether all indices are so small that what they stand for fits 32 bits."""
+    if indices.dtype.itemsize < 4 or not indices.size:
+        return True
+    most = spec.TRELLIS_INDICES
+    return -most < int(indices.min()) and int(indices.max()) < most
+
+
 def second_quantizer(indices: Symbols) -> NDArray[np.int8]:
     """Tell which cells use the second quantizer, as 0 and 1; (N,) -> (N,)."""
     segment = spec.TRELLIS_SEGMENT

@@ -5,6 +5,8 @@ over the sum expected of the other axes. Sums are integers, and what is left are
 float64 operations without a math library, so every machine finds the same scales.
 """
 
+from math import isqrt
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -19,10 +21,14 @@ REACH = 60  # half octaves on either side in the table of powers
 LEAST_EXPECTED = 2.0**-REACH
 ROOT_HALF = 0.7071067811865476
 
-# 2 ** (x / 2) for x in -REACH..REACH, times 2**POWER_BITS
-_POWERS = np.array(
-    [round(2.0 ** (x / 2 + POWER_BITS)) for x in range(-REACH, REACH + 1)], np.float64
-)
+
+def _power(x: int) -> int:
+    """Return 2 ** (x / 2) times 2**POWER_BITS, rounded, by integers alone."""
+    bits = x + 2 * POWER_BITS + 2
+    return (isqrt(1 << bits) + 1) >> 1 if bits >= 0 else 0
+
+
+_POWERS = np.array([_power(x) for x in range(-REACH, REACH + 1)], np.float64)
 
 
 def fit_scales(symbols: Symbols, grid: tuple[int, int, int]) -> Scales:

@@ -116,7 +116,7 @@ def compress(
     out = make_output(json, quiet, verbose)
     asked = _asked(snr, bits_per_weight, target_size, target_ratio, lossless=lossless)
     container = _read(file, key, unsafe_pickle, out)
-    container, quality = _quantized(container, asked, exact_side, out)
+    container, quality, lossless = _quantized(container, asked, exact_side, out)
     latents = sum(isinstance(tensor, lnx.Latent) for tensor in container.tensors)
     out.detail(f"read {file}: {len(container.tensors)} tensors, {latents} as latents")
     written = lnx.save(container, target, jobs=processes(jobs), replace=force)
@@ -144,8 +144,8 @@ def compress(
         f"{target}: {size_text(about.decoded_bytes)} dense -> {size_text(written)}"
         f" whole file, {ratio:.1f}x smaller",
         f"  {parts_text(parts)}",
-        _quality_text(quality),
-        *_next(file, about, quality),
+        _quality_text(quality, lossless=lossless),
+        *_next(file, about, lossless=lossless),
     )
 
 
@@ -196,11 +196,11 @@ def _asked(
 
 def _quantized(
     container: lnx.Container, asked: _Asked, exact_side: bool, out: Output
-) -> tuple[lnx.Container, float | None]:
-    """Return the container to save, and its SNR in dB; None where nothing is lost."""
+) -> tuple[lnx.Container, float | None, bool]:
+    """Return the container to save, its SNR in dB, and whether nothing is lost."""
     has_latents = any(isinstance(t, lnx.Latent) for t in container.tensors)
     if asked.lossless or (asked.nothing and has_latents):
-        return container, None
+        return container, None, True
     from lilnetx_cli.compression import DEFAULT_SNR, compress_container, dense_container
 
     container = dense_container(container)
@@ -210,13 +210,15 @@ def _quantized(
             container, target, exact_side=exact_side, progress=ticker.move
         )
     for name in found.exact:
-        out.warn(f"{printable(name)} holds NaN or infinity: stored exactly")
-    if asked.nothing and found.snr is not None:
+        out.warn(
+            f"{printable(name)} holds NaN, infinity or huge numbers: stored exactly"
+        )
+    if asked.nothing and not found.lossless:
         out.note(
             f"weights are quantized to {DEFAULT_SNR:g} dB, as close as 8 bits:"
             " --lossless keeps every bit, --snr 30 or --target-size makes less"
         )
-    return found.container, found.snr
+    return found.container, found.snr, found.lossless
 
 
 def _target(asked: _Asked, container: lnx.Container) -> "Target":
@@ -232,16 +234,17 @@ def _target(asked: _Asked, container: lnx.Container) -> "Target":
     return Target(snr=DEFAULT_SNR if asked.snr is None else asked.snr)
 
 
-def _quality_text(snr: float | None) -> str:
-    if snr is None:
+def _quality_text(snr: float | None, *, lossless: bool) -> str:
+    if lossless:
         return "  lossless: every bit is kept"
+    if snr is None:
+        return "  quantized: the weights came out exact, norms and biases are rounded"
     return f"  quantized: signal-to-noise ratio of the weights {snr:.1f} dB"
 
 
-def _next(file: Path, about: lnx.Summary, snr: float | None) -> list[str]:
+def _next(file: Path, about: lnx.Summary, *, lossless: bool) -> list[str]:
     """Say of weights that were not trained here how they become far smaller."""
-    trained = any(tensor.kind == "latent" for tensor in about.tensors) and snr is None
-    if trained:
+    if lossless and any(tensor.kind == "latent" for tensor in about.tensors):
         return []
     return [f"for a far smaller file train it here: lilnetx train --init {file}"]
 
