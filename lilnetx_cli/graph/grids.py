@@ -4,6 +4,7 @@ A grid has the dimensions of its tensor, but size 1 along those where nothing ch
 that of activations (B, C, H, W) is (1, C, 1, 1).
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -111,4 +112,4 @@ def collapse(grid: Tensor) -> Tensor:
 def _spread(grid: Tensor, axis: int, size: int) -> Tensor:
     """Return a grid as (size of the axis, all else)."""
     moved = grid.movedim(axis, 0)
-    return moved.reshape(moved.shape[0], -1).expand(size, -1)
+    return moved.reshape(moved.shape[0], math.prod(moved.shape[1:])).expand(size, -1)

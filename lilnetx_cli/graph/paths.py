@@ -4,7 +4,6 @@ Two inputs of different sizes take one path if the calls are the same, on the sa
 tensors; the numbers that are passed may differ, and then depend on sizes.
 """
 
-import threading
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -21,6 +20,7 @@ from lilnetx_cli.graph.names import first_names
 from lilnetx_cli.nn.constant import Constant
 
 Number = Real | str | None
+Listener = Callable[[str, Any], None]  # hears the name of a layer and what it gives
 Origin = str | tuple[int, int]  # a name, or a step and which of its results
 GIVEN = "given"  # a tensor that is neither a parameter nor made on the path
 SYMBOLS = (torch.SymInt, torch.SymFloat, torch.SymBool)
@@ -37,12 +37,18 @@ FILL = frozenset((
 ))  # fmt: skip
 # What they give may be the tensor itself, as its memory happens to lie.
 PASS_ON = frozenset(("contiguous", "to", "float", "double", "half", "bfloat16"))
+# Texts may tell sizes; gradients may be on or off.
+SILENT = frozenset(("_assert", "_set_grad_enabled", "_enter_inference_mode"))
 LIMITS = frozenset(
     number
     for kind in (torch.float16, torch.bfloat16, torch.float32, torch.float64)
     for info in (torch.finfo(kind),)
     for number in (info.min, info.max, info.eps, info.tiny)
 )
+
+
+def no_one(*_: Any) -> None:  # noqa: ANN401
+    """Listen to nothing."""
 
 
 @dataclass(frozen=True)
@@ -117,7 +123,9 @@ def modules_told_sizes(path: Path) -> frozenset[str]:
 
 
 class Recorder(TorchFunctionMode):
-    """Follows forward from start to stop, and shows each step before it counts.
+    """Follows forward from start to stop.
+
+    `visit` gets each step before it counts, `listen` what each layer gives.
 
     Attributes:
         steps: how many there were.
@@ -129,15 +137,16 @@ class Recorder(TorchFunctionMode):
         model: nn.Module,
         visit: Callable[[Step], None],
         *,
+        listen: Listener = no_one,
         keep: frozenset[int] = frozenset(),
     ) -> None:
         super().__init__()
         self.steps = 0
         self.kept: list[Tensor] = []
-        self._model, self._visit, self._keep = model, visit, keep
+        self._model, self._visit = model, visit
+        self._listen, self._keep = listen, keep
         self._handles: list[Any] = []
         self._where = [""]
-        self._thread = threading.get_ident()
         self._layers: list[tuple[int, bool]] = []  # layers that run: their steps
         self._origins: dict[int, tuple[weakref.ref[Tensor], Origin, bool]] = {}
         self._names: Mapping[int, str] = {}
@@ -177,7 +186,7 @@ class Recorder(TorchFunctionMode):
         del types
         kwargs = kwargs or {}
         name = getattr(func, "__name__", type(func).__name__)
-        if self._layers or name == "_assert":  # whose text may tell sizes
+        if self._layers or name in SILENT:
             return func(*args, **kwargs)
         if name == "__get__":  # a property
             output = func(*args, **kwargs)
@@ -205,18 +214,15 @@ class Recorder(TorchFunctionMode):
 
         def enter(module: nn.Module, args: Any, kwargs: Any) -> None:  # noqa: ANN401
             del module
-            if threading.get_ident() != self._thread:
-                return
             self._where.append(name)
             if layer:
                 self._layers.append(self._count(self._described("", (args, kwargs))))
 
         def leave(module: nn.Module, args: Any, output: Any) -> None:  # noqa: ANN401
             del module, args
-            if threading.get_ident() != self._thread:
-                return
             self._where.pop()
             if layer and self._layers:  # else it was stopped as it began
+                self._listen(name, output)
                 self._made(output, *self._layers.pop())
 
         # Hooks of the user's own are no part of the layer.
@@ -293,11 +299,13 @@ class Recorder(TorchFunctionMode):
 
 
 def path_of(
-    model: nn.Module, inputs: tuple[Any, ...]
+    model: nn.Module,
+    inputs: tuple[Any, ...],
+    listen: Listener = no_one,
 ) -> tuple[Any, Path, frozenset[int]]:
     """Run a network; return what it gives, its path and the dead ends of that."""
     steps: list[Step] = []
-    recorder = Recorder(model, steps.append)
+    recorder = Recorder(model, steps.append, listen=listen)
     recorder.start(inputs)
     try:
         output = model(*inputs)

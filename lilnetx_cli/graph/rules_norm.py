@@ -18,6 +18,7 @@ from lilnetx_cli.graph.state import (
     result_grids,
     rule,
 )
+from lilnetx_cli.graph.tracing import module_of
 
 
 @rule("aten::_native_batch_norm_legit_no_training", "aten::batch_norm", weighted=True)
@@ -39,7 +40,11 @@ def instance_norm(state: State, node: Node, args: Sequence[Any]) -> Any:  # noqa
     names = _names(state, node)
     if not argument(node, args, "use_input_stats"):
         return _fixed_statistics(state, node, args, names)
-    inputs, known, _ = _channels(state, node, args, names)
+    inputs, known, value = _channels(state, node, args, names)
+    if (known & (value != 0)).any():  # rounding may leave a little, which may matter
+        state.reshaped[node.name] = module_of(node)
+        if node.name in state.held:
+            known = known & (value == 0)
     scale, shift, *_ = _numbers(state, names)
     constant = known | (scale == 0)  # what does not vary is normalized to zero
     value = torch.where(constant, shift.expand(len(inputs)), 0.0)

@@ -9,7 +9,7 @@ from torch.fx import Node
 
 from lilnetx_cli.graph.grids import Grid, unknown
 from lilnetx_cli.graph.nodes import argument, operation
-from lilnetx_cli.graph.state import State, Unsupported, rule
+from lilnetx_cli.graph.state import State, Unsupported, mixed, rule
 
 # Element by element, though torch does not say so of all of their forms.
 UNTAGGED = frozenset(
@@ -193,6 +193,8 @@ def glu(state: State, node: Node, args: Sequence[Any]) -> Any:  # noqa: ANN401
     axis = int(argument(node, args, "dim")) % len(grid.shape)
     shape = tuple(node.meta["val"].shape)
     count = shape[axis]
+    if count < 2 and axis in grid.axes():  # of two channels each needs the other
+        return mixed(state, node, args)
     first, second = (
         grid.each(lambda x, start=start: x.narrow(axis, start, count))  # type: ignore[misc]
         for start in (0, count)

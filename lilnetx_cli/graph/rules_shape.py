@@ -5,6 +5,7 @@ from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.fx import Node
@@ -133,12 +134,14 @@ def cat(state: State, node: Node, args: Sequence[Any]) -> Any:  # noqa: ANN401
         return result
     if any(axis in grid.axes() for grid in grids):
         raise Unsupported
-    for first, second in pairwise(grids):
-        if first.labels.shape == second.labels.shape:  # along another dimension
-            state.labels.unify(first.labels, second.labels)
-        else:
-            raise Unsupported
-    return Grid(shape, grids[0].labels, result.known, result.value)
+    try:  # along another dimension; one label may stand for all channels of a part
+        form = np.broadcast_shapes(*(grid.labels.shape for grid in grids))
+    except ValueError:
+        raise Unsupported from None
+    labels = [grid.labels.expand(form) for grid in grids]
+    for first, second in pairwise(labels):
+        state.labels.unify(first, second)
+    return Grid(shape, labels[0], result.known, result.value)
 
 
 @rule("aten::stack")

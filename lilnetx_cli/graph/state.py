@@ -49,7 +49,7 @@ class State:
         paddings: modules that add zero channels.
         parts: lists of labels of which the same number must stay.
         reshaped: modules of operations that channels pass and whose sizes may be
-            hard-coded, by the operation's name.
+            hard-coded, or their constants not exact, by the operation's name.
         parted: views that part or join dimensions of channels: their module, and the
             shape of their result.
         sums: modules of operations that add up channels, and that the code may scale by

@@ -1,9 +1,9 @@
 """Run two networks side by side: do they, and all their layers, give the same?"""
 
 import copy
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -12,6 +12,7 @@ from torch.nn.modules.conv import _ConvNd
 from torch.utils import _pytree as pytree
 
 from lilnetx_cli.errors import reason_of
+from lilnetx_cli.graph.paths import Listener, Path, no_one, path_of
 from lilnetx_cli.graph.tracing import following
 from lilnetx_cli.pruning.cases import Case, Inputs, cloned, fresh
 
@@ -28,12 +29,15 @@ class Difference:
     Attributes:
         problem: what is wrong, None if they are equal within the tolerance.
         module: the layer that it shows at first, None if it is not known.
-        equal: the cases in which they are equal; those of other ranks may be missing.
+        largest: absolute difference of outputs for the example, as the networks are.
+        equal: the cases in which they are equal, and the paths of the smaller network
+            there; those of other ranks may be missing.
     """
 
     problem: str | None = None
     module: str | None = None
-    equal: tuple[Case, ...] = ()
+    largest: float = 0.0
+    equal: Mapping[Case, Path] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -60,7 +64,7 @@ def compare(
     they are where they do not run so, and rounding is then allowed for.
     """
     example = cases[0]
-    bare = _compare_bare(shrink(dense), example.inputs)
+    bare = _compare_bare(shrink(dense), example)
     if bare.problem is not None:
         return bare
     wide = copy.deepcopy(dense).to("cpu", torch.float64)
@@ -71,50 +75,57 @@ def compare(
         same = copy.deepcopy(dense)
         pair = _Pair(same, shrink(same), layers, max(NARROW_TOLERANCE, rounding))
         prepare = cloned
-    equal = []
+    equal: dict[Case, Path] = {}
     for case in cases:
-        before: dict[str, Tensor] = {}
         inputs = prepare(case.inputs)
-        wanted = _outputs(pair.dense, inputs, layers, before)
+        before: dict[str, Tensor] = {}
+        wanted = _outputs(pair.dense, inputs, _keeper(layers, before))
         if wanted is None:
             continue  # it takes this, but not in float64
-        found = _compare(pair, inputs, wanted, before)
+        found, path = _compare(pair, inputs, wanted, before)
         if found.problem is None:
-            equal.append(case)
+            equal[case] = path
         elif case.ranks == example.ranks:
             return found
-    return Difference(equal=tuple(equal))
+    return replace(bare, equal=equal)
 
 
-def _compare_bare(smaller: nn.Module, inputs: Inputs) -> Difference:
-    """Tell whether the smaller network runs, as it will: without hooks."""
+def _compare_bare(smaller: nn.Module, example: Case) -> Difference:
+    """Tell whether the smaller network runs as it will: without hooks."""
     try:
-        fresh(smaller)(*cloned(inputs))
+        given = _tensors(fresh(smaller)(*cloned(example.inputs)))
     except Exception as error:  # any: the forward is the user's
         reason = reason_of(error)
         where: list[str] = []
-        again = fresh(smaller)
-        with following(again, where):
-            _outputs(again, inputs, copied=False)
+        with following(smaller, where):
+            _outputs(smaller, example.inputs, copied=False)
         return Difference(f"does not run: {reason}", where[-1] if where else None)
-    return Difference()
+    wanted = _tensors(example.output)
+    if [x.shape for x in wanted] != [x.shape for x in given]:
+        return Difference("gives other shapes")
+    return Difference(largest=max(map(_distance, wanted, given), default=0.0))
 
 
 def _compare(
     pair: _Pair, inputs: Inputs, wanted: list[Tensor], before: Mapping[str, Tensor]
-) -> Difference:
-    """Compare what the smaller network gives with outputs and layers of the dense."""
+) -> tuple[Difference, Path]:
+    """Compare the smaller network with what the dense gave; returns its path, too."""
     after: dict[str, Tensor] = {}
-    given = _outputs(pair.smaller, inputs, pair.layers, after)
-    where = _first_difference(pair, before, after)
-    if given is None or [x.shape for x in wanted] != [x.shape for x in given]:
-        return Difference("fails, or gives other shapes", where)
+    network, listen = fresh(pair.smaller), _keeper(pair.layers, after)
+    try:
+        output, path, _ = path_of(network, cloned(inputs), listen)
+    except Exception:  # any: the forward is the user's
+        return Difference("fails", _first_difference(pair, before, after)), ()
+    given, where = _tensors(output), _first_difference(pair, before, after)
+    if [x.shape for x in wanted] != [x.shape for x in given]:
+        return Difference("gives other shapes", where), path
     worst = max(map(_apart, wanted, given), default=0.0)
     if worst > pair.tolerance:
-        return Difference(f"differs by {worst:.1e} of the largest output", where)
+        problem = f"differs by {worst:.1e} of the largest output"
+        return Difference(problem, where), path
     if where is not None:
-        return Difference("has a layer that differs", where)
-    return Difference()
+        return Difference("has a layer that differs", where), path
+    return Difference(), path
 
 
 def _first_difference(
@@ -152,53 +163,56 @@ def _places(mask: Tensor, like: Tensor) -> Tensor:
 def _outputs(
     model: nn.Module,
     inputs: Inputs,
-    layers: Mapping[str, Any] | None = None,
-    found: dict[str, Tensor] | None = None,
+    listen: Listener = no_one,
     *,
     copied: bool = True,
 ) -> list[Tensor] | None:
     """Return copies of all tensors that a network gives; None where it fails.
 
-    A copy of the network runs on a copy of the inputs: both may be changed by it. What
-    the layers give goes into `found`, in order.
+    A copy of the network runs on a copy of the inputs: both may be changed by it.
     """
     network = fresh(model) if copied else model
-    with _listening(network, layers or {}, found if found is not None else {}):
-        try:
-            return outputs_of(network(*cloned(inputs)))
-        except Exception:  # any: the forward is the user's
-            return None
-
-
-def outputs_of(output: Any) -> list[Tensor]:  # noqa: ANN401
-    """Return copies of all tensors in an output, complex ones as pairs of numbers."""
-    tensors = [x for x in pytree.tree_leaves(output) if isinstance(x, Tensor)]
-    return [torch.view_as_real(x) if x.is_complex() else x.clone() for x in tensors]
-
-
-@contextmanager
-def _listening(
-    model: nn.Module, names: Mapping[str, Any], found: dict[str, Tensor]
-) -> Iterator[None]:
-    def keeper(name: str) -> Any:  # noqa: ANN401
-        def keep(module: nn.Module, args: Any, output: Any) -> None:  # noqa: ANN401
-            del module, args
-            if isinstance(output, Tensor):
-                found[name] = output.detach().clone()
-
-        return keep
-
     handles = [
-        model.get_submodule(name).register_forward_hook(keeper(name)) for name in names
+        module.register_forward_hook(partial(_tell, listen, name))
+        for name, module in network.named_modules()
     ]
     try:
-        yield
+        return _tensors(network(*cloned(inputs)))
+    except Exception:  # any: the forward is the user's
+        return None
     finally:
         for handle in handles:
             handle.remove()
 
 
-def distance(wanted: Tensor, given: Tensor) -> float:
+def _tell(
+    listen: Listener,
+    name: str,
+    module: nn.Module,
+    args: Any,  # noqa: ANN401
+    output: Any,  # noqa: ANN401
+) -> None:
+    del module, args
+    listen(name, output)
+
+
+def _keeper(layers: Collection[str], found: dict[str, Tensor]) -> Listener:
+    """Return what keeps copies of what some layers give, in order."""
+
+    def keep(name: str, output: Any) -> None:  # noqa: ANN401
+        if name in layers and isinstance(output, Tensor):
+            found[name] = output.detach().clone()
+
+    return keep
+
+
+def _tensors(output: Any) -> list[Tensor]:  # noqa: ANN401
+    """Return copies of all tensors in an output, complex ones as pairs of numbers."""
+    tensors = [x for x in pytree.tree_leaves(output) if isinstance(x, Tensor)]
+    return [torch.view_as_real(x) if x.is_complex() else x.clone() for x in tensors]
+
+
+def _distance(wanted: Tensor, given: Tensor) -> float:
     """Return the largest difference of two tensors of one shape."""
     if not wanted.numel():
         return 0.0
@@ -212,7 +226,7 @@ def _apart(wanted: Tensor, given: Tensor) -> float:
     """Return the same as a share of the largest number wanted."""
     finite = wanted.double()[wanted.isfinite()]
     size = float(finite.abs().max()) if finite.numel() else 0.0
-    return distance(wanted, given) / max(size, TINY)
+    return _distance(wanted, given) / max(size, TINY)
 
 
 def _rounding(model: nn.Module, inputs: Inputs) -> float:

@@ -1,15 +1,16 @@
 """Runs a pruned network only where it was shown to give the same as the dense one.
 
 Which channels are dead was found on certain paths through the network. At a size that
-is new, forward may take another one, or compute with another number: then it stops.
+is new, forward may take another one, or compute with another number.
 """
 
-import threading
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
 from torch import nn
+from torch.fx.experimental.proxy_tensor import disable_proxy_modes_tracing
 
 from lilnetx_cli.graph.channel_graph import ChannelGraph
 from lilnetx_cli.graph.paths import (
@@ -21,17 +22,18 @@ from lilnetx_cli.graph.paths import (
     shapes_of,
 )
 from lilnetx_cli.graph.tracing import WHOLE, GraphError
-from lilnetx_cli.pruning.cases import Case, run
-from lilnetx_cli.pruning.equivalence import distance, outputs_of
+from lilnetx_cli.pruning.cases import Case, cloned, fresh
 
 Shapes = tuple[tuple[int, ...], ...]
 
 
 class SizeGuard:
-    """Hooks of a pruned network: sizes it was compared at pass, others are watched.
+    """A hook of a pruned network: raises GraphError for sizes that it is not made for.
 
-    It goes with copies of the network, is no part of its state dict, and leaves nothing
-    in what is exported. A network in training mode, or compiled, is not watched.
+    Sizes at which the network was compared pass. Others are tried once, by a copy of it
+    whose path is watched. The hook goes with copies of the network, is no part of its
+    state dict, and leaves nothing in what torch.export makes of it. A network in
+    training mode, or compiled, is not watched.
 
     Args:
         paths: that forward may take, numbers that depend on sizes left open; each with
@@ -44,69 +46,73 @@ class SizeGuard:
     ) -> None:
         self.paths = tuple(paths)
         self.shapes = set(shapes)
-        self._running: dict[int, _Watch] = {}
 
-    def attach(self, model: nn.Module) -> None:
-        """Watch a network from now on."""
-        model.register_forward_pre_hook(self.before, with_kwargs=True)
-        model.register_forward_hook(self.after, with_kwargs=False, always_call=True)
-
-    def before(self, module: nn.Module, args: Any, kwargs: Any) -> None:  # noqa: ANN401
-        """Look at what goes in; raises GraphError for a form that was never tried."""
+    def __call__(self, module: nn.Module, args: Any, kwargs: Any) -> None:  # noqa: ANN401
+        """Look at what goes into a module, before it runs."""
         if module.training or torch.compiler.is_dynamo_compiling():
             return
         shapes = shapes_of((args, kwargs))
-        if _is_plain(shapes) and shapes in self.shapes:
+        plain = all(type(size) is int for shape in shapes for size in shape)
+        if plain and shapes in self.shapes:  # torch.export may leave sizes open
             return
         ranks = tuple(map(len, shapes))
         paths = [path for known, path in self.paths if known == ranks]
-        watch = _Watch(module, paths, shapes)
-        watch.recorder.start(args, kwargs)
-        self._running[threading.get_ident()] = watch
+        with _unseen():
+            runs = _Watch(shapes, paths).run(_unguarded(module), args, kwargs)
+        if runs and plain:
+            self.shapes.add(shapes)
 
-    def after(self, module: nn.Module, args: Any, output: Any) -> None:  # noqa: ANN401
-        """Let go; raises GraphError where forward ended too early."""
-        del module, args
-        watch = self._running.pop(threading.get_ident(), None)
-        if watch is None:
-            return
-        watch.recorder.stop()
-        if output is None:  # it has failed, and says why
-            return
-        watch.end()
-        if _is_plain(watch.shapes):
-            self.shapes.add(watch.shapes)
 
-    def __getstate__(self) -> dict[str, Any]:
-        """Leave out what runs at the moment."""
-        return {**vars(self), "_running": {}}
+def _unseen() -> AbstractContextManager[Any]:
+    """Return a context of which neither gradients nor torch.export see anything."""
+    exporting = torch.compiler.is_compiling()
+    return disable_proxy_modes_tracing() if exporting else torch.no_grad()
+
+
+def _unguarded(module: nn.Module) -> nn.Module:
+    twin = fresh(module)
+    for key, hook in list(twin._forward_pre_hooks.items()):
+        if isinstance(hook, SizeGuard):
+            del twin._forward_pre_hooks[key]
+    return twin
 
 
 class _Watch:
     """One run, step by step."""
 
-    def __init__(self, module: nn.Module, paths: list[Path], shapes: Shapes) -> None:
-        self.shapes = shapes
-        self.recorder = Recorder(module, self._visit)
-        self._paths = paths
+    def __init__(self, shapes: Shapes, paths: list[Path]) -> None:
+        self._shapes, self._paths = shapes, paths
+        self._place = 0
+
+    def run(self, module: nn.Module, args: Any, kwargs: Any) -> bool:  # noqa: ANN401
+        """Tell whether a module runs; raises GraphError if it leaves the paths."""
+        recorder = Recorder(module, self._visit)
+        args, kwargs = cloned((args, kwargs))
+        recorder.start(args, kwargs)
+        try:
+            module(*args, **kwargs)
+        except GraphError:
+            raise
+        except Exception:  # any: the forward is the user's, and will say so again
+            return False
+        finally:
+            recorder.stop()
+        if all(len(path) != self._place for path in self._paths):
+            self._refuse(WHOLE)
+        return True
 
     def _visit(self, step: Step) -> None:
-        place = self.recorder.steps
         self._paths = [
             path
             for path in self._paths
-            if place < len(path) and path[place].allows(step)
+            if self._place < len(path) and path[self._place].allows(step)
         ]
+        self._place += 1
         if not self._paths:
             self._refuse(step.where or WHOLE)
 
-    def end(self) -> None:
-        """Raise GraphError unless a path is complete."""
-        if all(len(path) != self.recorder.steps for path in self._paths):
-            self._refuse(WHOLE)
-
     def _refuse(self, where: str) -> None:
-        sizes = " and ".join(" x ".join(map(str, shape)) for shape in self.shapes)
+        sizes = " and ".join(" x ".join(map(str, shape)) for shape in self._shapes)
         raise GraphError(
             f"the network was not pruned for an input of {sizes}: it computes otherwise"
             f" there, first at {where!r}; prune it with an example of that size, or use"
@@ -114,39 +120,25 @@ class _Watch:
         )
 
 
-def _is_plain(shapes: Shapes) -> bool:
-    """Tell whether all sizes are numbers: torch.export may leave some open."""
-    return all(type(size) is int for shape in shapes for size in shape)
-
-
-@torch.no_grad()
 def guard(
     model: nn.Module,
     groups: Sequence[Sequence[Case]],
-    equal: Collection[Case],
+    equal: Mapping[Case, Path],
     graph: ChannelGraph,
-) -> float:
+) -> None:
     """Let a pruned network run only where it gives what the dense one does.
 
-    Of the cases of each group it was compared on some. `graph` is of the dense one.
-    Returns the largest difference of outputs on these cases.
+    `equal` are the cases for which it was found to do so, and its paths there; `graph`
+    is that of the dense one.
     """
     paths: list[tuple[tuple[int, ...], Path]] = []
-    shapes: list[Shapes] = []
-    largest = 0.0
     for group in groups:
-        runs = [(case, run(model, case.inputs)) for case in group if case in equal]
-        done = [(case, found) for case, found in runs if found is not None]
-        for case, found in done:
-            both = zip(outputs_of(case.output), outputs_of(found.output), strict=True)
-            largest = max(largest, *(distance(*pair) for pair in both), 0.0)
-            shapes.append(shapes_of(case.inputs))
-        dense, smaller = ([c.path for c in group], [found.path for _, found in done])
-        path = _open_path(dense, smaller, graph.parted)
+        smaller = [equal[case] for case in group if case in equal]
+        path = _open_path([case.path for case in group], smaller, graph.parted)
         if path is not None:
             paths.append((group[0].ranks, path))
-    SizeGuard(paths, shapes).attach(model)
-    return largest
+    known = [shapes_of(case.inputs) for case in equal]
+    model.register_forward_pre_hook(SizeGuard(paths, known), with_kwargs=True)
 
 
 def _open_path(

@@ -31,8 +31,8 @@ class Pruned:
     Attributes:
         model: plain layers, in evaluation mode.
         removed_channels: how many channels are gone, coupled ones counted once.
-        max_abs_difference: of the outputs of both networks on random inputs, in the
-            type of their weights.
+        max_abs_difference: of the outputs of both networks for the example, in the type
+            of their weights.
         held: channels that are dead or constant and stay all the same, by layer and
             reason.
     """
@@ -68,10 +68,10 @@ def prune(model: nn.Module, inputs: tuple[Any, ...], *, multiple: int = 1) -> Pr
         if difference.problem is None and cuts_sums(selection):
             difference = _compare_numbers(dense, tried, selection, difference)
         if difference.problem is None:
-            removed, largest = _removed(selection), 0.0
+            removed, held_back = _removed(selection), _held(smaller, selection)
             if removed or any(isinstance(x, Constant) for x in smaller.modules()):
-                largest = guard(smaller, tried.groups, difference.equal, graph)
-            return Pruned(smaller, removed, largest, _held(smaller, selection))
+                guard(smaller, tried.groups, difference.equal, graph)
+            return Pruned(smaller, removed, difference.largest, held_back)
         more = _to_hold(dense, graph, difference, held) - held
         if not more:
             where = difference.module or WHOLE

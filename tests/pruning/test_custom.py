@@ -10,6 +10,7 @@ from lilnetx_cli.models import build
 from lilnetx_cli.nn.constant import Constant
 from lilnetx_cli.pruning import prune
 from tests.pruning.deadening import difference, kill_filters, lived_in, parameters
+from tests.pruning.traces import share
 
 
 def conv(inputs, outputs, kernel=3, **options):
@@ -281,7 +282,8 @@ def images(size=8, channels=3, batch=2):
 @pytest.mark.parametrize("seed", [0, 1])
 @pytest.mark.parametrize("gated", [True, False])
 @pytest.mark.parametrize("kind", HARD)
-def test_hard_networks(kind, gated, seed):
+def test_hard_networks(kind, gated, seed, monkeypatch):
+    share(monkeypatch, kind)
     torch.manual_seed(seed)
     dense = kill_filters(lived_in(kind()), 0.5, gated=gated, seed=seed)
     before = [p.clone() for p in dense.parameters()]

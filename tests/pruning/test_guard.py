@@ -2,7 +2,6 @@
 
 import copy
 import io
-import threading
 
 import pytest
 import torch
@@ -10,7 +9,6 @@ import torch.nn.functional as F
 from torch import nn
 
 from lilnetx_cli.graph import GraphError
-from lilnetx_cli.graph.paths import Recorder
 from lilnetx_cli.pruning import prune
 from tests.pruning.made import REFUSED, Net, apart, filled, made
 
@@ -48,7 +46,6 @@ def test_the_layer_is_named(smaller):
 def test_it_runs_on_after_a_refusal(dense, smaller):
     with pytest.raises(GraphError, match=REFUSED):
         smaller(images(40))
-    assert not any(layer._forward_hooks for layer in smaller.children())
     for size, batch in ((8, 2), (20, 1), (20, 5)):
         assert apart(dense, smaller, images(size, batch)) < 1e-5
 
@@ -76,31 +73,87 @@ def test_what_trains_is_not_watched(smaller):
         smaller(images(40))
 
 
-def test_another_thread_is_no_part_of_a_path(smaller):
-    recorder = Recorder(smaller, lambda _: None)
-    recorder.start()
-    other = threading.Thread(target=smaller, args=(images(8),))
-    other.start()
-    other.join()
-    assert recorder.steps == 0
-    smaller(images(8))
-    recorder.stop()
-    assert recorder.steps == 5
+def test_an_interrupt_leaves_no_trace(dense, smaller, monkeypatch):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(nn.Conv2d, "_conv_forward", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        smaller(images(12))
+    monkeypatch.undo()
+    assert torch.ones(3).sin().sum() > 2
+    assert apart(dense, smaller, images(12)) < 1e-5
+
+
+def told(s, x):
+    torch._assert(x.shape[1] == 3, f"three channels, not those of {x.shape}")
+    with torch.no_grad():
+        weight = x.mean()
+    return branch(s, x) * weight * (x > torch.finfo(x.dtype).min).to(x.dtype).mean()
+
+
+def test_texts_types_and_gradients_are_no_part_of_a_path():
+    layers = {name: nn.Conv2d(8, 8, 1) for name in "bcd"}
+    dense = filled(Net(told, a=nn.Conv2d(3, 8, 1), **layers))
+    smaller = prune(dense, (images(8),)).model
+    assert apart(dense, smaller, images(12)) < 1e-5  # in float64
+    assert smaller(images(13)).requires_grad
+    with torch.inference_mode():
+        assert torch.allclose(smaller(images(14)), dense(images(14)), atol=1e-5)
+
+
+def counting(s, x):
+    s.seen.add_(1)
+    return branch(s, x) * s.seen
+
+
+def test_what_forward_changes_changes_once():
+    layers = {name: nn.Conv2d(8, 8, 1) for name in "bcd"}
+    dense = filled(Net(counting, a=nn.Conv2d(3, 8, 1), **layers))
+    dense.register_buffer("seen", torch.zeros(1))
+    smaller = prune(dense, (images(8),)).model
+    for size in (8, 12, 12):
+        assert torch.allclose(smaller(images(size)), dense(images(size)), atol=1e-5)
+    assert smaller.seen == 3
+
+
+def test_a_compiled_network_runs(dense, smaller):
+    compiled = torch.compile(smaller, backend="eager")
+    assert torch.allclose(compiled(images(12)), dense(images(12)), atol=1e-5)
+
+
+def exported(network, *sizes):
+    dims = dict.fromkeys((0, *sizes), torch.export.Dim.AUTO)
+    return torch.export.export(
+        network, (images(12),), dynamic_shapes=((dims,),), strict=False
+    )
 
 
 @pytest.mark.parametrize("sizes", [(), (2, 3)])
 def test_it_leaves_nothing_in_what_is_exported(dense, smaller, sizes):
-    open_ = dict.fromkeys((0, *sizes), torch.export.Dim.AUTO)
-    program = torch.export.export(
-        smaller, (images(12),), dynamic_shapes=((open_,),), strict=False
-    )
-    assert not any("guard" in str(node.target) for node in program.graph.nodes)
+    program = exported(smaller, *sizes)
+    plain = copy.deepcopy(smaller)
+    plain._forward_pre_hooks.clear()
+    nodes = [node.name for node in exported(plain, *sizes).graph.nodes]
+    assert [node.name for node in program.graph.nodes] == nodes
     module = program.module()
     for size in (12, 13, 20) if sizes else (12,):
         wanted = dense(images(size, 3))
         assert torch.allclose(module(images(size, 3)), wanted, atol=1e-5)
     with pytest.raises((AssertionError, RuntimeError)):
         module(images(40))
+
+
+def far_number(s, x):
+    return s.c(F.relu(s.b(F.relu(s.a(x)) + x.shape[-1] // 40)))
+
+
+def test_no_number_that_was_never_seen_is_exported():
+    layers = {"a": nn.Conv2d(3, 8, 1), "b": nn.Conv2d(8, 8, 1), "c": nn.Conv2d(8, 4, 1)}
+    smaller = prune(filled(Net(far_number, **layers)), (images(8),)).model
+    assert len(smaller.a.bias) == 4
+    with pytest.raises(GraphError, match=REFUSED):
+        exported(smaller, 2, 3)
 
 
 def by_size(s, x):

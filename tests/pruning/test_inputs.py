@@ -11,6 +11,7 @@ from lilnetx_cli.graph import GraphError
 from lilnetx_cli.nn.constant import Constant
 from lilnetx_cli.pruning import prune
 from tests.pruning.made import REFUSED, Net, apart, filled, made
+from tests.pruning.traces import share
 
 
 def chain(s, x):
@@ -50,7 +51,8 @@ def pools(s, x):
 
 @pytest.mark.parametrize("bias", [0.0, 1.0])
 @pytest.mark.parametrize("name", FORMS)
-def test_channels_leave_at_any_rank(name, bias):
+def test_channels_leave_at_any_rank(name, bias, monkeypatch):
+    share(monkeypatch, name)
     make, example, other = FORMS[name]
     dense = filled(make(), bias)
     smaller = prune(dense, (made(*example),)).model

@@ -19,6 +19,7 @@ from tests.pruning.deadening import (
     parameters,
     torchvision_network,
 )
+from tests.pruning.traces import share
 
 NETWORKS = [
     "alexnet", "vgg11", "vgg13_bn", "resnet18", "resnet50", "resnext50_32x4d",
@@ -45,6 +46,7 @@ OF_THE_NETWORK = {
     "coupled with channels in use",
     "equal groups of a convolution",
     "equal parts of a split",
+    "hard-coded size in expand",  # of the class token, to the batch
     "joined with the parameter 'encoder.pos_embedding'",
     "layer_norm mixes channels",
     "not constant after avg_pool2d",
@@ -99,7 +101,8 @@ def deaden(coupled):
 
 
 @pytest.mark.parametrize("name", marked(set(NETWORKS) - BEYOND_TORCH_PRUNING))
-def test_as_small_as_torch_pruning_makes_it(name):
+def test_as_small_as_torch_pruning_makes_it(name, monkeypatch):
+    share(monkeypatch, name)
     network, example = torchvision_network(name), images(name)
     graph = tp.DependencyGraph().build_dependency(network, example)
     chosen = list(chosen_groups(graph, network))
@@ -116,7 +119,8 @@ def test_as_small_as_torch_pruning_makes_it(name):
 
 @pytest.mark.parametrize("gated", [True, False])
 @pytest.mark.parametrize("name", marked(NETWORKS))
-def test_dead_filters_leave_and_outputs_stay(name, gated):
+def test_dead_filters_leave_and_outputs_stay(name, gated, monkeypatch):
+    share(monkeypatch, name)
     example = images(name)
     dense = kill_filters(torchvision_network(name), gated=gated)
     pruned = prune(dense, (example,))

@@ -57,6 +57,7 @@ def test_what_a_rule_does_not_know_keeps_its_channels(rule_that_raises):
 
 ODD = {
     "memory as another type": lambda _, y: y.view(torch.int32),
+    "none of the channels": lambda _, y: (y, y[:, 4:].mean(1)),
     "a vector as a weight": lambda s, y: F.linear(y.movedim(1, -1), s.vector),
     "a softmax of one number": lambda _, y: F.softmax(y.mean(), 0),
     "a layer that reads a weight": lambda s, y: (y, s.square(s.square.weight)),

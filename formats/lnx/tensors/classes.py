@@ -32,6 +32,12 @@ class Scales:
     columns: Levels
     places: Levels
 
+    @property
+    def spread(self) -> int:
+        """Half octaves between the largest scale of a cell and the smallest."""
+        axes = (self.rows, self.columns, self.places)
+        return sum(int(x.max()) - int(x.min()) for x in axes if len(x))
+
     def numbers(self) -> NDArray[np.int8]:
         """Return rows, columns and places, one behind the other; (O + I + L,)."""
         return np.concatenate((self.rows, self.columns, self.places))

@@ -27,6 +27,7 @@ from lnx.write.fit_scales import fit_scales
 from lnx.write.fit_tables import Histogram, histogram, merge, quantize_counts
 
 MOST_COUNTED = 1 << 15  # values of symbols, counted class by class at once
+LEAST_SPREAD = 3  # half octaves between classes; for fewer, one table does as well
 LEAST_CLASSED = 64  # cells; for fewer, scales never pay
 
 
@@ -92,7 +93,9 @@ def _draft_latent(tensor: Latent) -> Draft:
     if length > 1 and used < len(symbols):
         ways.append(_masked(record, planes, histogram(alive.view(np.uint8)), used))
     if symbols.size >= LEAST_CLASSED:
-        ways.append(_classed(record, symbols))
+        scales = fit_scales(symbols, record.grid)
+        if scales.spread >= LEAST_SPREAD:
+            ways.append(_classed(record, symbols, scales))
     return min(ways, key=_price)
 
 
@@ -103,8 +106,7 @@ def _masked(
     return Draft(replace(record, mask_table=1), mask, left if used else ())
 
 
-def _classed(record: LatentRecord, symbols: Symbols) -> Draft:
-    scales = fit_scales(symbols, record.grid)
+def _classed(record: LatentRecord, symbols: Symbols, scales: Scales) -> Draft:
     classes = scales.classes(0, len(symbols)).reshape(-1)
     record = replace(record, scale_table=1, tables=())
     numbers = scales.numbers()

@@ -6,6 +6,7 @@ float64 operations without a math library, so every machine finds the same scale
 """
 
 from math import isqrt
+from operator import mul
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +29,7 @@ def _power(x: int) -> int:
     return (isqrt(1 << bits) + 1) >> 1 if bits >= 0 else 0
 
 
-_POWERS = np.array([_power(x) for x in range(-REACH, REACH + 1)], np.float64)
+_POWERS = [_power(x) for x in range(-REACH, REACH + 1)]
 
 
 def fit_scales(symbols: Symbols, grid: tuple[int, int, int]) -> Scales:
@@ -67,10 +68,8 @@ def _level(
     """Return the half octaves of what was seen over what the other axes expect."""
     expected = 1.0
     for levels in others:
-        counts = np.bincount(np.clip(levels, -REACH, REACH) + REACH)
-        total = 0.0
-        for place in np.flatnonzero(counts):  # in order: sums of floats are exact here
-            total += float(counts[place]) * float(_POWERS[place])
+        counts = np.bincount(np.clip(levels, -REACH, REACH) + REACH).tolist()
+        total = sum(map(mul, counts, _POWERS))  # an integer, so order does not matter
         expected *= total / 2.0**POWER_BITS
     mean = float(seen.sum()) / len(seen)
     shrink = SHRINK / max(cells, 1)
