@@ -4,13 +4,14 @@ Which channels are dead was found on certain paths through the network. At a siz
 is new, forward may take another one, or compute with another number.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import nn
 from torch.fx.experimental.proxy_tensor import disable_proxy_modes_tracing
+from torch.utils._python_dispatch import _disable_current_modes
 
 from lilnetx_cli.graph.channel_graph import ChannelGraph
 from lilnetx_cli.graph.paths import (
@@ -63,10 +64,15 @@ class SizeGuard:
             self.shapes.add(shapes)
 
 
-def _unseen() -> AbstractContextManager[Any]:
-    """Return a context of which neither gradients nor torch.export see anything."""
-    exporting = torch.compiler.is_compiling()
-    return disable_proxy_modes_tracing() if exporting else torch.no_grad()
+@contextmanager
+def _unseen() -> Iterator[None]:
+    """Hide what runs from gradients, from torch.export, and from what counts MACs."""
+    if torch.compiler.is_compiling():
+        with disable_proxy_modes_tracing():
+            yield
+    else:
+        with torch.no_grad(), _disable_current_modes():
+            yield
 
 
 def _unguarded(module: nn.Module) -> nn.Module:

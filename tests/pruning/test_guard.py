@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from lilnetx_cli.graph import GraphError
+from lilnetx_cli.measure.macs import count_macs
 from lilnetx_cli.pruning import prune
 from tests.pruning.made import REFUSED, Net, apart, filled, made
 
@@ -83,6 +84,10 @@ def test_an_interrupt_leaves_no_trace(dense, smaller, monkeypatch):
     monkeypatch.undo()
     assert torch.ones(3).sin().sum() > 2
     assert apart(dense, smaller, images(12)) < 1e-5
+
+
+def test_what_is_counted_is_counted_once(dense, smaller):
+    assert count_macs(smaller, images(12)).macs < count_macs(dense, images(12)).macs
 
 
 def told(s, x):
