@@ -188,14 +188,15 @@ def test_instance_norms_shrink(affine, statistics, gated):
 
 
 def a_jump_where_norms_give_zero(_, y):
-    return torch.where(F.instance_norm(y) > 0, y, -1.5)
+    middle = F.instance_norm(y).median(2).values
+    return torch.where(middle > 0, middle, -1.5)
 
 
 def test_a_constant_that_is_zero_but_for_rounding_may_stay():
     """It need not show on every machine; where it does, no more than that stays."""
-    found = pruned(a_jump_where_norms_give_zero, gated=False)
+    found = pruned(a_jump_where_norms_give_zero, (0, 1, 4, 5, 6), gated=False)
     kept = sum(kept.channels for kept in found.held if kept.layer == "stem")
-    assert found.model.stem.out_channels == CHANNELS - 4 + kept
+    assert found.model.stem.out_channels == CHANNELS - 5 + kept
 
 
 MIX = {
