@@ -73,7 +73,16 @@ OUTSIDE = ["timm:mobilenetv3_small_050", "timm:convnext_atto",
            "torchvision:googlenet"]  # fmt: skip
 
 
-@pytest.mark.parametrize("name", [*MODELS, *OUTSIDE])
+SLOW = ("resnet34", "resnet50", "resnet110")  # of the kinds of resnet18 and resnet20
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name
+        for name in (*MODELS, *OUTSIDE)
+    ],
+)
 def test_a_network_goes_through_a_file(name, tmp_path):
     torch.manual_seed(0)
     form = {"channels": 3, "classes": 5, **SMALL.get(name, {})}

@@ -172,7 +172,10 @@ HEADS = {
 STAY = ("ssd", "fcos")
 
 
-@pytest.mark.parametrize("name", HEADS)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(x, marks=pytest.mark.slow if x == "lraspp" else ()) for x in HEADS],
+)
 def test_heads_of_detection_and_segmentation(name):
     torch.manual_seed(0)
     make, given = HEADS[name]
