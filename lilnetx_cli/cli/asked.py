@@ -1,0 +1,80 @@
+"""What the user asks of a compressed file, from options to a target."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import lnx
+from lilnetx_cli.cli.options import parse_size
+from lilnetx_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from lilnetx_cli.compression import Target
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the user asked of the file; the parts that a size needs are known later.
+
+    Attributes:
+        snr: of the weights, in dB.
+        bits: of the whole file, for each weight.
+        size: of the whole file, in bytes.
+        ratio: how many times smaller than the dense network the file is to be.
+        lossless: whether every bit is kept.
+        exact_side: whether every bit of norms and biases is kept.
+    """
+
+    snr: float | None = None
+    bits: float | None = None
+    size: int | None = None
+    ratio: float | None = None
+    lossless: bool = False
+    exact_side: bool = False
+
+    @property
+    def nothing(self) -> bool:
+        """Whether the choice is left to the verb."""
+        return not self.lossless and self.lossy is None
+
+    @property
+    def lossy(self) -> float | None:
+        """What is asked for, if quantization is."""
+        return next(
+            (x for x in (self.snr, self.bits, self.size, self.ratio) if x is not None),
+            None,
+        )
+
+
+def asked_for(
+    snr: float | None,
+    bits: float | None,
+    size: str | None,
+    ratio: float | None,
+    *,
+    lossless: bool,
+    exact_side: bool,
+) -> Asked:
+    """Return what is asked for; raises UsageError for more than one thing."""
+    given = {
+        "--snr": snr, "--bits-per-weight": bits, "--target-size": size,
+        "--target-ratio": ratio, "--lossless": lossless or None,
+    }  # fmt: skip
+    names = [name for name, value in given.items() if value is not None]
+    if len(names) > 1:
+        raise UsageError(f"{names[0]} and {names[1]} are contrary: give one of them")
+    size_bytes = None if size is None else parse_size(size)
+    return Asked(snr, bits, size_bytes, ratio, lossless, exact_side)
+
+
+def target_of(asked: Asked, container: lnx.Container) -> "Target":
+    """Return what to search for in a container of exact tensors."""
+    from lilnetx_cli.compression import DEFAULT_SNR, Target, dense_bytes, parameters
+
+    size = asked.size
+    if asked.bits is not None:
+        size = int(asked.bits * parameters(container) / 8)
+    if asked.ratio is not None:
+        size = int(dense_bytes(container) / asked.ratio)
+    if size is not None:
+        return Target(size=size)
+    return Target(snr=DEFAULT_SNR if asked.snr is None else asked.snr)

@@ -1,0 +1,68 @@
+"""Options of `lilnetx compress` alone."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+LnxOutput = Annotated[
+    Path | None,
+    typer.Option(
+        "--output",
+        "-o",
+        help="File to write.",
+        show_default="the input's name, ending in .lnx",
+    ),
+]
+Key = Annotated[
+    str | None,
+    typer.Option(
+        help="Entry of a nested checkpoint, such as ema.net.",
+        show_default="state_dict, model and other usual ones",
+    ),
+]
+UnsafePickle = Annotated[
+    bool,
+    typer.Option(
+        "--unsafe-pickle", help="Let the checkpoint run its own code as it loads."
+    ),
+]
+Snr = Annotated[
+    float | None,
+    typer.Option(
+        min=1,
+        max=120,
+        help="Quantize weights to this signal-to-noise ratio, in dB.",
+        show_default="40, but lossless for a network of lilnetx train",
+    ),
+]
+BitsPerWeight = Annotated[
+    float | None,
+    typer.Option(
+        min=0.01,
+        max=32,
+        help="Quantize to a file of this many bits a weight, everything counted.",
+        show_default="none",
+    ),
+]
+TargetSize = Annotated[
+    str | None,
+    typer.Option(
+        help="Quantize to a file of at most this size, such as 500kB.",
+        show_default="none",
+    ),
+]
+TargetRatio = Annotated[
+    float | None,
+    typer.Option(
+        min=1,
+        help="Quantize to a file this many times smaller than the dense network.",
+        show_default="none",
+    ),
+]
+Lossless = Annotated[
+    bool, typer.Option("--lossless", help="Keep every bit of every tensor.")
+]
+ExactSide = Annotated[
+    bool, typer.Option("--exact-side", help="Keep every bit of norms and biases.")
+]

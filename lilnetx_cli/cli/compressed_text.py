@@ -1,0 +1,56 @@
+"""What `lilnetx compress` says of a file that it wrote."""
+
+from typing import Any
+
+from lilnetx_cli.cli.compressing import Compressed
+from lilnetx_cli.cli.console import size_text
+from lilnetx_cli.cli.contents import parts_of, parts_text
+from lilnetx_cli.cli.options import peak_rss_bytes
+
+
+def record_of(done: Compressed, seconds: float) -> dict[str, Any]:
+    """Return what --json says; sizes are in bytes."""
+    parts = parts_of(done.about)
+    return {
+        "input_bytes": done.input_bytes,
+        "dense_bytes": done.about.decoded_bytes,
+        "output_bytes": done.output_bytes,
+        "payload_bytes": parts.payload,
+        "exact_weight_bytes": parts.exact_weights,
+        "side_bytes": parts.side,
+        "overhead_bytes": parts.overhead,
+        "parameters": done.about.parameters,
+        "bits_per_weight": 8 * done.output_bytes / max(1, done.about.parameters),
+        "snr_db": done.snr,
+        "seconds": seconds,
+        "peak_rss_bytes": peak_rss_bytes(),
+        "output": str(done.target),
+    }
+
+
+def lines_of(done: Compressed) -> list[str]:
+    """Return what a person reads."""
+    dense, written = done.about.decoded_bytes, done.output_bytes
+    return [
+        f"{done.target}: {size_text(dense)} dense -> {size_text(written)}"
+        f" whole file, {dense / written:.1f}x smaller",
+        f"  {parts_text(parts_of(done.about))}",
+        _quality_text(done),
+        *_next(done),
+    ]
+
+
+def _quality_text(done: Compressed) -> str:
+    if done.lossless:
+        return "  lossless: every bit is kept"
+    if done.snr is None:
+        return "  quantized: the weights came out exact, norms and biases are rounded"
+    return f"  quantized: signal-to-noise ratio of the weights {done.snr:.1f} dB"
+
+
+def _next(done: Compressed) -> list[str]:
+    """Say of weights that were not trained here how they become far smaller."""
+    if done.lossless and any(tensor.kind == "latent" for tensor in done.about.tensors):
+        return []
+    train = f"lilnetx train --init {done.source}"
+    return [f"for a far smaller file train it here: {train}"]
