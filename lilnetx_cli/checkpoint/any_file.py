@@ -2,20 +2,22 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
-from lilnetx_cli.checkpoint.file_kinds import kind_of
 from lilnetx_cli.checkpoint.model_pt import (
     MARK,
     RESUME_MARK,
     Checkpoint,
     read_checkpoint,
 )
+from lilnetx_cli.checkpoint.safetensors_file import load_safetensors
+from lilnetx_cli.checkpoint.sharded import is_index, join, model_file, read_index
 from lilnetx_cli.checkpoint.torch_file import load_torch
-from lilnetx_cli.errors import FileError, InputError, UsageError, reason_of
+from lilnetx_cli.errors import InputError, UsageError
 from lnx.errors import printable
 
 # Where trainers put the weights in a larger checkpoint, the likeliest first.
@@ -27,10 +29,17 @@ PREFIXES = ("module.", "_orig_mod.")
 
 @dataclass(frozen=True)
 class Source:
-    """A checkpoint, and one line for each choice made while reading it."""
+    """A checkpoint, and where it comes from.
+
+    Attributes:
+        checkpoint: every tensor.
+        notes: one line for each choice made while reading.
+        files: those that were read, an index not counted.
+    """
 
     checkpoint: Checkpoint
     notes: tuple[str, ...]
+    files: tuple[Path, ...]
 
 
 def read_source(
@@ -38,14 +47,27 @@ def read_source(
 ) -> Source:
     """Read a lilnetx checkpoint, or any state dict: .pt, .pth or .safetensors.
 
-    `key` names the entry of a nested checkpoint, dots between levels. `unsafe_pickle`
-    lets the file run code. Raises InputError for files without a state dict, UsageError
-    for a key that is not there.
+    The path may be an index of shards, or a folder with one of all these. `key` names
+    the entry of a nested checkpoint, dots between levels. `unsafe_pickle` lets the file
+    run code. Raises InputError for what holds no state dict, FileError for a damaged
+    file, UsageError for a key that is not there.
     """
     notes: list[str] = []
+    if path.is_dir():
+        path, others = model_file(path)
+        notes += [f"used {path.name}, not {', '.join(others)}"] if others else []
+    files: tuple[Path, ...] = (path,)
+    plain = is_index(path) or path.suffix == ".safetensors"
+    if plain and key is not None:
+        raise UsageError(f"{str(path)!r} has no entries: leave out --key")
     metadata = None
-    if path.suffix == ".safetensors":
-        state, metadata = _read_safetensors(path)
+    if is_index(path):
+        index = read_index(path)
+        files = tuple(index.shards)
+        read = partial(_read_shard, unsafe_pickle=unsafe_pickle)
+        state, metadata = join(index, [read(shard) for shard in files])
+    elif plain:
+        state, metadata = load_safetensors(path)
     else:
         content = load_torch(path, unsafe_pickle=unsafe_pickle)
         if isinstance(content, Mapping) and RESUME_MARK in content:
@@ -54,31 +76,23 @@ def read_source(
                 " the model.pt that the run writes at its end"
             )
         if key is None and isinstance(content, Mapping) and MARK in content:
-            return Source(read_checkpoint(content, path), ())
-        content, notes = _select(content, key, path)
-        state, more = _tensors(content, path)
-        notes += more
+            return Source(read_checkpoint(content, path), tuple(notes), files)
+        content, used = _select(content, key, path)
+        state, left_out = _tensors(content, path)
+        notes += used + left_out
     state, stripped = _strip(state)
-    return Source(Checkpoint(state, metadata=metadata), (*notes, *stripped))
+    checkpoint = Checkpoint(state, metadata=metadata)
+    return Source(checkpoint, (*notes, *stripped), files)
 
 
-def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str] | None]:
-    """Return the tensors and the metadata of a file; raises FileError."""
-    import safetensors
-    from safetensors.torch import load_file
-
-    try:
-        with safetensors.safe_open(path, "pt") as file:
-            metadata = file.metadata()
-        return load_file(path), metadata
-    except safetensors.SafetensorError as error:
-        kind = kind_of(path)
-        what = (
-            f"is no safetensors file but {kind}"
-            if kind
-            else (f"is no safetensors file, or a damaged one: {reason_of(error)}")
-        )
-        raise FileError(f"{str(path)!r} {what}") from error
+def _read_shard(
+    path: Path, *, unsafe_pickle: bool
+) -> tuple[dict[str, Tensor], dict[str, str] | None]:
+    """Return the tensors of a shard, which stay in its file, and its metadata."""
+    if path.suffix == ".safetensors":
+        return load_safetensors(path)
+    content = load_torch(path, unsafe_pickle=unsafe_pickle)
+    return _tensors(content, path)[0], None
 
 
 def _select(content: Any, key: str | None, path: Path) -> tuple[Any, list[str]]:  # noqa: ANN401
