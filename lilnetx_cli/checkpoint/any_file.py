@@ -34,7 +34,7 @@ class Source:
     Attributes:
         checkpoint: every tensor.
         notes: one line for each choice made while reading.
-        files: those that were read, an index not counted.
+        files: those that were read.
     """
 
     checkpoint: Checkpoint
@@ -63,9 +63,9 @@ def read_source(
     metadata = None
     if is_index(path):
         index = read_index(path)
-        files = tuple(index.shards)
+        files = (path, *index.shards)
         read = partial(_read_shard, unsafe_pickle=unsafe_pickle)
-        state, metadata = join(index, [read(shard) for shard in files])
+        state, metadata = join(index, [read(shard) for shard in index.shards])
     elif plain:
         state, metadata = load_safetensors(path)
     else:

@@ -1,6 +1,8 @@
 """A file of torch.save -> what it holds; no code of the file runs."""
 
+import errno
 import pickle
+import warnings
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -27,14 +29,28 @@ def load_torch(path: Path, *, unsafe_pickle: bool = False) -> Any:  # noqa: ANN4
     if wanted:
         raise FileError(f"{str(path)!r} needs {printable(wanted[0])} to load, {TRUST}")
     try:
-        try:
-            return torch.load(path, "cpu", weights_only=safe, mmap=True)
-        except RuntimeError:  # files older than the zip format cannot be mapped
-            return torch.load(path, "cpu", weights_only=safe)
-    except OSError:
-        raise
+        with warnings.catch_warnings():  # torch's, of files that then fail to load
+            warnings.simplefilter("ignore")
+            return _load(path, safe)
     except Exception as error:
+        if _is_of_system(error):
+            raise
         raise FileError(f"{str(path)!r} {_refusal(path, error)}") from error
+
+
+def _load(path: Path, safe: bool) -> Any:  # noqa: ANN401
+    try:
+        return torch.load(path, "cpu", weights_only=safe, mmap=True)
+    except RuntimeError:  # files older than the zip format cannot be mapped
+        return torch.load(path, "cpu", weights_only=safe)
+
+
+def _is_of_system(error: Exception) -> bool:
+    """Tell a file that cannot be read from one that holds nonsense.
+
+    torch gives the end of a file that was cut short as a negative place to read at.
+    """
+    return isinstance(error, OSError) and error.errno != errno.EINVAL
 
 
 def _unsafe_globals(path: Path) -> list[str]:
@@ -44,10 +60,10 @@ def _unsafe_globals(path: Path) -> list[str]:
     """
     try:
         return torch.serialization.get_unsafe_globals_in_checkpoint(path)
-    except OSError:
-        raise
-    except Exception:  # any: of a damaged file, which fails to load then
-        return []
+    except Exception as error:
+        if _is_of_system(error):
+            raise
+        return []  # of a damaged file, which fails to load then
 
 
 def _refusal(path: Path, error: Exception) -> str:

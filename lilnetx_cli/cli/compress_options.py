@@ -5,13 +5,21 @@ from typing import Annotated
 
 import typer
 
+Inputs = Annotated[
+    list[Path],
+    typer.Argument(
+        metavar="FILE...",
+        help="A run's model.pt, or any .pt, .pth or .safetensors file; a folder or an"
+        " index of shards; - for standard input.",
+    ),
+]
 LnxOutput = Annotated[
     Path | None,
     typer.Option(
         "--output",
         "-o",
-        help="File to write.",
-        show_default="the input's name, ending in .lnx",
+        help="File to write, - for standard output; a folder for several inputs.",
+        show_default="beside each input, ending in .lnx; - of -",
     ),
 ]
 Key = Annotated[

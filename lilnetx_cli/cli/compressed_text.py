@@ -6,12 +6,14 @@ from lilnetx_cli.cli.compressing import Compressed
 from lilnetx_cli.cli.console import size_text
 from lilnetx_cli.cli.contents import parts_of, parts_text
 from lilnetx_cli.cli.options import peak_rss_bytes
+from lilnetx_cli.cli.standard_streams import STANDARD, output_name
 
 
 def record_of(done: Compressed, seconds: float) -> dict[str, Any]:
     """Return what --json says; sizes are in bytes."""
     parts = parts_of(done.about)
     return {
+        "input": str(done.job.source),
         "input_bytes": done.input_bytes,
         "dense_bytes": done.about.decoded_bytes,
         "output_bytes": done.output_bytes,
@@ -24,7 +26,7 @@ def record_of(done: Compressed, seconds: float) -> dict[str, Any]:
         "snr_db": done.snr,
         "seconds": seconds,
         "peak_rss_bytes": peak_rss_bytes(),
-        "output": str(done.target),
+        "output": str(done.job.target),
     }
 
 
@@ -32,12 +34,31 @@ def lines_of(done: Compressed) -> list[str]:
     """Return what a person reads."""
     dense, written = done.about.decoded_bytes, done.output_bytes
     return [
-        f"{done.target}: {size_text(dense)} dense -> {size_text(written)}"
-        f" whole file, {dense / written:.1f}x smaller",
+        f"{output_name(done.job.target)}: {size_text(dense)} dense ->"
+        f" {size_text(written)} whole file, {dense / written:.1f}x smaller",
         f"  {parts_text(parts_of(done.about))}",
         _quality_text(done),
-        *_next(done),
     ]
+
+
+def default_note() -> str:
+    """Return what to say of a checkpoint that was quantized without being asked to."""
+    from lilnetx_cli.compression import DEFAULT_SNR
+
+    return (
+        f"weights are quantized to {DEFAULT_SNR:g} dB, as close as 8 bits:"
+        " --lossless keeps every bit, --snr 30 or --target-size makes less"
+    )
+
+
+def hints_of(done: Compressed) -> list[str]:
+    """Return how weights that were not trained here become far smaller."""
+    source, tensors = done.job.source, done.about.tensors
+    if done.lossless and any(tensor.kind == "latent" for tensor in tensors):
+        return []
+    if source == STANDARD or source.is_dir():  # which train does not start from
+        return []
+    return [f"for a far smaller file train it here: lilnetx train --init {source}"]
 
 
 def _quality_text(done: Compressed) -> str:
@@ -46,11 +67,3 @@ def _quality_text(done: Compressed) -> str:
     if done.snr is None:
         return "  quantized: the weights came out exact, norms and biases are rounded"
     return f"  quantized: signal-to-noise ratio of the weights {done.snr:.1f} dB"
-
-
-def _next(done: Compressed) -> list[str]:
-    """Say of weights that were not trained here how they become far smaller."""
-    if done.lossless and any(tensor.kind == "latent" for tensor in done.about.tensors):
-        return []
-    train = f"lilnetx train --init {done.source}"
-    return [f"for a far smaller file train it here: {train}"]

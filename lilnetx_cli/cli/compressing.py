@@ -5,7 +5,10 @@ from pathlib import Path
 
 import lnx
 from lilnetx_cli.cli.asked import Asked, target_of
+from lilnetx_cli.cli.compress_paths import Job
 from lilnetx_cli.cli.console import Output
+from lilnetx_cli.cli.standard_streams import input_file, input_name, output_file
+from lilnetx_cli.errors import UsageError
 from lnx.errors import printable
 
 
@@ -25,22 +28,22 @@ class Compressed:
     """A file that was written.
 
     Attributes:
-        source: the input.
-        target: the file.
-        input_bytes: of the input.
+        job: its paths.
+        input_bytes: of the files that were read.
         output_bytes: of the file.
         about: what is in the file.
         snr: of the weights in dB; None where nothing of them was lost.
         lossless: whether every bit of every tensor is kept.
+        by_default: whether it is quantized although nothing was asked for.
     """
 
-    source: Path
-    target: Path
+    job: Job
     input_bytes: int
     output_bytes: int
     about: lnx.Summary
     snr: float | None
     lossless: bool
+    by_default: bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,45 +55,59 @@ class _Quantized:
     lossless: bool
 
 
-def compress_file(
-    source: Path, target: Path, settings: Settings, out: Output
-) -> Compressed:
+def compress_file(job: Job, settings: Settings, out: Output) -> Compressed:
     """Read, quantize where that is asked for, and write."""
-    read = _read(source, settings, out)
-    made = _quantized(read, settings.asked, out)
-    latents = sum(isinstance(tensor, lnx.Latent) for tensor in made.container.tensors)
-    count = len(made.container.tensors)
-    out.detail(f"read {source}: {count} tensors, {latents} as latents")
-    jobs, replace = settings.jobs, settings.replace
-    written = lnx.save(made.container, target, jobs=jobs, replace=replace)
-    out.detail(f"wrote {target}, with up to {jobs} processes")
+    name = input_name(job.source)
+    with (
+        input_file(job.source, folder=True) as source,
+        output_file(job.target) as target,
+    ):
+        read, input_bytes = _read(source, job, settings, out)
+        made = _quantized(read, name, settings.asked, out)
+        written = _save(made.container, target, settings, out)
+        about = lnx.summary(target)
+    by_default = settings.asked.nothing and not made.lossless
     return Compressed(
-        source,
-        target,
-        source.stat().st_size,
-        written,
-        lnx.summary(target),
-        made.snr,
-        made.lossless,
+        job, input_bytes, written, about, made.snr, made.lossless, by_default
     )
 
 
-def _read(source: Path, settings: Settings, out: Output) -> lnx.Container:
-    if lnx.is_lnx(source):
-        return lnx.load(source)
+def _read(
+    source: Path, job: Job, settings: Settings, out: Output
+) -> tuple[lnx.Container, int]:
+    """Return what an input holds, and the bytes of its files."""
+    if source.is_file() and lnx.is_lnx(source):
+        return lnx.load(source), source.stat().st_size
     from lilnetx_cli.checkpoint import pack, read_source
 
     found = read_source(source, key=settings.key, unsafe_pickle=settings.unsafe_pickle)
+    if job.target.exists() and any(map(job.target.samefile, found.files)):
+        raise UsageError(f"output {str(job.target)!r} is a file of the input")
+    name = input_name(job.source)
     for note in found.notes:
-        out.warn(f"{source}: {note}")
-    return pack(found.checkpoint)
+        out.warn(f"{name}: {note}")
+    out.detail(f"read {name}: {len(found.checkpoint.state_dict)} tensors")
+    return pack(found.checkpoint), sum(file.stat().st_size for file in found.files)
 
 
-def _quantized(container: lnx.Container, asked: Asked, out: Output) -> _Quantized:
+def _save(
+    container: lnx.Container, target: Path, settings: Settings, out: Output
+) -> int:
+    tensors, jobs = container.tensors, settings.jobs
+    latents = sum(isinstance(tensor, lnx.Latent) for tensor in tensors)
+    out.detail(f"coding {len(tensors)} tensors, {latents} of them as latents")
+    written = lnx.save(container, target, jobs=jobs, replace=settings.replace)
+    out.detail(f"wrote {written:,} bytes, with up to {jobs} processes")
+    return written
+
+
+def _quantized(
+    container: lnx.Container, name: str, asked: Asked, out: Output
+) -> _Quantized:
     has_latents = any(isinstance(t, lnx.Latent) for t in container.tensors)
     if asked.lossless or (asked.nothing and has_latents):
         return _Quantized(container, None, True)
-    from lilnetx_cli.compression import DEFAULT_SNR, compress_container, dense_container
+    from lilnetx_cli.compression import compress_container, dense_container
 
     container = dense_container(container)
     target = target_of(asked, container)
@@ -98,13 +115,9 @@ def _quantized(container: lnx.Container, asked: Asked, out: Output) -> _Quantize
         found = compress_container(
             container, target, exact_side=asked.exact_side, progress=ticker.move
         )
-    for name in found.exact:
+    for tensor in found.exact:
         out.warn(
-            f"{printable(name)} holds NaN, infinity or huge numbers: stored exactly"
-        )
-    if asked.nothing and not found.lossless:
-        out.note(
-            f"weights are quantized to {DEFAULT_SNR:g} dB, as close as 8 bits:"
-            " --lossless keeps every bit, --snr 30 or --target-size makes less"
+            f"{name}: {printable(tensor)} holds NaN, infinity or huge numbers:"
+            " stored exactly"
         )
     return _Quantized(found.container, found.snr, found.lossless)

@@ -29,11 +29,15 @@ LINE = 1000  # characters of a line of ours; foreign texts in it are cut to 200
 
 @dataclass(frozen=True)
 class Output:
-    """Where a verb's words go: JSON or tables, quiet, verbose or neither."""
+    """Where a verb's words go: JSON or tables, quiet, verbose or neither.
+
+    Where stdout is taken by the bytes of a file, results are talk on stderr.
+    """
 
     json: bool = False
     quiet: bool = False
     verbose: bool = False
+    stdout_taken: bool = False
     started: float = field(default_factory=time.monotonic)
 
     def note(self, text: str) -> None:
@@ -64,7 +68,10 @@ class Output:
 
         A terminal breaks them between words; what follows is indented.
         """
-        if not self.json:
+        if self.stdout_taken:
+            for line in lines:
+                self.note(line)
+        elif not self.json:
             width = self.width
             _write(
                 "".join(
@@ -177,6 +184,11 @@ def write_json(record: Mapping[str, Any]) -> None:
     _write(text + "\n")
 
 
+def error_line(message: str) -> str:
+    """Return the one line that a message makes."""
+    return one_line(" ".join(message.splitlines()), LINE)
+
+
 def write_error(
     message: str, code: int, *, as_json: bool, record: Mapping[str, Any]
 ) -> None:
@@ -184,7 +196,7 @@ def write_error(
 
     Streams that take nothing are passed over: the exit code is left to tell.
     """
-    line = one_line(" ".join(message.splitlines()), LINE)
+    line = error_line(message)
     with suppress(OSError):
         sys.stderr.write(f"lilnetx: {line}\n")
     if as_json:

@@ -137,12 +137,17 @@ def network_arguments(model: str | None, texts: list[str] | None) -> dict[str, i
     return arguments
 
 
-def check_input(path: Path) -> None:
-    """Raise UsageError for a missing path, LilnetxError for one that is no file."""
+def check_input(path: Path, *, folder: bool = False) -> None:
+    """Raise UsageError for a missing path, LilnetxError for one that is no file.
+
+    With `folder`, a folder will do.
+    """
     try:
         mode = path.stat().st_mode
     except (FileNotFoundError, NotADirectoryError):
         raise UsageError(f"{str(path)!r} does not exist") from None
+    if stat.S_ISDIR(mode) and folder:
+        return
     if stat.S_ISDIR(mode):
         raise LilnetxError(f"{str(path)!r} is a folder, expected a file")
     if not stat.S_ISREG(mode):
@@ -157,7 +162,8 @@ def check_output(path: Path, *, force: bool, source: Path | None = None) -> None
         raise LilnetxError(f"output {str(path)!r} is a folder, expected a file")
     if path.exists() and not path.is_file():
         raise LilnetxError(f"output {str(path)!r} is not a regular file")
-    if source is not None and path.exists() and path.samefile(source):
+    known = source is not None and source.exists()
+    if source is not None and known and path.exists() and path.samefile(source):
         raise UsageError(f"output {str(path)!r} is the input")
     if path.exists() and not force:
         raise UsageError(f"output {str(path)!r} exists: overwrite it with -f")

@@ -53,7 +53,7 @@ def assert_complete(state):
 def test_all_shards_are_read(folder, named):
     source = read_source(folder / named)
     assert_complete(source.checkpoint.state_dict)
-    assert [path.name for path in source.files] == [ONE, TWO]
+    assert [path.name for path in source.files] == [INDEX, ONE, TWO]
     assert source.notes == ()
 
 

@@ -32,7 +32,7 @@ LINES = [
     (("compress", "none.pt"), 2, "does not exist"),
     (("compress", "model.pt"), 2, "'model.lnx' exists"),
     (("compress", "model.pt", "-o", "model.pt", "-f"), 2, "is the input"),
-    (("compress", "model.pt", "-o", "."), 1, "is a folder"),
+    (("compress", "model.pt", "-o", "."), 2, "'model.lnx' exists"),
     (("compress", "list.pt", "-o", "x.lnx"), 1, "holds no state dict: a list"),
     (("compress", "numbers.pt", "-o", "x.lnx"), 1, "keys epoch, args"),
     (("compress", "plain.pt", "-o", "x.lnx", "--key", "a.b"), 2, "no entry 'a.b'"),

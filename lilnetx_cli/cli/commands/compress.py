@@ -1,7 +1,6 @@
 """`lilnetx compress`."""
 
-from pathlib import Path
-from typing import Annotated
+from dataclasses import replace
 
 import typer
 
@@ -9,6 +8,7 @@ from lilnetx_cli.cli.asked import asked_for
 from lilnetx_cli.cli.compress_options import (
     BitsPerWeight,
     ExactSide,
+    Inputs,
     Key,
     LnxOutput,
     Lossless,
@@ -17,7 +17,13 @@ from lilnetx_cli.cli.compress_options import (
     TargetSize,
     UnsafePickle,
 )
-from lilnetx_cli.cli.compressed_text import lines_of, record_of
+from lilnetx_cli.cli.compress_paths import jobs_of
+from lilnetx_cli.cli.compressed_text import (
+    default_note,
+    hints_of,
+    lines_of,
+    record_of,
+)
 from lilnetx_cli.cli.compressing import Settings, compress_file
 from lilnetx_cli.cli.options import (
     Force,
@@ -26,18 +32,15 @@ from lilnetx_cli.cli.options import (
     Quiet,
     Stopwatch,
     Verbose,
-    check_input,
-    check_output,
     make_output,
     processes,
 )
+from lilnetx_cli.cli.several import compress_all
+from lilnetx_cli.cli.standard_streams import STANDARD, check_standard_output
 
 
 def compress(
-    file: Annotated[
-        Path,
-        typer.Argument(help="A run's model.pt, or any .pt, .pth or .safetensors file."),
-    ],
+    files: Inputs,
     output: LnxOutput = None,
     key: Key = None,
     unsafe_pickle: UnsafePickle = False,
@@ -53,17 +56,18 @@ def compress(
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
-    """Compress a network into a .lnx file.
+    """Compress a network into a .lnx file, or several into one each.
 
     A checkpoint of lilnetx train is coded as it was trained, without loss. Weights of
     any other checkpoint are quantized, to 40 dB unless something else is asked for,
     which is as close as rounding to 8 bits; --lossless keeps every bit.
     """
     watch = Stopwatch()
-    check_input(file)
-    target = output or file.with_suffix(".lnx")
-    check_output(target, force=force, source=file)
+    work = jobs_of(files, output, force=force)
     out = make_output(json, quiet, verbose)
+    if work[0].target == STANDARD:
+        check_standard_output(as_json=json)
+        out = replace(out, stdout_taken=True)
     asked = asked_for(
         snr,
         bits_per_weight,
@@ -73,5 +77,9 @@ def compress(
         exact_side=exact_side,
     )
     settings = Settings(key, unsafe_pickle, asked, processes(jobs), force)
-    done = compress_file(file, target, settings, out)
-    out.result(record_of(done, watch.seconds), *lines_of(done))
+    if len(work) > 1:
+        raise typer.Exit(compress_all(work, settings, out))
+    done = compress_file(work[0], settings, out)
+    if done.by_default:
+        out.note(default_note())
+    out.result(record_of(done, watch.seconds), *lines_of(done), *hints_of(done))

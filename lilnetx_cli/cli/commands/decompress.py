@@ -22,7 +22,6 @@ from lilnetx_cli.cli.options import (
     RoundChannels,
     Stopwatch,
     Verbose,
-    check_input,
     check_output,
     make_output,
     network_arguments,
@@ -30,6 +29,7 @@ from lilnetx_cli.cli.options import (
     peak_rss_bytes,
     processes,
 )
+from lilnetx_cli.cli.standard_streams import STANDARD, input_file
 from lilnetx_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ class _Done:
 
 
 def decompress(
-    file: Annotated[Path, typer.Argument(help="A .lnx file.")],
+    file: Annotated[Path, typer.Argument(help="A .lnx file, or - for one on stdin.")],
     output: Annotated[
         Path | None,
         typer.Option(
@@ -115,7 +115,8 @@ def decompress(
     unless their outputs are the same.
     """
     watch = Stopwatch()
-    check_input(file)
+    if output is None and file == STANDARD:
+        raise UsageError("standard input has no name to write beside: give -o")
     target = output or file.with_suffix(".safetensors")
     if target.suffix not in SUFFIXES:
         raise UsageError(
@@ -137,10 +138,12 @@ def decompress(
         processes(jobs),
         force,
     )
-    if pruned or target.suffix in PROGRAMS:
-        done = _write_network(file, settings, out)
-    else:
-        done = _Done(_write_state(file, settings))
+    with input_file(file) as source:
+        input_bytes = source.stat().st_size
+        if pruned or target.suffix in PROGRAMS:
+            done = _write_network(source, settings, out)
+        else:
+            done = _Done(_write_state(source, settings))
     out.detail(f"wrote {target}")
     size = target.stat().st_size
     record = {
@@ -157,7 +160,7 @@ def decompress(
     out.result(
         record,
         f"{target}: {done.tensors} tensors, {size_text(size)}"
-        f" from {size_text(file.stat().st_size)}",
+        f" from {size_text(input_bytes)}",
         *(f"  {line}" for line in done.lines),
     )
 

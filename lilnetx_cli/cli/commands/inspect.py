@@ -27,10 +27,10 @@ from lilnetx_cli.cli.options import (
     Json,
     Quiet,
     Verbose,
-    check_input,
     check_picture,
     make_output,
 )
+from lilnetx_cli.cli.standard_streams import input_file, input_name
 from lilnetx_cli.cli.tables import shortened
 from lilnetx_cli.errors import UsageError, suggestion
 from lnx.errors import printable
@@ -45,7 +45,7 @@ MOST_NAMES = 1000  # that are looked through for one that may be meant
 
 
 def inspect(
-    file: Annotated[Path, typer.Argument(help="A .lnx file.")],
+    file: Annotated[Path, typer.Argument(help="A .lnx file, or - for one on stdin.")],
     layer: Annotated[
         str | None,
         typer.Option(
@@ -68,17 +68,18 @@ def inspect(
 
     A terminal shows the tensors that matter; -v shows all of them.
     """
-    check_input(file)
     if plot is not None:
         check_picture(plot, force=force, source=file)
     out = make_output(json, quiet, verbose)
-    about = lnx.summary(file)
+    with input_file(file) as source:
+        about = lnx.summary(source)
     tensors = [t for t in about.tensors if layer is None or t.name.startswith(layer)]
     if layer is not None and not tensors:
         names = [tensor.name for tensor in about.tensors[:MOST_NAMES]]
         hint = suggestion(layer, names, ": leave out --layer to see all names")
-        raise UsageError(f"no tensor of {str(file)!r} starts with {layer!r}{hint}")
-    out.detail(f"read the header of {file}: {len(about.tensors)} tensors")
+        name = input_name(file)
+        raise UsageError(f"no tensor of {name!r} starts with {layer!r}{hint}")
+    out.detail(f"read the header of {input_name(file)}: {len(about.tensors)} tensors")
     if plot is not None:
         _draw(about, plot, replace=force)
         out.note(f"drawn: {plot}")
@@ -118,7 +119,7 @@ def _head(file: Path, about: lnx.Summary) -> list[str]:
     """Return what is said of the whole file."""
     ratio = about.decoded_bytes / about.sizes.file
     lines = [
-        f"{file}: {size_text(about.sizes.file)} whole file for"
+        f"{input_name(file)}: {size_text(about.sizes.file)} whole file for"
         f" {size_text(about.decoded_bytes)} dense, {ratio:.1f}x smaller",
         f"  {parts_text(parts_of(about))}",
     ]

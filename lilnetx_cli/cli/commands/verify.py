@@ -15,16 +15,16 @@ from lilnetx_cli.cli.options import (
     Quiet,
     Stopwatch,
     Verbose,
-    check_input,
     make_output,
     parse_size,
     processes,
 )
+from lilnetx_cli.cli.standard_streams import input_file, input_name
 from lilnetx_cli.errors import FileError
 
 
 def verify(
-    file: Annotated[Path, typer.Argument(help="A .lnx file.")],
+    file: Annotated[Path, typer.Argument(help="A .lnx file, or - for one on stdin.")],
     max_size: MaxSize = DEFAULT_MAX_SIZE,
     jobs: Jobs = None,
     json: Json = False,
@@ -37,16 +37,18 @@ def verify(
     """
     watch = Stopwatch()
     out = make_output(json, quiet, verbose)
-    check_input(file)
-    size = file.stat().st_size
-    try:
-        limit = parse_size(max_size)
-        tensors = lnx.verify(file, max_size=limit, jobs=processes(jobs))
-    except lnx.FormatError as error:
-        raise _damage(error, size) from error
+    limit = parse_size(max_size)
+    with input_file(file) as source:
+        size = source.stat().st_size
+        try:
+            tensors = lnx.verify(source, max_size=limit, jobs=processes(jobs))
+        except lnx.FormatError as error:
+            raise _damage(error, size) from error
     record = {"ok": True, "tensors": tensors, "bytes": size, "seconds": watch.seconds}
     out.detail(f"decoded {tensors} tensors, with up to {processes(jobs)} processes")
-    out.result(record, f"{file}: ok, {tensors} tensors in {size_text(size)}")
+    out.result(
+        record, f"{input_name(file)}: ok, {tensors} tensors in {size_text(size)}"
+    )
 
 
 def _damage(error: lnx.FormatError, size: int) -> FileError:
