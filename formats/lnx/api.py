@@ -2,7 +2,7 @@
 
 import io
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 from lnx import spec
@@ -40,14 +40,20 @@ def loads(
 
 
 def save(
-    container: Container, path: PathLike, *, jobs: int = 1, replace: bool = True
+    container: Container,
+    path: PathLike,
+    *,
+    jobs: int = 1,
+    replace: bool = True,
+    progress: Callable[[int, int], object] | None = None,
 ) -> int:
     """Write a file atomically and return its length in bytes.
 
     A writer that is killed leaves what was there before. With replace=False an existing
     file is kept, and FileExistsError is raised. With jobs above 1, that many processes
     code large tensors, to the same bytes; they import the main module, which has to
-    start its work under `if __name__ == "__main__"`. Raises ContentError, OSError, and
+    start its work under `if __name__ == "__main__"`. `progress` is told, now and then,
+    how many chunks are coded, and of how many. Raises ContentError, OSError, and
     LnxError where a process was killed.
     """
     with (
@@ -55,7 +61,7 @@ def save(
         temporary.open("wb") as file,
     ):
         with Coder(jobs) as coder:
-            written = write(container, file, coder, str(temporary.parent))
+            written = write(container, file, coder, str(temporary.parent), progress)
         file.flush()
     return written
 

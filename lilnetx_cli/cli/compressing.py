@@ -96,7 +96,14 @@ def _save(
     tensors, jobs = container.tensors, settings.jobs
     latents = sum(isinstance(tensor, lnx.Latent) for tensor in tensors)
     out.detail(f"coding {len(tensors)} tensors, {latents} of them as latents")
-    written = lnx.save(container, target, jobs=jobs, replace=settings.replace)
+    with out.progress("coding, chunks") as ticker:
+        written = lnx.save(
+            container,
+            target,
+            jobs=jobs,
+            replace=settings.replace,
+            progress=lambda done, total: ticker.move(done, total=total),
+        )
     out.detail(f"wrote {written:,} bytes, with up to {jobs} processes")
     return written
 
@@ -111,7 +118,7 @@ def _quantized(
 
     container = dense_container(container)
     target = target_of(asked, container)
-    with out.progress("quantizing") as ticker:
+    with out.progress("quantizing, tries") as ticker:
         found = compress_container(
             container, target, exact_side=asked.exact_side, progress=ticker.move
         )

@@ -140,9 +140,9 @@ class Ticker:
 
     def move(
         self,
-        done: int,
+        done: float,
         *,
-        total: int | None = None,
+        total: float | None = None,
         label: str | None = None,
         facts: Sequence[str] = (),
     ) -> None:
@@ -151,17 +151,18 @@ class Ticker:
         Facts come the most important first: the last go where a terminal is narrow.
         """
         task = self._bar.tasks[0]
+        if total is not None and total != task.total:
+            # Not by `update`, which would forget how fast it went until now.
+            task.total, task.finished_time = total, None
         label = task.description if label is None else label
-        counts = 2 * len(str(task.total if total is None else total))
+        counts = 2 * len(str(int(task.total or 0)))
         room = self._bar.console.width - len(label) - counts - BAR_ROOM
         text = "left"  # behind the time
         for fact in facts:
             if len(text) + len(fact) + 2 > room:
                 break
             text += f"  {fact}"
-        self._bar.update(
-            self._task, completed=done, total=total, description=label, facts=text
-        )
+        self._bar.update(self._task, completed=done, description=label, facts=text)
 
 
 def terminal_width(stream: TextIO) -> int | None:

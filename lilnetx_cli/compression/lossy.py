@@ -8,9 +8,10 @@ import lnx
 from lilnetx_cli.compression.assembly import assemble
 from lilnetx_cli.compression.dense import measure_snr
 from lilnetx_cli.compression.problem import Problem, pose
-from lilnetx_cli.compression.search import Progress, find_size, find_snr
+from lilnetx_cli.compression.search import find_size, find_snr
 from lilnetx_cli.compression.selection import is_extreme, is_weight
 from lilnetx_cli.compression.targets import Target
+from lilnetx_cli.compression.tries import Progress, Tries
 from lilnetx_cli.errors import UsageError
 from lilnetx_cli.quantization.rounding import Rounded
 from lnx.dtypes import ROUNDED_TO
@@ -46,7 +47,7 @@ def compress_container(
 ) -> Lossy:
     """Quantize the weights of a container that holds exact tensors.
 
-    `progress` is told after each try how many there were. A size that lossless coding
+    `progress` is told how far the search is. A size that lossless coding
     meets loses nothing. Raises UsageError for a size or an SNR that cannot be had.
     """
     extreme = _extreme(container)
@@ -56,10 +57,11 @@ def compress_container(
     if not names:
         return Lossy(container, None, True, extreme)
     problem = pose(container, names, target, exact_side)
+    tries = Tries(progress, problem.cells)
     if target.size is not None:
-        rounded = _for_size(problem, target.size, progress)
+        rounded = _for_size(problem, target.size, tries)
     else:
-        rounded = _for_snr(problem, float(target.snr or 0), progress)
+        rounded = _for_snr(problem, float(target.snr or 0), tries)
     made = assemble(problem, rounded)
     return Lossy(made, measure_snr(container, made), False, extreme)
 
@@ -99,9 +101,9 @@ def _extreme(container: lnx.Container) -> tuple[str, ...]:
     )
 
 
-def _for_snr(problem: Problem, snr: float, progress: Progress | None) -> Rounded:
+def _for_snr(problem: Problem, snr: float, tries: Tries) -> Rounded:
     """Return the coarsest rounding of an SNR; raises UsageError for too fine a one."""
-    found = find_snr(problem.cells, snr, progress)
+    found = find_snr(problem.cells, snr, tries)
     try:
         lnx.estimate(assemble(problem, found))
     except lnx.ContentError as error:  # more symbols than tables hold
@@ -109,7 +111,7 @@ def _for_snr(problem: Problem, snr: float, progress: Progress | None) -> Rounded
     return found
 
 
-def _for_size(problem: Problem, size: int, progress: Progress | None) -> Rounded:
+def _for_size(problem: Problem, size: int, tries: Tries) -> Rounded:
     """Return the finest rounding whose file takes at most size bytes."""
     cells = problem.cells
     zero = Rounded(1.0, np.zeros(cells.segments.shape, np.int32), 0.0, 0.0)
@@ -125,7 +127,7 @@ def _for_size(problem: Problem, size: int, progress: Progress | None) -> Rounded
 
     limit = size
     for _ in range(MOST_CORRECTIONS):
-        found = find_size(cells, size_of, limit, progress) or zero
+        found = find_size(cells, size_of, limit, tries) or zero
         excess = len(lnx.dumps(assemble(problem, found))) - size
         if excess <= 0:
             return found

@@ -6,11 +6,10 @@ from dataclasses import replace
 
 import numpy as np
 
+from lilnetx_cli.compression.tries import Tries
 from lilnetx_cli.errors import LilnetxError, UsageError
 from lilnetx_cli.quantization.cells import Cells, Weight, lay_out
-from lilnetx_cli.quantization.rounding import Rounded, finest_step, round_cells
-
-Progress = Callable[[int], object]  # takes the number of tries so far
+from lilnetx_cli.quantization.rounding import Rounded, finest_step
 
 SNR_SLACK = 0.03  # dB above what was asked
 SIZE_SLACK = 0.01  # of the size, below what was asked
@@ -48,27 +47,24 @@ def _part(weight: Weight, stride: int) -> Weight:
     )
 
 
-def find_snr(cells: Cells, snr: float, progress: Progress | None = None) -> Rounded:
+def find_snr(cells: Cells, snr: float, tries: Tries) -> Rounded:
     """Return the coarsest rounding found that is no worse than an SNR in dB."""
     step = first_step(cells, snr)
     few = sample(cells)
     if few is not cells:
         with suppress(LilnetxError):  # a part that is no sample: zeros, or outliers
-            step = _follow(few, step, snr).step
-    return _follow(cells, step, snr, progress)
+            step = _follow(few, step, snr, tries).step
+    return _follow(cells, step, snr, tries)
 
 
-def _follow(
-    cells: Cells, step: float, snr: float, progress: Progress | None = None
-) -> Rounded:
+def _follow(cells: Cells, step: float, snr: float, tries: Tries) -> Rounded:
     """Move the step until rounding gives an SNR or a little more."""
     best: Rounded | None = None
     last: tuple[float, float] | None = None  # step and SNR
     slope = 20.0  # dB for a step ten times as fine
     for attempt in range(2 * MOST_TRIES):
-        found = round_cells(cells, step)
-        if progress is not None:
-            progress(attempt + 1)
+        found = tries.round(cells, step)
+        tries.expect(cells, abs(found.snr - snr - SNR_SLACK / 2), SNR_SLACK / 2)
         if found.snr >= snr and (best is None or step > best.step):
             best = found
         enough = attempt >= MOST_TRIES or found.snr <= snr + SNR_SLACK
@@ -90,7 +86,7 @@ def find_size(
     cells: Cells,
     size_of: Callable[[Rounded], int],
     size: int,
-    progress: Progress | None = None,
+    tries: Tries,
 ) -> Rounded | None:
     """Return the finest rounding found whose file takes at most size bytes.
 
@@ -101,11 +97,10 @@ def find_size(
     count = sum(weight.values.size for weight in cells.weights)
     low, high = 0.0, float("inf")  # steps of files too large, and small enough
     step, best = first_step(cells, FIRST_SNR), None
-    for attempt in range(4 * MOST_TRIES):
-        rounded = round_cells(cells, step)
+    for _ in range(4 * MOST_TRIES):
+        rounded = tries.round(cells, step)
         found = size_of(rounded)
-        if progress is not None:
-            progress(attempt + 1)
+        tries.expect(cells, abs(found / size - 1 + SIZE_SLACK / 2), SIZE_SLACK / 2)
         if found <= size:
             high, best = step, rounded
             if found >= size * (1 - SIZE_SLACK):

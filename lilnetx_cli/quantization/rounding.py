@@ -5,7 +5,9 @@ wants; what a cell costs follows from its scale class. Prices and indices are fo
 turns: the first prices are those of plain rounding.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,20 +47,32 @@ class Rounded:
     bits: float
 
 
-def round_cells(cells: Cells, step: float, passes: int = 2) -> Rounded:
+Tick = Callable[[float], object]  # takes the part of the work that is done
+
+
+def _no_tick(part: float) -> None:
+    del part
+
+
+def round_cells(
+    cells: Cells, step: float, passes: int = 2, tick: Tick = _no_tick
+) -> Rounded:
     """Choose the indices of all cells for a step, which must be at least finest_step.
 
-    A cell's own step is the common one divided by its gain.
+    A cell's own step is the common one divided by its gain. `tick` is told now and then
+    which part is done.
     """
     values = cells.segments / np.float32(step)
     indices = np.rint(values * 0.5).astype(np.int32)
     error = FIRST_ERROR
     classes = classes_of(cells, indices)
-    for _ in range(passes):
+    for turn in range(passes):
         most = min(MOST_SIZES, int(np.abs(indices).max(initial=0)) + 2)
         bits = code_lengths(count_sizes(indices, classes, most))
         prices = bits * np.float32(SLOPE * error)
-        indices = choose_indices(values, classes, prices)
+        indices = choose_indices(
+            values, classes, prices, tick=partial(_tick_of_turn, tick, turn, passes)
+        )
         error = max(_squares(values - expand(indices)) / values.size, 1e-12)
         classes = classes_of(cells, indices)
     most = int(np.abs(indices).max(initial=0))
@@ -67,6 +81,10 @@ def round_cells(cells: Cells, step: float, passes: int = 2) -> Rounded:
     lost = (values - expand(indices)) * (np.float32(step) / cells.gains)
     snr = 10 * float(np.log10(max(cells.energy, 1e-30) / max(_squares(lost), 1e-30)))
     return Rounded(step, indices, snr, entropy_bits(counts) + signs)
+
+
+def _tick_of_turn(tick: Tick, turn: int, turns: int, part: float) -> None:
+    tick((turn + part) / turns)
 
 
 def finest_step(cells: Cells) -> float:

@@ -6,6 +6,7 @@ side. Source: Marcellin and Fischer 1990; ISO/IEC 15938-17, dependent quantizati
 Legend: S segments, T cells of a segment, C classes, K prices of a class.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,18 +30,24 @@ class _Best:
 
 
 def choose_indices(
-    values: Floats, classes: NDArray[np.uint8], prices: Floats
+    values: Floats,
+    classes: NDArray[np.uint8],
+    prices: Floats,
+    tick: Callable[[float], object] | None = None,
 ) -> Indices:
     """Return the indices of segments, (S, T), that cost the least together.
 
     values: (S, T) in steps. classes: (S, T). prices: (C, K), what index magnitude k
     costs in a class, in squared steps; larger indices cost what the last one does.
+    tick: is told after each block which part is done.
     """
     found = np.empty(values.shape, np.int32)
     block = max(1, BLOCK_CELLS // values.shape[1])
     for start in range(0, len(values), block):
         part = slice(start, start + block)
         found[part] = _search(values[part], classes[part], prices)
+        if tick is not None:
+            tick(min(start + block, len(values)) / len(values))
     return found
 
 

@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import struct
 import sys
 
@@ -11,7 +12,7 @@ import torch
 
 import lnx
 from lilnetx_cli.__main__ import run
-from lilnetx_cli.cli.console import Output, size_text
+from lilnetx_cli.cli.console import Output, Ticker, size_text
 from lilnetx_cli.cli.progress import Watcher
 from lilnetx_cli.training import EpochReport, StepReport
 from tests.cli.terminal import Terminal, screen
@@ -258,3 +259,28 @@ def test_evaluate_shows_both_networks_beside_each_other(monkeypatch):
 )  # fmt: skip
 def test_a_kilobyte_is_a_thousand_bytes(size, text):
     assert size_text(size) == text
+
+
+@pytest.mark.parametrize("options", [("--snr", "20"), ("--lossless",)])
+def test_compress_shows_a_bar_that_goes(terminal, tmp_path, monkeypatch, options):
+    move = Ticker.move
+
+    def shown(self, *arguments, **named):
+        move(self, *arguments, **named)
+        self._bar.refresh()  # which a clock does for longer work
+
+    monkeypatch.setattr(Ticker, "move", shown)
+    weights = np.random.default_rng(0).laplace(size=(64, 64)).astype(np.float32)
+    torch.save({"a.weight": torch.from_numpy(weights)}, tmp_path / "m.pt")
+    _, talk = terminal("compress", "m.pt", *options, folder=tmp_path)
+    assert ("quantizing, tries" in talk) == ("--snr" in options)
+    assert "coding, chunks" in talk
+    plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", talk)
+    assert re.search(r"coding.*?\b(\d+)/\1 00:00 left", plain)
+    assert not any("━" in line for line in screen(talk, WIDTH))
+
+
+def test_compress_shows_no_bar_in_a_pipe(capsys, tmp_path):
+    torch.save({"a.weight": torch.arange(4096.0).reshape(64, 64)}, tmp_path / "m.pt")
+    assert run(["compress", str(tmp_path / "m.pt"), "--snr", "20"]) == 0
+    assert capsys.readouterr().err == ""

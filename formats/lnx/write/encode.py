@@ -34,21 +34,27 @@ SPOOL_BYTES = 1 << 24  # coded chunks up to here stay in memory
 
 
 def write(
-    container: Container, file: BinaryIO, coder: Coder, folder: str | None = None
+    container: Container,
+    file: BinaryIO,
+    coder: Coder,
+    folder: str | None = None,
+    progress: Callable[[int, int], object] | None = None,
 ) -> int:
     """Write a container to a file and return its length in bytes.
 
     The header says how long the chunks are, so these are coded first: many of them
-    wait in an unnamed file in folder. Raises ContentError for what a file cannot store,
+    wait in an unnamed file in folder. `progress` is told how many chunks are coded, and
+    of how many. Raises ContentError for what a file cannot store,
     and OSError.
     """
     plan = make_plan(container)
     tables, decoders = pack_tables(plan.tables), pack_decoders(container.decoders)
     digests = coder.aside(partial(_digests, container))
+    tick = _count_to(sum(len(section.sizes) for section in plan.sections), progress)
     with tempfile.SpooledTemporaryFile(SPOOL_BYTES, dir=folder) as spool:
         body = cast("BinaryIO", spool)
         chunks = [
-            encode_section(section, container, plan, coder, body)
+            encode_section(section, container, plan, coder, body, tick)
             for section in plan.sections
         ]
         blocks = tables.stored + decoders.stored
@@ -57,6 +63,21 @@ def write(
         head = write_frame(write_header(header), length) + blocks
         _check_work(plan, len(head) + body.tell() + spec.FILE_DIGEST_BYTES)
         return _finish(file, head, body)
+
+
+def _count_to(
+    total: int, progress: Callable[[int, int], object] | None
+) -> Callable[[int], None]:
+    """Return a function that takes how many more chunks are coded."""
+    done = 0
+
+    def tick(more: int) -> None:
+        nonlocal done
+        done += more
+        if progress is not None:
+            progress(done, total)
+
+    return tick
 
 
 def _finish(file: BinaryIO, head: bytes, body: BinaryIO) -> int:
@@ -120,8 +141,12 @@ def encode_section(
     plan: Plan,
     coder: Coder,
     body: BinaryIO,
+    tick: Callable[[int], None],
 ) -> list[Chunk]:
-    """Append the chunks of a section to body; return their entries."""
+    """Append the chunks of a section to body; return their entries.
+
+    `tick` takes the number of chunks after each batch of them.
+    """
     chunks = []
     batches = _batches(section, container, plan)
     for raws, words in coder.encode(batches):
@@ -130,6 +155,7 @@ def encode_section(
             check = digest(spec.CHUNK_DIGEST_BYTES, data)
             chunks.append(Chunk(rows, len(coded) // spec.WORD_BYTES, check))
             body.write(data)
+        tick(len(raws))
     return chunks
 
 
