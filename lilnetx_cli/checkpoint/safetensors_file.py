@@ -35,14 +35,14 @@ def load_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str] | No
 
 
 def _check_names(path: Path) -> None:
-    """Refuse a header that names a tensor twice, of which one would be lost."""
+    """Refuse a header that names a tensor twice, of which safetensors keeps one."""
 
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        values = dict(pairs)
-        if len(values) != len(pairs):
-            names = [name for name, _ in pairs]
-            twice = next(name for name in names if names.count(name) > 1)
-            raise FileError(f"{str(path)!r} names {printable(twice)} twice")
+        values: dict[str, Any] = {}
+        for name, value in pairs:
+            if name in values:
+                raise FileError(f"{str(path)!r} names {printable(name)} twice")
+            values[name] = value
         return values
 
     with path.open("rb") as file:

@@ -8,7 +8,6 @@ import typer
 Inputs = Annotated[
     list[Path],
     typer.Argument(
-        metavar="FILE...",
         help="A run's model.pt, or any .pt, .pth or .safetensors file; a folder or an"
         " index of shards; - for standard input.",
     ),
@@ -19,7 +18,7 @@ LnxOutput = Annotated[
         "--output",
         "-o",
         help="File to write, - for standard output; a folder for several inputs.",
-        show_default="beside each input, ending in .lnx; - of -",
+        show_default="beside the input, ending in .lnx; standard output for -",
     ),
 ]
 Key = Annotated[

@@ -7,6 +7,7 @@ import lnx
 from lilnetx_cli.cli.asked import Asked, target_of
 from lilnetx_cli.cli.compress_paths import Job
 from lilnetx_cli.cli.console import Output
+from lilnetx_cli.cli.options import same_file
 from lilnetx_cli.cli.standard_streams import input_file, input_name, output_file
 from lilnetx_cli.errors import UsageError
 from lnx.errors import printable
@@ -81,7 +82,7 @@ def _read(
     from lilnetx_cli.checkpoint import pack, read_source
 
     found = read_source(source, key=settings.key, unsafe_pickle=settings.unsafe_pickle)
-    if job.target.exists() and any(map(job.target.samefile, found.files)):
+    if any(same_file(job.target, file) for file in found.files):
         raise UsageError(f"output {str(job.target)!r} is a file of the input")
     name = input_name(job.source)
     for note in found.notes:

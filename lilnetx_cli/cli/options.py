@@ -162,13 +162,17 @@ def check_output(path: Path, *, force: bool, source: Path | None = None) -> None
         raise LilnetxError(f"output {str(path)!r} is a folder, expected a file")
     if path.exists() and not path.is_file():
         raise LilnetxError(f"output {str(path)!r} is not a regular file")
-    known = source is not None and source.exists()
-    if source is not None and known and path.exists() and path.samefile(source):
+    if source is not None and same_file(path, source):
         raise UsageError(f"output {str(path)!r} is the input")
     if path.exists() and not force:
         raise UsageError(f"output {str(path)!r} exists: overwrite it with -f")
     if not path.parent.is_dir():
         raise UsageError(f"folder {str(path.parent)!r} of the output does not exist")
+
+
+def same_file(one: Path, other: Path) -> bool:
+    """Tell whether two paths are names of one file that exists."""
+    return one.exists() and other.exists() and one.samefile(other)
 
 
 def check_picture(path: Path, *, force: bool, source: Path) -> None:

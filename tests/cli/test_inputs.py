@@ -26,11 +26,12 @@ def weights(seed=0):
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """The current folder, with one.pt, two.safetensors and bad.pt."""
+    """The current folder, with one.pt, two.safetensors, bad.pt and plot.png."""
     monkeypatch.chdir(tmp_path)
     torch.save(weights(1), tmp_path / "one.pt")
     save_file(weights(2), tmp_path / "two.safetensors")
     (tmp_path / "bad.pt").write_text("no checkpoint")
+    (tmp_path / "plot.png").write_bytes(b"precious")
     return tmp_path
 
 
@@ -333,6 +334,7 @@ PIPED = [
     (("compress", "-", "--json"), kinds()["zip"], None, 2, "--json is written to stan"),
     (("compress", "one.pt", "-o", "-", "--json"), b"", None, 2, "--json is written"),
     (("inspect", "-"), b"text", None, 3, "standard input: this is no .lnx file"),
+    (("inspect", "-", "--plot", "plot.png"), kinds()["lnx"], None, 2, "'plot.png' exi"),
     (("decompress", "-"), kinds()["lnx"], None, 2, "give -o"),
 ]  # fmt: skip
 

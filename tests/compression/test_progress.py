@@ -74,19 +74,3 @@ def test_the_time_left_survives_another_total():
     task = bar.tasks[0]
     assert task.total == 6
     assert task.time_remaining == pytest.approx(30, abs=1)
-
-
-@pytest.mark.parametrize("jobs", [1, 2])
-def test_coding_tells_how_many_chunks_are_done(tmp_path, jobs):
-    reports = []
-    container = network((300, 1000), (50, 50))
-    size = lnx.save(
-        container,
-        tmp_path / "a.lnx",
-        jobs=jobs,
-        progress=lambda done, total: reports.append((done, total)),
-    )
-    assert size == len(lnx.dumps(container))
-    done = [report[0] for report in reports]
-    assert done == sorted(set(done))
-    assert {total for _, total in reports} == {done[-1]}

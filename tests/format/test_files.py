@@ -153,3 +153,17 @@ def test_links_are_followed_and_long_names_fit(tmp_path):
     lnx.save(small_container(), tmp_path / "link")
     assert (tmp_path / "link").is_symlink()
     assert_equal(lnx.load(target), small_container())
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_saving_tells_how_many_chunks_are_coded(tmp_path, jobs):
+    reports = []
+    lnx.save(
+        small_container(),
+        tmp_path / "a.lnx",
+        jobs=jobs,
+        progress=lambda done, total: reports.append((done, total)),
+    )
+    done = [report[0] for report in reports]
+    assert done == sorted(set(done))
+    assert {total for _, total in reports} == {done[-1]}
