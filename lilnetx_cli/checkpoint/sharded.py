@@ -30,7 +30,7 @@ USUAL = tuple(
     for ending in ("", ENDING)
 )
 SUFFIXES = (".safetensors", ".bin", ".pt", ".pth")
-MOST_INDEX_BYTES = 50_000_000  # half a million tensors, at 100 bytes each
+MOST_INDEX_BYTES = 32_000_000  # about 300,000 tensors
 MOST_NAMED = 3
 
 Part = tuple[Mapping[str, Tensor], Mapping[str, str] | None]
@@ -170,7 +170,7 @@ def _check_files(path: Path, shards: Iterable[Path]) -> None:
                 raise FileError(f"shard {str(file)!r} is not a regular file")
     if missing:
         raise InputError(
-            f"{len(missing)} of the {len(files)} shards of {str(path)!r} not found:"
+            f"{len(missing)} of {len(files)} shards of {str(path)!r} not found:"
             f" {_names(missing)}"
         )
 

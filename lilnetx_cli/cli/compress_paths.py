@@ -8,7 +8,7 @@ from lilnetx_cli.cli.options import check_output
 from lilnetx_cli.cli.standard_streams import STANDARD
 from lilnetx_cli.errors import UsageError
 
-INDEX_ENDING = ".index.json"
+INDEX_ENDING = ".index.json"  # as in checkpoint.sharded, which imports torch
 
 
 @dataclass(frozen=True)

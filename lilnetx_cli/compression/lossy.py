@@ -47,8 +47,8 @@ def compress_container(
 ) -> Lossy:
     """Quantize the weights of a container that holds exact tensors.
 
-    `progress` is told how far the search is. A size that lossless coding
-    meets loses nothing. Raises UsageError for a size or an SNR that cannot be had.
+    `progress` is told how far the search is. A size that lossless coding meets loses
+    nothing. Raises UsageError for a size or an SNR that cannot be had.
     """
     extreme = _extreme(container)
     names = [t.name for t in container.tensors if _quantized(t)]

@@ -144,9 +144,7 @@ def test_a_pipe_in_a_folder_is_no_network(tmp_path):
 
 def test_a_missing_shard_is_named(folder):
     (folder / TWO).unlink()
-    with pytest.raises(
-        InputError, match=rf"1 of the 2 shards of .* not found: '{TWO}'"
-    ):
+    with pytest.raises(InputError, match=rf"1 of 2 shards of .* not found: '{TWO}'"):
         read_source(folder)
 
 

@@ -353,8 +353,7 @@ def test_what_cannot_be_piped_is_one_line(
     assert files_of(folder) == before
 
 
-@pytest.mark.usefixtures("folder")
-def test_a_reader_that_is_gone_is_no_news():
+def test_a_reader_that_is_gone_is_no_news(folder):
     """As everywhere: the code says it, and no line."""
     with subprocess.Popen(
         [sys.executable, "-m", "lilnetx_cli", "compress", "one.pt", "-q", "-o", "-"],
@@ -364,6 +363,7 @@ def test_a_reader_that_is_gone_is_no_news():
         err = process.stderr.read()
     assert process.returncode == 1
     assert err == b""
+    assert not (folder / "-").exists()
 
 
 # Wrong input

@@ -44,8 +44,7 @@ def write(
 
     The header says how long the chunks are, so these are coded first: many of them
     wait in an unnamed file in folder. `progress` is told how many chunks are coded, and
-    of how many. Raises ContentError for what a file cannot store,
-    and OSError.
+    of how many. Raises ContentError for what a file cannot store, and OSError.
     """
     plan = make_plan(container)
     tables, decoders = pack_tables(plan.tables), pack_decoders(container.decoders)
