@@ -116,7 +116,7 @@ def _for_size(problem: Problem, size: int, tries: Tries) -> Rounded:
     cells = problem.cells
     zero = Rounded(1.0, np.zeros(cells.segments.shape, np.int32), 0.0, 0.0)
     smallest = assemble(problem, zero)
-    if lnx.estimate(smallest).file > size:
+    if not _fits(smallest, size):
         raise _too_small(size, smallest)
 
     def size_of(rounded: Rounded) -> int:
@@ -132,6 +132,4 @@ def _for_size(problem: Problem, size: int, tries: Tries) -> Rounded:
         if excess <= 0:
             return found
         limit -= excess + 1  # streams end in whole words, which estimates do not know
-    if len(lnx.dumps(smallest)) > size:
-        raise _too_small(size, smallest)
     return zero
