@@ -1,4 +1,4 @@
-"""What is measured of a network: accuracy, work, times, sparsity, and files beside."""
+"""What is measured: accuracy, work, times and sparsity of a network; files."""
 
 from typing import TYPE_CHECKING, Any
 
