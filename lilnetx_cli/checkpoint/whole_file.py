@@ -16,6 +16,7 @@ from lilnetx_cli.checkpoint.any_file import KEYS, PREFIXES, read_source
 from lilnetx_cli.checkpoint.entries import Entry, Keys, find_entries
 from lilnetx_cli.checkpoint.model_pt import MARK, RESUME_MARK, Checkpoint
 from lilnetx_cli.checkpoint.model_pt import read_checkpoint as read_ours
+from lilnetx_cli.checkpoint.sharded import is_index, model_file
 from lilnetx_cli.checkpoint.torch_file import load_torch
 
 MOST_REPEATS = 8  # times what is stored, which views may amount to
@@ -27,9 +28,10 @@ class WholeFile:
     """What is in a file; the four kinds of bytes add up to the file.
 
     Attributes:
-        kind: torch, torch_legacy (before the zip form), safetensors or lilnetx.
+        kind: torch, torch_legacy (before the zip form), safetensors, shards (several
+            files with an index) or lilnetx.
         entries: all tensors.
-        file_bytes: the whole file.
+        file_bytes: the whole file, or all shards and their index.
         tensor_bytes: of storages, as far as tensors use them.
         unused_bytes: of storages that no tensor uses.
         pickle_bytes: names, shapes, and whatever is no tensor.
@@ -82,24 +84,31 @@ class WholeFile:
 
 
 def read_whole(path: Path, *, unsafe_pickle: bool = False) -> WholeFile:
-    """Read all tensors of a .pt, .pth or .safetensors file.
+    """Read all tensors of a .pt, .pth or .safetensors file, or of shards.
 
-    Raises FileError for anything else; no code of the file runs, unless unsafe_pickle
-    allows it.
+    The path may be that of an index, or of a folder. Raises FileError for anything
+    else; no code of the file runs, unless unsafe_pickle allows it.
     """
-    size = path.stat().st_size
-    if path.suffix == ".safetensors":
-        return _read_safetensors(path, size)
+    if path.is_dir():
+        path, _ = model_file(path)
+    if is_index(path) or path.suffix == ".safetensors":
+        return _read_plain(path, unsafe_pickle=unsafe_pickle)
     content = load_torch(path, unsafe_pickle=unsafe_pickle)
     entries, storages = find_entries(content)
     network, key = _network(content, entries)
     pickled = _pickled(path)
     used = sum(entry.stored_bytes for entry in entries)
     whole = WholeFile(
-        "torch" if pickled is not None else "torch_legacy",
-        tuple(entries), size, used, sum(storages.values()) - used, pickled or 0,
-        network, key, trusted=unsafe_pickle,
-    )  # fmt: skip
+        kind="torch" if pickled is not None else "torch_legacy",
+        entries=tuple(entries),
+        file_bytes=path.stat().st_size,
+        tensor_bytes=used,
+        unused_bytes=sum(storages.values()) - used,
+        pickle_bytes=pickled or 0,
+        network=network,
+        key=key,
+        trusted=unsafe_pickle,
+    )
     if not isinstance(content, Mapping):
         return whole
     if MARK in content:
@@ -110,16 +119,30 @@ def read_whole(path: Path, *, unsafe_pickle: bool = False) -> WholeFile:
     return whole
 
 
-def _read_safetensors(path: Path, size: int) -> WholeFile:
-    state = read_source(path).checkpoint.state_dict
-    entries, storages = find_entries(state)
+def _read_plain(path: Path, *, unsafe_pickle: bool) -> WholeFile:
+    """Read files that hold one network each, or a part of it."""
+    source = read_source(path, unsafe_pickle=unsafe_pickle)
+    entries, storages = find_entries(source.checkpoint.state_dict)
     used = sum(entry.stored_bytes for entry in entries)
-    with path.open("rb") as file:
-        header = int.from_bytes(file.read(8), "little")
     return WholeFile(
-        "safetensors", tuple(entries), size, used, sum(storages.values()) - used,
-        header, (), None,
-    )  # fmt: skip
+        kind="shards" if is_index(path) else "safetensors",
+        entries=tuple(entries),
+        file_bytes=sum(file.stat().st_size for file in source.files),
+        tensor_bytes=used,
+        unused_bytes=sum(storages.values()) - used,
+        pickle_bytes=sum(_header(file) or 0 for file in source.files),
+        network=(),
+        key=None,
+        trusted=unsafe_pickle,
+    )
+
+
+def _header(path: Path) -> int | None:
+    """Return the bytes of names and shapes in a file of either kind."""
+    if path.suffix != ".safetensors":
+        return _pickled(path)
+    with path.open("rb") as file:
+        return int.from_bytes(file.read(8), "little")
 
 
 def _pickled(path: Path) -> int | None:

@@ -84,7 +84,7 @@ def make_report(
     unsafe_pickle: bool = False,
     progress: Callable[[int, int], object] | None = None,
 ) -> Report:
-    """Read a .pt, .pth or .safetensors file and measure everything in it.
+    """Read a .pt, .pth or .safetensors file, or shards, and measure everything.
 
     `progress` is told how many of how many tensors are done. Raises FileError for a
     file of another kind, InputError for one without tensors.

@@ -8,11 +8,19 @@ import lnx
 
 LINES = [
     (("inspect", "none.lnx"), 2, "'none.lnx' does not exist"),
-    (("inspect", "."), 1, "'.' is a folder"),
+    (("inspect", "bare"), 1, "folder 'bare' holds no network"),
     (("inspect", "fifo"), 1, "not a regular file"),
-    (("inspect", "empty"), 3, "too short"),
-    (("inspect", "model.pt"), 3, "zip archive or a PyTorch checkpoint"),
-    (("inspect", "text"), 3, "no .lnx file"),
+    (("inspect", "empty.lnx"), 3, "too short"),
+    (("inspect", "renamed.lnx"), 3, "zip archive or a PyTorch checkpoint"),
+    (("inspect", "text.lnx"), 3, "no .lnx file"),
+    (("inspect", "empty"), 3, "but an empty file"),
+    (("inspect", "text"), 3, "no PyTorch checkpoint but a text file"),
+    (("inspect", "cut.pt"), 3, "no PyTorch checkpoint, or a damaged one"),
+    (("inspect", "pickle.pt"), 3, "could run code"),
+    (("inspect", "bad.safetensors"), 3, "no safetensors file"),
+    (("inspect", "list.pt"), 1, "'list.pt' holds no tensors"),
+    (("inspect", "plain.pt", "--plot", "x.png"), 2, "--plot draws .lnx files alone"),
+    (("inspect", "plain.pt", "--layer", "fc.wieght"), 2, "mean 'fc.weight'?"),
     (("inspect", "model.lnx", "--plot", "x.jpg"), 2, "one of .png, .svg, .pdf"),
     (("inspect", "model.lnx", "--plot", "x"), 2, "one of .png, .svg, .pdf"),
     (("inspect", "model.lnx", "--layer", "fc.wieght"), 2, "mean 'fc.weight'?"),
@@ -121,6 +129,10 @@ def broken(trained, tmp_path_factory):
     checkpoint = (trained / "run" / "model.pt").read_bytes()
     (folder / "model.lnx").write_bytes(data)
     (folder / "cut.lnx").write_bytes(data[:-100])
+    (folder / "empty.lnx").write_bytes(b"")
+    (folder / "text.lnx").write_text("this is text")
+    (folder / "renamed.lnx").write_bytes(checkpoint)
+    (folder / "cut.pt").write_bytes(checkpoint[:-100])
     flipped = bytearray(data)
     flipped[-1000] ^= 4
     (folder / "flipped.lnx").write_bytes(flipped)

@@ -168,6 +168,23 @@ def test_results_and_tables_are_short_lines(here, tmp_path, nasty):
 
 
 @pytest.mark.parametrize("nasty", NASTY)
+def test_reports_of_checkpoints_are_short_lines(here, tmp_path, nasty):
+    text = NASTY[nasty]
+    noise = torch.from_numpy(np.random.default_rng(0).normal(size=(9, 9)))
+    state = {text: noise, f"{text}2": noise.clone(), f"{text}3": torch.arange(99)}
+    content = {text: state, f"{text}2": {text: noise + 1}, "optimizer": {text: noise}}
+    done = here("inspect", checkpoint(tmp_path / "m", content))
+    assert done.code == 0, done.err
+    refused = "." in text or len(text) > LONGEST_NAME  # keys with dots, long names
+    assert ("\nnext: lilnetx compress" in done.out) != refused
+    for line in done.out.splitlines():
+        assert line.isprintable()
+        assert len(line) <= LONGEST_LINE
+    record = here("inspect", checkpoint(tmp_path / "m", content), "--json").json
+    assert record["tensors"][0]["name"] == f"{text}.{text}"
+
+
+@pytest.mark.parametrize("nasty", NASTY)
 def test_warnings_are_short_lines(here, tmp_path, nasty):
     text = NASTY[nasty]
     state = {"w": torch.zeros(2), text: "no tensor"}

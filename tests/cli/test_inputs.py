@@ -311,6 +311,10 @@ def test_the_other_verbs_read_pipes(piped, folder):
     code, out, _ = piped("inspect", "-", data=lnx_file)
     assert code == 0
     assert out.startswith(b"standard input: ")
+    code, out, _ = piped("inspect", "-", data=save(weights()))
+    assert code == 0
+    assert out.startswith(b"standard input: ")
+    assert b"\nnext: lilnetx compress - -o model.lnx\n" in out
     code, out, _ = piped("verify", "-", data=lnx_file)
     assert code == 0
     assert out.startswith(b"standard input: ok, 2 tensors")
@@ -333,7 +337,7 @@ PIPED = [
     (("compress", "one.pt", "-o", "-"), b"", "stdout", 2, "standard output is a term"),
     (("compress", "-", "--json"), kinds()["zip"], None, 2, "--json is written to stan"),
     (("compress", "one.pt", "-o", "-", "--json"), b"", None, 2, "--json is written"),
-    (("inspect", "-"), b"text", None, 3, "standard input: this is no .lnx file"),
+    (("inspect", "-"), b"text", None, 3, "standard input is no PyTorch checkpoint but"),
     (("inspect", "-", "--plot", "plot.png"), kinds()["lnx"], None, 2, "'plot.png' exi"),
     (("decompress", "-"), kinds()["lnx"], None, 2, "give -o"),
 ]  # fmt: skip

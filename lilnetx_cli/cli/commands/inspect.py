@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 
 import lnx
+from lilnetx_cli.cli.compress_options import UnsafePickle
 from lilnetx_cli.cli.console import Output, percent_text, size_text
 from lilnetx_cli.cli.contents import (
     COLUMNS,
@@ -45,7 +46,13 @@ MOST_NAMES = 1000  # that are looked through for one that may be meant
 
 
 def inspect(
-    file: Annotated[Path, typer.Argument(help="A .lnx file, or - for one on stdin.")],
+    file: Annotated[
+        Path,
+        typer.Argument(
+            help="A .lnx file, or any checkpoint: .pt, .pth, .safetensors, a folder of"
+            " shards, - for stdin."
+        ),
+    ],
     layer: Annotated[
         str | None,
         typer.Option(
@@ -59,19 +66,25 @@ def inspect(
             show_default="none",
         ),
     ] = None,
+    unsafe_pickle: UnsafePickle = False,
     force: Force = False,
     json: Json = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
-    """Show what is in a .lnx file, without decoding it.
+    """Show what is in a .lnx file, or why a checkpoint is so large.
 
-    A terminal shows the tensors that matter; -v shows all of them.
+    A .lnx file is not decoded. Of any other checkpoint everything is measured: what its
+    bytes are for, what zstd makes of each tensor and what compress would, and what
+    would make the file smaller. A terminal shows what matters; -v shows all tensors.
     """
     if plot is not None:
         check_picture(plot, force=force, source=file)
     out = make_output(json, quiet, verbose)
-    with input_file(file) as source:
+    with input_file(file, folder=True) as source:
+        if source.suffix != ".lnx" and not (source.is_file() and lnx.is_lnx(source)):
+            _report(file, source, layer, plot, out, unsafe_pickle=unsafe_pickle)
+            return
         about = lnx.summary(source)
     tensors = [t for t in about.tensors if layer is None or t.name.startswith(layer)]
     if layer is not None and not tensors:
@@ -90,6 +103,31 @@ def inspect(
     _sections(about, out)
     out.text("")
     _tensors(tensors, out, every=verbose or layer is not None)
+
+
+def _report(
+    file: Path,
+    source: Path,
+    layer: str | None,
+    plot: Path | None,
+    out: Output,
+    *,
+    unsafe_pickle: bool,
+) -> None:
+    """Print what a checkpoint of another form is made of."""
+    if plot is not None:
+        raise UsageError("--plot draws .lnx files alone: compress this one first")
+    from lilnetx_cli.cli.checkpoint_report import print_report
+    from lilnetx_cli.compression.report import make_report
+
+    with out.progress("measuring") as ticker:
+        report = make_report(
+            source,
+            unsafe_pickle=unsafe_pickle,
+            progress=lambda done, total: ticker.move(done, total=total),
+        )
+    out.detail(f"measured {input_name(file)}: {len(report.tensors)} tensors")
+    print_report(file, report, out, layer)
 
 
 def _draw(about: lnx.Summary, path: Path, *, replace: bool) -> None:
