@@ -8,7 +8,7 @@ PYTEST := -m pytest --numprocesses $(JOBS) --dist worksteal
 FAST := -m 'not slow'
 
 .PHONY: install hooks demo test test-all test-numpy test-lowest test-newest wheel fuzz \
-	lint types bench clean
+	lint types bench rivals clean
 
 install: $(STAMP)
 
@@ -83,6 +83,14 @@ bench: install
 	$(BIN)/python -m tests.bench.container
 	$(BIN)/python -m tests.bench.headers
 	$(BIN)/python -m tests.bench.commands
+
+# NNCodec, ZipNN and zstd for tests.bench.compressors. NNCodec wants numpy < 2 and is
+# compiled; what else it lists is not needed in order to code weights.
+RIVALS := .venv-rivals
+rivals:
+	test -x $(RIVALS)/bin/python || $(PYTHON) -m venv $(RIVALS)
+	$(RIVALS)/bin/python -m pip install --quiet 'numpy<2' torch safetensors tqdm zstandard
+	$(RIVALS)/bin/python -m pip install --quiet --no-deps zipnn nncodec==2.1.3
 
 clean:
 	rm -rf .venv .venv-* dist

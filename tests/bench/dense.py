@@ -4,6 +4,7 @@
         --dataset fashion-mnist --data-dir FOLDER --epochs 8 --bf16
 
 Same images, augmentation, batches, Adam, warm-up and cosine; no latents, no penalty.
+-o FILE saves the state dict.
 """
 
 import argparse
@@ -43,7 +44,14 @@ def train(options: argparse.Namespace) -> float:
             optimizer.step()
             step += 1
         print(f"epoch {epoch + 1} of {options.epochs}", flush=True)
+    if options.output:
+        torch.save(plain_state(model), options.output)
     return measure_accuracy(model.eval(), splits.test).accuracy
+
+
+def plain_state(model: torch.nn.Module) -> dict[str, torch.Tensor]:
+    """Return the state dict in C order, as other tools write it."""
+    return {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
 
 
 def main() -> None:
@@ -58,6 +66,7 @@ def main() -> None:
     parser.add_argument("--lr", type=float, default=0.005)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--bf16", action="store_true", help="under autocast")
+    parser.add_argument("-o", "--output", type=Path, help="file for the state dict")
     options = parser.parse_args()
     print(f"{options.model}: test accuracy {train(options):.4f}")
 

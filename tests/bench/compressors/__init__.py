@@ -1,0 +1,1 @@
+"""Compressors of trained networks, side by side: see `__main__`."""

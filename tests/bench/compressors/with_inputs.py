@@ -1,0 +1,37 @@
+"""Rows of methods that look at inputs of the network, such as 512 images.
+
+A method takes a network and returns its decoded state dict and the bytes of the whole
+file; `network.built(state)` is the model, `network.splits.calibration` holds images.
+"""
+
+import time
+from collections.abc import Callable
+
+from tests.bench.compressors.networks import Network, State
+from tests.bench.compressors.running import Row
+
+Method = Callable[[Network, str], tuple[State, int]]
+
+# By name: the method, and its settings.
+METHODS: dict[str, tuple[Method, tuple[str, ...]]] = {}
+
+
+def rows_with_inputs(network: Network) -> list[Row]:
+    """Return the rows of all methods, coded in this process."""
+    if network.splits is None:
+        return []
+    return [
+        _row(network, name, method, setting)
+        for name, (method, settings) in METHODS.items()
+        for setting in settings
+    ]
+
+
+def _row(network: Network, name: str, method: Method, setting: str) -> Row:
+    start = time.perf_counter()
+    state, size = method(network, setting)
+    seconds = time.perf_counter() - start
+    return Row(
+        network.name, name, setting, network.snr(state), size,
+        network.accuracy(state), seconds, 0.0, None,
+    )  # fmt: skip
