@@ -148,6 +148,32 @@ def widen(data: Bytes, short: DType, dtype: DType) -> Bytes:
     return floats.astype(_FLOATS[dtype]).view(np.uint8)
 
 
+# Floats whose exponents straddle two bytes, below the sign.
+TURNED = (DType.F32, DType.BF16)
+
+
+def turn(data: Bytes, dtype: DType) -> Bytes:
+    """Return floats with the sign moved to the lowest bit: exponents fill a byte.
+
+    dtype must be one of TURNED.
+    """
+    return _rotated(data, dtype, 1)
+
+
+def turn_back(data: Bytes, dtype: DType) -> Bytes:
+    """Undo `turn`."""
+    return _rotated(data, dtype, 8 * ITEM_BYTES[dtype] - 1)
+
+
+def _rotated(data: Bytes, dtype: DType, bits: int) -> Bytes:
+    """Return words with their highest bits moved to their low end."""
+    words = data.view(f"<u{ITEM_BYTES[dtype]}")
+    kind = words.dtype.type
+    rotated = words << kind(bits) | words >> kind(8 * words.itemsize - bits)
+    found: Bytes = rotated.view(np.uint8)
+    return found
+
+
 def can_widen(short: DType, dtype: DType) -> bool:
     """Return whether a file may store elements of dtype as short."""
     return short is dtype or short in NARROWER.get(dtype, ())

@@ -49,6 +49,7 @@ WORD_BYTES: Final = 4
 MAX_CODER_CALL: Final = 1 << 20
 
 RAW_TABLE: Final = 0  # a plane of bytes stored as it is, no table behind it
+TURNED: Final = 128  # added to a stored type: the sign of floats is their lowest bit
 CHUNK_TARGET_BYTES: Final = 4096
 TRELLIS_INDICES: Final = 1 << 30  # magnitudes are below
 TRELLIS_SEGMENT: Final = 512  # cells after which the trellis starts again

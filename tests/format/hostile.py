@@ -126,8 +126,8 @@ def fill(name="x", shape=(1,), dtype=U8, element=b"\0"):
     return FillRecord(name, shape, dtype, element)
 
 
-def exact(shape=(2,), tables=(1,), dtype=U8, stored=U8):
-    return ExactRecord("x", shape, dtype, stored, tables)
+def exact(shape=(2,), tables=(1,), dtype=U8, stored=U8, turned=False):
+    return ExactRecord("x", shape, dtype, stored, turned, tables)
 
 
 def latent(
@@ -339,6 +339,10 @@ def tensors() -> Iterator[Case]:
     yield Case("a stream past the end", far, wrong, "parts of|is")
     short = made([exact((8,), (1, 1), DType.F32, DType.I16)], [PAIR])
     yield Case("float as integer", short, wrong, "F32 stored as I16")
+    half = made([exact((8,), (1, 1), DType.F16, DType.F16, True)], [PAIR])
+    yield Case("half floats turned", half, wrong, "F16 stored as F16, turned")
+    whole = made([exact((8,), (1,), turned=True)], [PAIR])
+    yield Case("integers turned", whole, wrong, "U8 stored as U8, turned")
     odd = made([latent((5,), 2, tables=(1, 1), zero=2)], [SINGLE], ONE)
     yield Case("slices that do not divide", odd, wrong, "do not divide 5 elements")
     zero = made([latent(zero=5)], [SINGLE], ONE)

@@ -62,6 +62,8 @@ def mixed():
     skewed = (np.arange(400) % 97 == 0).astype(np.int8).reshape(400, 1)
     planes = (np.arange(300, dtype="<u4") * 2654435761 % 251).astype("<f4")
     double = np.arange(20, dtype="<f8") / 3
+    spread = np.arange(250, dtype="<u4") * np.uint32(2654435761)
+    spread = spread & 0x807FFFFF | (spread >> 8) % 7 + 120 << 23
     types = lnx.DType
     return lnx.Container(
         (
@@ -74,6 +76,8 @@ def mixed():
             held("double", types.F64, double),
             held("halves", types.F64, np.round(double * 4) / 4),
             held("brain", types.BF16, np.arange(16256, 16300, dtype="<u2")),
+            held("turned", types.F32, spread.view("<f4")),
+            held("turned brain", types.BF16, (spread >> 16).astype("<u2")),
             held("flags", types.BOOL, (np.arange(40) % 3 == 0).astype("u1")),
             held("scalar", types.I64, np.array(-5, "<i8")),
             held("complex", types.C64, np.arange(6, dtype="<f4"), (3,)),

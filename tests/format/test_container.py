@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import lnx
-from lnx.dtypes import ITEM_BYTES, NUMPY_NAMES, DType
+from lnx.dtypes import ITEM_BYTES, NUMPY_NAMES, DType, turn, turn_back
 from lnx.parts.prefix import read_frame
 from lnx.parts.records import ExactRecord, FillRecord, LatentRecord
 from tests.format.making import assert_equal, decoder, exact, latents, small_container
@@ -80,6 +80,33 @@ def test_short_floats_are_held_short():
     found = records_of(lnx.dumps(container))
     assert found["half"].stored_type is DType.F16
     assert found["brain"].stored_type is DType.BF16
+
+
+@pytest.mark.parametrize("words, dtype", [("<u4", DType.F32), ("<u2", DType.BF16)])
+def test_signs_are_kept_apart_from_exponents(words, dtype):
+    rng = np.random.default_rng(0)
+    normal = rng.normal(size=20_000).astype("<f4").view("<u4")
+    array = (normal >> (0 if words == "<u4" else 16)).astype(words)
+    container = lnx.Container((exact("x", array, dtype),))
+    data = lnx.dumps(container)
+    assert records_of(data)["x"].turned
+    assert_equal(container, lnx.loads(data))
+    exponents = normal >> 23 & 255
+    shares = np.bincount(exponents)[np.unique(exponents)] / len(normal)
+    bits = -(shares * np.log2(shares)).sum() + 8 * array.itemsize - 8
+    assert len(data) < 1.005 * len(normal) * bits / 8 + 250
+
+
+@pytest.mark.parametrize("name", ["F32", "BF16"])
+def test_turned_words_turn_back(name):
+    dtype = DType[name]
+    data = np.arange(256, dtype=np.uint8)[::-1].copy()
+    turned = turn(data, dtype)
+    size = ITEM_BYTES[dtype]
+    first = int.from_bytes(data[:size].tobytes(), "little")
+    wanted = (first * 2) % (1 << 8 * size) + (first >> 8 * size - 1)
+    assert int.from_bytes(turned[:size].tobytes(), "little") == wanted
+    assert np.array_equal(turn_back(turned, dtype), data)
 
 
 def test_repeated_values_take_one_element():

@@ -48,6 +48,7 @@ FLAT = " ".join(TEXT.split())
         f"Varint count (at most {spec.MAX_TABLES}), then the tables",
         f"({spec.MIN_TABLE_BITS} to {spec.MAX_TABLE_BITS})",
         f"n symbols (1 to {spec.MAX_SYMBOLS},",
+        f"the byte of the stored type MAY be\n   {spec.TURNED} more",
         f"have one (at most {spec.CLASSES}), varint first class",
         f"c(j) + {-spec.LEAST_CLASS}, cut to 0 and {spec.CLASSES - 1},",
         f"less than 2^{spec.TRELLIS_INDICES.bit_length() - 1} in magnitude",

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from lnx import spec
 from lnx.binary.wire import Reader, Writer
-from lnx.dtypes import ITEM_BYTES, ROUNDED_TO, DType, can_widen
+from lnx.dtypes import ITEM_BYTES, ROUNDED_TO, TURNED, DType, can_widen
 from lnx.errors import FormatError, located, printable
 from lnx.parts.records import AliasRecord, ExactRecord, FillRecord, LatentRecord
 from lnx.spec import Kind, Packing
@@ -96,7 +96,7 @@ def _flag(name: str, byte: int) -> bool:
 def write_exacts(writer: Writer, records: Sequence[ExactRecord]) -> None:
     """Append types, stored types and tables."""
     writer.raw(bytes(record.dtype for record in records))
-    writer.raw(bytes(record.stored_type for record in records))
+    writer.raw(bytes(r.stored_type | spec.TURNED * r.turned for r in records))
     for record in records:
         writer.varints(list(record.tables))
 
@@ -104,20 +104,27 @@ def write_exacts(writer: Writer, records: Sequence[ExactRecord]) -> None:
 def read_exacts(reader: Reader, slots: Sequence[Slot]) -> list[ExactRecord]:
     """Read the exact tensors of these names and shapes; raises FormatError."""
     own = [enum_of(DType, "dtype", b) for b in reader.raw("dtypes", len(slots))]
-    stored = [enum_of(DType, "stored type", b) for b in reader.raw("types", len(slots))]
-    for (name, _), dtype, stored_type in zip(slots, own, stored, strict=True):
-        if not can_widen(stored_type, dtype):
-            raise FormatError(
-                f"tensor {printable(name)}: {dtype.name} stored as {stored_type.name}"
-            )
+    codes = reader.raw("types", len(slots))
+    turned = [bool(code & spec.TURNED) for code in codes]
+    stored = [enum_of(DType, "stored type", code & ~spec.TURNED) for code in codes]
     sizes = [ITEM_BYTES[stored_type] for stored_type in stored]
     tables = split(reader.varints("table id", sum(sizes), spec.MAX_TABLES), sizes)
-    return [
-        ExactRecord(name, shape, dtype, stored_type, ids)
-        for (name, shape), dtype, stored_type, ids in zip(
-            slots, own, stored, tables, strict=True
+    records = []
+    for i, (name, shape) in enumerate(slots):
+        record = ExactRecord(name, shape, own[i], stored[i], turned[i], tables[i])
+        with located(f"tensor {printable(name)}"):
+            _check_exact(record)
+        records.append(record)
+    return records
+
+
+def _check_exact(record: ExactRecord) -> None:
+    legal = can_widen(record.stored_type, record.dtype)
+    if not legal or (record.turned and record.stored_type not in TURNED):
+        turned = ", turned" if record.turned else ""
+        raise FormatError(
+            f"{record.dtype.name} stored as {record.stored_type.name}{turned}"
         )
-    ]
 
 
 def write_fills(writer: Writer, records: Sequence[FillRecord]) -> None:

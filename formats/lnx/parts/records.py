@@ -87,6 +87,7 @@ class ExactRecord:
         dtype: its element type.
         stored_type: the element type of what is stored: dtype, or a shorter one that
             gives every bit back.
+        turned: whether the sign of what is stored is its lowest bit, not its highest.
         tables: id of the table of each byte of a stored element, lowest byte first.
     """
 
@@ -95,6 +96,7 @@ class ExactRecord:
     shape: tuple[int, ...]
     dtype: DType
     stored_type: DType
+    turned: bool
     tables: tuple[int, ...]
 
 

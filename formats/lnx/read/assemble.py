@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from lnx.dtypes import Symbols, widen
+from lnx.dtypes import Symbols, turn_back, widen
 from lnx.errors import FormatError
 from lnx.parts.records import ExactRecord, FillRecord, LatentRecord, TensorRecord
 from lnx.tensors.check import legal_bools
@@ -86,6 +86,8 @@ def _exact(record: ExactRecord, cells: Symbols | None) -> Exact:
     if cells is None:
         raise FormatError("bytes are missing")
     stored = cells.astype(np.uint8, copy=False).reshape(-1)
+    if record.turned:
+        stored = turn_back(stored, record.stored_type)
     data = widen(stored, record.stored_type, record.dtype)
     if not legal_bools(record.dtype, data):
         raise FormatError("a bool is neither 0 nor 1")

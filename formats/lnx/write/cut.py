@@ -9,13 +9,17 @@ from lnx.parts.sections import Layout
 MOST_CHUNKS = 1 << 15
 
 
-def cut(layouts: Sequence[Layout], prices: Sequence[int]) -> list[int]:
-    """Return the number of rows of each chunk; prices are per matrix, 2**-16 bits.
+def cut(
+    layouts: Sequence[Layout], prices: Sequence[int], target_bytes: int
+) -> list[int]:
+    """Return the number of rows of each chunk of about target_bytes.
+
+    Prices are per matrix, in 2**-16 bits.
 
     Small tensors share a chunk, large ones are cut, so that the end of a stream stays
     a small part of it, and a chunk can be decoded in bounded time.
     """
-    whole = max(spec.CHUNK_TARGET_BYTES, (sum(prices) >> PRICE_BITS + 3) // MOST_CHUNKS)
+    whole = max(target_bytes, (sum(prices) >> PRICE_BITS + 3) // MOST_CHUNKS)
     target = whole * 8 << PRICE_BITS
     sizes: list[int] = []
     rows = filled = cells = 0

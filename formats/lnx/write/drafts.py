@@ -11,7 +11,16 @@ import numpy as np
 
 from lnx import spec
 from lnx.coding.tables import PRICE_BITS, Table
-from lnx.dtypes import ITEM_BYTES, Symbols, narrow, repeated
+from lnx.dtypes import (
+    ITEM_BYTES,
+    TURNED,
+    Bytes,
+    DType,
+    Symbols,
+    narrow,
+    repeated,
+    turn,
+)
 from lnx.errors import ContentError
 from lnx.parts.records import (
     AliasRecord,
@@ -60,10 +69,30 @@ def draft_of(tensor: Latent | Exact | Alias, index: dict[str, int]) -> Draft:
     if element is not None:
         return Draft(FillRecord(tensor.name, tensor.shape, tensor.dtype, element))
     stored_type, short = narrow(data, tensor.dtype)
+    planes, turned = _byte_planes(short, stored_type), False
+    if planes and stored_type in TURNED:
+        other = _byte_planes(turn(short, stored_type), stored_type)
+        if _bytes_price(other) < _bytes_price(planes):
+            planes, turned = other, True
     blank = (spec.RAW_TABLE,) * ITEM_BYTES[stored_type]
-    record = ExactRecord(tensor.name, tensor.shape, tensor.dtype, stored_type, blank)
-    planes = short.reshape(-1, ITEM_BYTES[stored_type]).T if len(short) else ()
-    return Draft(record, planes=tuple(map(histogram, planes)))
+    record = ExactRecord(
+        tensor.name, tensor.shape, tensor.dtype, stored_type, turned, blank
+    )
+    return Draft(record, planes=planes)
+
+
+def _byte_planes(data: Bytes, dtype: DType) -> tuple[Histogram, ...]:
+    """Count each byte of elements, lowest first; none where there are no elements."""
+    planes = data.reshape(-1, ITEM_BYTES[dtype]).T if len(data) else ()
+    return tuple(map(histogram, planes))
+
+
+def _bytes_price(planes: tuple[Histogram, ...]) -> int:
+    """Return the cost of planes of bytes, each raw if that is cheaper."""
+    return sum(
+        min(_described(plane), int(plane.counts.sum()) * 8 << PRICE_BITS)
+        for plane in planes
+    )
 
 
 def _draft_latent(tensor: Latent) -> Draft:

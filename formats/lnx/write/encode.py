@@ -16,7 +16,7 @@ from lnx.binary.source import BLOCK_BYTES
 from lnx.binary.wire import digest
 from lnx.coding import range_coder
 from lnx.coding.parallel import Coder, ToEncode
-from lnx.dtypes import ITEM_BYTES, Symbols, narrow
+from lnx.dtypes import ITEM_BYTES, Symbols, narrow, turn
 from lnx.errors import ContentError, FormatError, printable
 from lnx.parts.blocks import Block, blocks_digest, pack_decoders, pack_tables
 from lnx.parts.bounds import excess_work
@@ -223,4 +223,6 @@ def _exact(tensor: Exact, record: ExactRecord) -> Symbols:
     if stored_type is not record.stored_type:
         name = printable(tensor.name)
         raise ContentError(f"{name} was changed while it was written")
+    if record.turned:
+        data = turn(data, stored_type)
     return data.reshape(-1, ITEM_BYTES[stored_type])

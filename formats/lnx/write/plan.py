@@ -13,7 +13,15 @@ from lnx.coding.tables import PRICE_BITS, Table
 from lnx.errors import ContentError
 from lnx.parts.chunks import ClassMap
 from lnx.parts.records import ClassTables, ExactRecord, LatentRecord, TensorRecord
-from lnx.parts.sections import LATENTS, MASKS, SECTIONS, Layout, SectionKind, layouts_of
+from lnx.parts.sections import (
+    EXACT,
+    LATENTS,
+    MASKS,
+    SECTIONS,
+    Layout,
+    SectionKind,
+    layouts_of,
+)
 from lnx.tensors.check import check_content
 from lnx.tensors.container import Container
 from lnx.write.cut import cut
@@ -154,7 +162,9 @@ def _section(
     layouts = layouts_of(kind, records)
     counted = {d.record.name: _counted(d, kind, class_tables) for d in drafts}
     prices = [_price(layout, counted[layout.name], tables) for layout in layouts]
-    sizes = cut(layouts, prices)
+    target = spec.CHUNK_TARGET_BYTES
+    # Most bytes of exact tensors are raw, which makes nothing of long chunks.
+    sizes = cut(layouts, prices, 4 * target if kind is EXACT else target)
     if len(sizes) > spec.MAX_CHUNKS:
         raise ContentError(f"{kind.name} of {len(sizes)} chunks are too many")
     return Section(kind, tuple(layouts), tuple(prices), tuple(sizes))
