@@ -29,6 +29,7 @@ MAX_TABLES: Final = 512
 MAX_SYMBOLS: Final = 1 << 14
 MAX_TABLE_SYMBOLS: Final = 1 << 18  # of all tables together
 MAX_DECODERS: Final = 1 << 15
+MAX_REFLECTIONS: Final = 8  # of one decoder
 MAX_DECODER_NUMBERS: Final = 1 << 22  # of all decoders together
 MAX_CHUNKS: Final = 1 << 17
 MAX_CHUNK_CELLS: Final = 1 << 17
@@ -87,6 +88,7 @@ class Form(IntEnum):
     COSINE_F16 = 3
     MATRIX_F32 = 4
     COSINE_F32 = 5
+    REFLECTIONS = 6
 
 
 class Packing(IntEnum):

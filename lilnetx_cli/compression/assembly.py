@@ -12,6 +12,7 @@ from lilnetx_cli.quantization.bases import IDENTITY, Basis
 from lilnetx_cli.quantization.cells import Indices
 from lilnetx_cli.quantization.rounding import Rounded
 from lnx.dtypes import shortest_type
+from lnx.tensors.reflections import make_reflections
 
 HALF_ERROR = 2.0**-11  # of the largest entry, which float16 keeps in its usual range
 SHORT_UP_TO = 50.0  # dB; finer steps need decoders in float32
@@ -57,6 +58,8 @@ def _made(
 
 
 def _decoder(basis: Basis, step: float, short: bool) -> NDArray[np.float32]:
+    if basis.vectors is not None:
+        return make_reflections(np.float32(step), basis.vectors)
     if basis is IDENTITY or basis.matrix is None:
         return np.full((1, 1), step, np.float32)
     matrix = basis.matrix * np.float32(step)

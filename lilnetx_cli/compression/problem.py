@@ -9,7 +9,13 @@ import lnx
 from lilnetx_cli.compression.search import FIRST_SNR, first_step
 from lilnetx_cli.compression.selection import floats_of
 from lilnetx_cli.compression.targets import Target
-from lilnetx_cli.quantization.bases import Basis, choose_basis
+from lilnetx_cli.quantization.bases import (
+    IDENTITY,
+    LEAST_REFLECTED,
+    Basis,
+    choose_basis,
+    choose_reflections,
+)
 from lilnetx_cli.quantization.cells import Cells, Weight, lay_out
 from lilnetx_cli.quantization.gains import gain_of, outlier_energy, usual_size
 from lnx import spec
@@ -34,12 +40,32 @@ def pose(
     plain = _with_gains([_weight(container, name) for name in names])
     snr = FIRST_SNR if target.snr is None else target.snr
     step = first_step(lay_out(plain), snr)
-    bases = tuple(choose_basis(w.values, w.grid, step) for w in plain)
-    weights = [
-        replace(weight, values=basis.analyze(weight.values))
-        for weight, basis in zip(plain, bases, strict=True)
-    ]
-    return Problem(container, lay_out(weights), bases, exact_side)
+    weights, bases = [], []
+    columns = 0
+    for weight in plain:
+        weight, basis = _in_a_basis(weight, step, spec.MAX_PLANES - columns)
+        columns += weight.values.shape[1]
+        weights.append(weight)
+        bases.append(basis)
+    return Problem(container, lay_out(weights), tuple(bases), exact_side)
+
+
+def _in_a_basis(weight: Weight, step: float, planes: int) -> tuple[Weight, Basis]:
+    """Return a weight in the basis that is cheapest at a step, and the basis.
+
+    A dense weight gets slices of whole rows if these are reflected, where files have
+    planes enough for their columns.
+    """
+    rows, columns, length = weight.grid
+    dense = length == 1 and LEAST_REFLECTED <= columns <= min(spec.MAX_SLICE, planes)
+    if dense and rows > LEAST_REFLECTED:
+        values = weight.values.reshape(rows, columns)
+        basis = choose_reflections(values, step)
+        if basis is not IDENTITY:
+            values = basis.analyze(values)
+            return replace(weight, values=values, grid=(rows, 1, columns)), basis
+    basis = choose_basis(weight.values, weight.grid, step)
+    return replace(weight, values=basis.analyze(weight.values)), basis
 
 
 def _with_gains(weights: Sequence[Weight]) -> list[Weight]:

@@ -180,6 +180,21 @@ def classes() -> Iterator[Case]:
     yield Case("a cosine cut short", made([], (), short), wrong, "needs 22 bytes")
     nan = plain_block(written(1, 1, 5) + b"\0\0\xc0\x7f" * 3)
     yield Case("a cosine of NaN", made([], (), nan), wrong, "NaN or Inf")
+    head = written(1, 9, 6)
+    none = plain_block(head + b"\0" + bytes(4))
+    yield Case("no reflections", made([], (), none), wrong, "at least 1")
+    many = plain_block(written(1, 64, 6) + b"\x09" + bytes(600))
+    yield Case("too many reflections", made([], (), many), wrong, "reflections is 9")
+    square = plain_block(written(1, 9, 6) + b"\x08" + bytes(80))
+    yield Case("reflections of a square", made([], (), square), wrong, "is 8")
+    tiny = plain_block(written(1, 2, 6) + b"\x01" + bytes(6))
+    yield Case("a reflection of size 2", made([], (), tiny), wrong, "is 1")
+    zero = plain_block(head + b"\x01" + b"\0\0\x80?" + bytes(9))
+    yield Case("a reflection of zeros", made([], (), zero), wrong, "all zero")
+    nan = plain_block(head + b"\x01" + b"\0\0\xc0\x7f" + b"\1" * 9)
+    yield Case("a step of NaN", made([], (), nan), wrong, "NaN or Inf")
+    short = plain_block(head + b"\x02" + bytes(4) + b"\1" * 9)
+    yield Case("reflections cut short", made([], (), short), wrong, "needs 18 bytes")
 
 
 def with_classes(first, count):
@@ -477,7 +492,7 @@ def decoders() -> Iterator[Case]:
     yield Case("a decoder of Inf", block(1, 1, 2, infinite), wrong, "NaN or Inf")
     yield Case("a decoder of size 0", block(1, 0, 4), wrong, "at least 1")
     yield Case("a decoder of size 2000", block(1, 2000, 4), wrong, "at most 1024")
-    yield Case("an unknown form", block(1, 1, 6, b"123"), wrong, "is 6, at most 5")
+    yield Case("an unknown form", block(1, 1, 7, b"123"), wrong, "is 7, at most 6")
     yield Case("a decoder cut", block(1, 2, 4, nan), wrong, "are left")
     yield Case("no decoder", block(0), wrong, "there is no decoder 0")
     large = [np.zeros((1024, 1024), np.float32)] * 5

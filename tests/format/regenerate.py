@@ -12,6 +12,7 @@ import numpy as np
 
 import lnx
 from lnx.tensors.cosine import cosine_matrix
+from lnx.tensors.reflections import make_reflections
 
 FOLDER = Path(__file__).parent / "golden"
 LONG = 10_000
@@ -121,6 +122,7 @@ def quantized():
     square = (
         integers(40 * 30, 1, 11) * (1 + np.arange(1200) // 30 % 6)[:, None]
     ).astype("i1")
+    vectors = ((np.arange(24).reshape(2, 12) * 37 + 5) % 251 - 125).astype(np.int8)
     cosines = np.array([0.25, 0.5, 0.46, 0.35, 0.19, 0], np.float32)
     types = lnx.DType
     return lnx.Container(
@@ -129,8 +131,13 @@ def quantized():
             lnx.Latent("square", (40, 30), square, 1, True, types.BF16),
             lnx.Latent("half", (40, 30), square, 1, False, types.F16),
             lnx.Latent("double", (7,), integers(7, 1, 3), 1, True, types.F64),
+            lnx.Latent("dense", (30, 12), integers(30, 12, 5), 2, True),
         ),
-        (cosine_matrix(cosines), np.full((1, 1), 0.015625, np.float32)),
+        (
+            cosine_matrix(cosines),
+            np.full((1, 1), 0.015625, np.float32),
+            make_reflections(np.float32(0.03125), vectors),
+        ),
     )
 
 

@@ -56,6 +56,7 @@ FLAT = " ".join(TEXT.split())
         " or ".join([", ".join(t.name for t in ROUNDED_TO[:3]), ROUNDED_TO[3].name]),
         *(f"{form.value} {form.name}" for form in spec.Form),
         f"Varint count (at most {spec.MAX_DECODERS}); for each decoder",
+        f"varint R (1 to {spec.MAX_REFLECTIONS}, less than L - 1)",
         f"`w = f << ({spec.CODER_BITS} - k)`",
         f"s = range >> {spec.CODER_BITS}",
         f"({8 * spec.WORD_BYTES} bits each)",

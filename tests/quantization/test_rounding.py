@@ -3,7 +3,12 @@
 import numpy as np
 import pytest
 
-from lilnetx_cli.quantization.bases import choose_basis, cosine_basis, fitted_basis
+from lilnetx_cli.quantization.bases import (
+    choose_basis,
+    choose_reflections,
+    cosine_basis,
+    fitted_basis,
+)
 from lilnetx_cli.quantization.cells import Weight, lay_out
 from lilnetx_cli.quantization.rates import code_lengths, count_sizes, entropy_bits
 from lilnetx_cli.quantization.rounding import round_cells
@@ -101,6 +106,20 @@ def test_kernels_of_one_kind_get_a_fitted_basis():
     assert choose_basis(values, (200, 20, 9), 0.1).name == "fitted"
     basis = fitted_basis(values)
     np.testing.assert_allclose(basis.matrix @ basis.matrix.T, np.eye(9), atol=2e-3)
+
+
+def test_directions_that_rows_share_are_reflected_away():
+    shared = np.outer(laplacian(600, seed=1), laplacian(64, seed=2)) * 4
+    values = (laplacian(600, 64) + shared).astype(np.float32)
+    basis = choose_reflections(values, 0.1)
+    energy = np.square(basis.analyze(values)).mean(axis=0)
+    assert basis.name == "reflected"
+    assert energy.max() > 20 * np.median(energy)
+    np.testing.assert_allclose(energy.sum(), np.square(values).mean(0).sum(), rtol=1e-4)
+
+
+def test_noise_is_not_reflected():
+    assert choose_reflections(laplacian(600, 64), 0.1).name == "identity"
 
 
 def test_noise_stays_as_it_is():

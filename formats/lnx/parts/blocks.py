@@ -14,6 +14,7 @@ from lnx.errors import ContentError, FormatError
 from lnx.parts.records import PackedBlock
 from lnx.spec import Form
 from lnx.tensors.cosine import cosine_matrix, cosine_numbers
+from lnx.tensors.reflections import is_reflections, make_reflections
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,11 @@ def pack_decoders(decoders: Sequence[NDArray[np.float32]]) -> Block:
     writer.varint(len(decoders))
     stored = []
     for decoder in decoders:
+        if is_reflections(decoder):
+            writer.varints([decoder.shape[1], Form.REFLECTIONS, len(decoder) - 1])
+            step, vectors = decoder[0, 0].astype("<f4"), decoder[1:].astype(np.int8)
+            stored.append(step.tobytes() + vectors.tobytes())
+            continue
         form, numbers = _shortest_form(decoder)
         writer.varints([decoder.shape[0], form])
         stored.append(numbers.tobytes())
@@ -55,7 +61,7 @@ def pack_decoders(decoders: Sequence[NDArray[np.float32]]) -> Block:
 def _shortest_form(
     decoder: NDArray[np.float32],
 ) -> tuple[Form, NDArray[np.floating[Any]]]:
-    """Return the form that takes the fewest bytes, and its numbers."""
+    """Return the form of a square that takes the fewest bytes, and its numbers."""
     numbers, forms = cosine_numbers(decoder), (Form.COSINE_F16, Form.COSINE_F32)
     if numbers is None:
         numbers, forms = decoder, (Form.MATRIX_F16, Form.MATRIX_F32)
@@ -72,30 +78,52 @@ def unpack_decoders(
     """Read all decoders of a file; raises FormatError."""
     reader = Reader(unpack("decoders", block.packing, stored, block.plain))
     count = reader.varint("number of decoders", spec.MAX_DECODERS)
-    forms = [
-        (
-            reader.varint("size of a decoder", spec.MAX_SLICE, least=1),
-            Form(reader.varint("form of a decoder", max(Form), least=min(Form))),
-        )
-        for _ in range(count)
-    ]
-    numbers = sum(size * size for size, _ in forms)
+    forms = [_read_form(reader) for _ in range(count)]
+    numbers = sum(size * rows for size, rows, _ in forms)
     if numbers > spec.MAX_DECODER_NUMBERS:
         raise FormatError(f"decoders hold {numbers} numbers")
-    decoders = tuple(_read_decoder(reader, size, form) for size, form in forms)
+    decoders = tuple(_read_decoder(reader, *form) for form in forms)
     reader.end("the decoders")
     return decoders
 
 
-def _read_decoder(reader: Reader, size: int, form: Form) -> NDArray[np.float32]:
+def _read_form(reader: Reader) -> tuple[int, int, Form]:
+    """Return the columns and rows of a decoder, and its form."""
+    size = reader.varint("size of a decoder", spec.MAX_SLICE, least=1)
+    form = Form(reader.varint("form of a decoder", max(Form), least=min(Form)))
+    if form is not Form.REFLECTIONS:
+        return size, size, form
+    most = max(0, min(spec.MAX_REFLECTIONS, size - 2))
+    return size, 1 + reader.varint("number of reflections", most, least=1), form
+
+
+def _read_decoder(
+    reader: Reader, size: int, rows: int, form: Form
+) -> NDArray[np.float32]:
+    if form is Form.REFLECTIONS:
+        return _read_reflections(reader, size, rows)
     is_cosine = form in (Form.COSINE_F16, Form.COSINE_F32)
     count = size + 2 if is_cosine else size * size
     width = 2 if form in (Form.MATRIX_F16, Form.COSINE_F16) else 4
+    numbers = _read_floats(reader, count, width)
+    return cosine_matrix(numbers) if is_cosine else numbers.reshape(size, size)
+
+
+def _read_reflections(reader: Reader, size: int, rows: int) -> NDArray[np.float32]:
+    (step,) = _read_floats(reader, 1, 4)
+    raw = reader.raw("decoder", (rows - 1) * size)
+    vectors = np.frombuffer(raw, np.int8).reshape(rows - 1, size)
+    if not vectors.any(axis=1).all():
+        raise FormatError("a reflection of a decoder is all zero")
+    return make_reflections(step, vectors)
+
+
+def _read_floats(reader: Reader, count: int, width: int) -> NDArray[np.float32]:
     raw = reader.raw("decoder", count * width)
     numbers = np.frombuffer(raw, f"<f{width}").astype(np.float32)
     if not np.isfinite(numbers).all():
         raise FormatError("a decoder holds NaN or Inf")
-    return cosine_matrix(numbers) if is_cosine else numbers.reshape(size, size)
+    return numbers
 
 
 def blocks_digest(tables: bytes, decoders: bytes) -> bytes:

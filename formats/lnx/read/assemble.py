@@ -50,7 +50,7 @@ def _check_decoder(
 ) -> None:
     if record.decoder >= len(decoders):
         raise FormatError(f"there is no decoder {record.decoder}")
-    size = decoders[record.decoder].shape[0]
+    size = decoders[record.decoder].shape[1]
     if size not in (1, record.slice_length):
         raise FormatError(f"decoder of size {size} for slices of {record.slice_length}")
 

@@ -16,6 +16,7 @@ from lnx.tensors.container import (
     extent,
     is_metadata,
 )
+from lnx.tensors.reflections import are_legal, is_reflections
 from lnx.tensors.trellis import legal_indices
 
 SYMBOL_TYPES = (np.dtype("<i1"), np.dtype("<i2"), np.dtype("<i4"))
@@ -52,10 +53,12 @@ def _check_decoders(decoders: tuple[NDArray[np.float32], ...]) -> None:
     for decoder in decoders:
         if decoder.dtype != np.float32:
             raise ContentError(f"decoder of type {decoder.dtype}, expected float32")
-        if decoder.ndim != 2 or decoder.shape[0] != decoder.shape[1]:
-            raise ContentError(f"decoder of shape {decoder.shape} is not square")
-        if not 1 <= decoder.shape[0] <= spec.MAX_SLICE:
-            raise ContentError(f"decoder of size {decoder.shape[0]} is out of bounds")
+        if decoder.ndim != 2 or (is_reflections(decoder) and not are_legal(decoder)):
+            raise ContentError(
+                f"decoder of shape {decoder.shape} is not square, nor of reflections"
+            )
+        if not 1 <= decoder.shape[1] <= spec.MAX_SLICE:
+            raise ContentError(f"decoder of size {decoder.shape[1]} is out of bounds")
         if not np.isfinite(decoder).all():
             raise ContentError("a decoder holds NaN or Inf")
     numbers = sum(decoder.size for decoder in decoders)
@@ -140,5 +143,5 @@ def _check_latent(tensor: Latent, decoders: tuple[NDArray[np.float32], ...]) -> 
         )
     if not 0 <= tensor.decoder < len(decoders):
         raise ContentError(f"{name} has no decoder {tensor.decoder}")
-    if decoders[tensor.decoder].shape[0] not in (1, symbols.shape[1]):
+    if decoders[tensor.decoder].shape[-1] not in (1, symbols.shape[1]):
         raise ContentError(f"{name} has a decoder for other slices")

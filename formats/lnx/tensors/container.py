@@ -74,7 +74,7 @@ class Container:
 
     Attributes:
         tensors: names are unique.
-        decoders: float32 matrices, (L, L) or (1, 1).
+        decoders: float32 matrices, (L, L) or (1, 1), or (R + 1, L) of R reflections.
         architecture: how to build the network, JSON values, or None.
         training: what a training run says of itself, JSON values, or None.
         metadata: what the checkpoint said of itself, text by text, or None.

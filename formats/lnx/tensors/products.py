@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lnx.dtypes import Symbols
+from lnx.tensors.reflections import is_reflections, reflect
 from lnx.tensors.slices import BLOCK_CELLS
 
 RANKED_CELLS = 1 << 16  # a block of long slices, which one latent of each fills
@@ -23,15 +24,18 @@ Weights = NDArray[np.float32]
 def decode_rows(symbols: Symbols, decoder: Weights) -> Weights:
     """Return the weights of slices, (N, L) in and out.
 
-    The decoder is (L, L), or (1, 1) for a scalar. Time grows with the number of
-    non-zero latents times L, for slices that are not short, and with N * L.
+    The decoder is (L, L), or (1, 1) for a scalar, or of reflections. Time grows with
+    the number of non-zero latents times L, for slices that are not short, and with
+    N * L.
     """
     length = symbols.shape[1]
     weights = np.empty(symbols.shape, np.float32)
     step = max(1, (RANKED_CELLS if length >= LONG_ROWS else BLOCK_CELLS) // length)
     for start in range(0, len(symbols), step):
         rows, place = symbols[start : start + step], weights[start : start + step]
-        if decoder.size == 1:
+        if is_reflections(decoder):
+            place[:] = _reflected(rows, decoder)
+        elif decoder.size == 1:
             np.multiply(rows.astype(np.float32), decoder.reshape(()), out=place)
             np.add(place, 0, out=place)
         elif length >= LONG_ROWS and 2 * np.count_nonzero(rows) <= rows.size:
@@ -39,6 +43,15 @@ def decode_rows(symbols: Symbols, decoder: Weights) -> Weights:
         else:
             _add_columns(rows, decoder, place)
     return weights
+
+
+def _reflected(rows: Symbols, decoder: Weights) -> Weights:
+    """Return the weights of a few slices; the step comes last."""
+    columns = np.ascontiguousarray(rows.T, np.float32)  # (L, N)
+    reflect(columns, decoder[1:])
+    np.multiply(columns, decoder[0, 0], out=columns)
+    np.add(columns, 0, out=columns)
+    return columns.T
 
 
 def _add_columns(rows: Symbols, decoder: Weights, place: Weights) -> None:
