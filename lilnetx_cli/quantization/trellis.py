@@ -1,6 +1,6 @@
 """Trellis-coded quantization: the indices of least squared error plus price.
 
-A Viterbi search over the four states of `lnx.tensors.trellis`, all segments side by
+A Viterbi search over the eight states of `lnx.tensors.trellis`, all segments side by
 side. Source: Marcellin and Fischer 1990; ISO/IEC 15938-17, dependent quantization.
 
 Legend: S segments, T cells of a segment, C classes, K prices of a class.
@@ -88,26 +88,28 @@ def _best(sizes: Floats, base: Indices, prices: Floats, second: int) -> _Best:
 
 
 def _forward(first: _Best, second: _Best) -> tuple[NDArray[np.bool_], Indices]:
-    """Return which way each state was reached, (T, 4, S), and the best last state.
+    """Return whence each state was reached, (T, 8, S), and the best last state.
 
-    New state 0 comes from 0 by an even index or from 1 by an odd one, 2 from 0 odd or 1
-    even; 1 from 2 even or 3 odd, 3 from 2 odd or 3 even. True is the higher state.
+    State (a, b, c) has the number a + 2 b + 4 c. The new state (a', b', c') comes from
+    a = c', b = a' ^ c' and either c, by an index of parity b' ^ c; True is c = 1.
     """
     steps, count = first.even.shape
-    switched = np.empty((steps, 4, count), np.bool_)
-    totals = np.full((4, count), FAR, np.float32)
-    totals[0] = 0
+    even = np.stack((first.even_cost, second.even_cost), axis=1)  # (T, a, S)
+    odd = np.stack((first.odd_cost, second.odd_cost), axis=1)
+    switched = np.empty((steps, 2, 2, 2, count), np.bool_)  # (T, c', b', a', S)
+    totals = np.full((2, 2, 2, count), FAR, np.float32)  # (c, b, a, S)
+    totals[0, 0, 0] = 0
     for step in range(steps):
-        ways = []
-        for low, best in ((0, first), (2, second)):
-            even, odd = best.even_cost[step], best.odd_cost[step]
-            one, other = totals[low], totals[low + 1]
-            ways.append((one + even, other + odd))
-            ways.append((one + odd, other + even))
-        for new, (one, other) in zip((0, 2, 1, 3), ways, strict=True):
-            np.less(other, one, out=switched[step, new])
-            np.minimum(one, other, out=totals[new])
-    return switched, np.argmin(totals, axis=0).astype(np.int32)
+        old, totals = totals, np.empty_like(totals)
+        for b, (low, high) in enumerate(((even, odd), (odd, even))):
+            one, other = old[0] + low[step], old[1] + high[step]  # (b, a, S)
+            way, least = other < one, np.minimum(one, other)
+            for a in range(2):  # which is c'; then a' is b, or its opposite
+                turned = slice(None, None, -1 if a else 1)
+                switched[step, a, b] = way[turned, a]
+                totals[a, b] = least[turned, a]
+    last = np.argmin(totals.reshape(8, count), axis=0).astype(np.int32)
+    return switched.reshape(steps, 8, count), last
 
 
 def _backward(
@@ -119,12 +121,12 @@ def _backward(
     places = np.arange(count)
     for step in range(steps - 1, -1, -1):
         other = switched[step, state, places]
-        uses_second = (state & 1).astype(bool)
-        is_odd = other ^ (state >= 2)
+        a = state >> 2
+        is_odd = (state >> 1 & 1) != other
         found[step] = np.where(
-            uses_second,
+            a == 1,
             np.where(is_odd, second.odd[step], second.even[step]),
             np.where(is_odd, first.odd[step], first.even[step]),
         )
-        state = 2 * uses_second + other
+        state = a + 2 * (state & 1 ^ a) + 4 * other
     return found

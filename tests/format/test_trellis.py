@@ -6,19 +6,21 @@ import pytest
 from lnx import spec
 from lnx.tensors.trellis import expand
 
-# Next state by state and parity; states 0 and 1 hold even multiples, 2 and 3 odd ones.
-MACHINE = ((0, 2), (2, 0), (1, 3), (3, 1))
+
+def moved(state, parity):
+    a, b, c = state
+    return a ^ b, c ^ parity, a
 
 
 def walked(indices):
     """Return what indices stand for, one by one."""
-    values, state = [], 0
+    values, state = [], (0, 0, 0)
     for place, index in enumerate(indices):
         if place % spec.TRELLIS_SEGMENT == 0:
-            state = 0
+            state = (0, 0, 0)
         index = int(index)
-        values.append(2 * index - (0 if state < 2 else int(np.sign(index))))
-        state = MACHINE[state][index & 1]
+        values.append(2 * index - state[0] * int(np.sign(index)))
+        state = moved(state, index & 1)
     return values
 
 

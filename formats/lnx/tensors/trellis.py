@@ -1,12 +1,14 @@
 """Trellis-coded integers: a parity in the stream picks the quantizer of the next cell.
 
 Two scalar quantizers share one step: the first holds its even multiples, the second its
-odd multiples and zero. A machine of four states, driven by the parities of the coded
-indices, says which of them a cell uses (dependent quantization, ISO/IEC 15938-17).
+odd multiples and zero. A machine of eight states, driven by the parities of the coded
+indices, says which of them a cell uses (dependent quantization, ISO/IEC 15938-17; the
+machine is the code of Ungerboeck 1982 with parity checks 13 and 04).
 
-The state is two bits (a, b); a picks the quantizer, and index k moves the machine to
-(b ^ parity(k), a). So a is the exclusive or of every second parity before it, and all
-cells of a tensor are decoded by one cumulative operation.
+The state is three bits (a, b, c); a picks the quantizer, and index k moves the machine
+to (a ^ b, c ^ parity(k), a). So a(t) ^ a(t-1) ^ a(t-3) = parity(t-2). With the delay D
+as a polynomial variable, (1 + D + D^3)(1 + D + D^2 + D^4) = 1 + D^7: four parities
+added, then every seventh of these sums, give a for all cells of a tensor at once.
 """
 
 import numpy as np
@@ -14,6 +16,9 @@ from numpy.typing import NDArray
 
 from lnx import spec
 from lnx.dtypes import Symbols, shortest_type
+
+DELAYS = (0, 1, 2, 4)  # of the parities that are added
+PERIOD = 7
 
 
 def expand(indices: Symbols) -> Symbols:
@@ -43,10 +48,14 @@ def second_quantizer(indices: Symbols) -> NDArray[np.int8]:
     """Tell which cells use the second quantizer, as 0 and 1; (N,) -> (N,)."""
     segment = spec.TRELLIS_SEGMENT
     rows = -(-len(indices) // segment)
-    parity = np.zeros((rows, segment // 2, 2), np.int8)
+    parity = np.zeros((rows, segment), np.int8)
     parity.reshape(-1)[: len(indices)] = indices & 1
-    sums = np.bitwise_xor.accumulate(parity, axis=1)  # over even and over odd places
+    turns = -(-segment // PERIOD)
+    sums = np.zeros((rows, turns, PERIOD), np.int8)
+    flat = sums.reshape(rows, turns * PERIOD)[:, :segment]
+    for delay in DELAYS:
+        flat[:, delay:] ^= parity[:, : segment - delay]
+    np.bitwise_xor.accumulate(sums, axis=1, out=sums)
     chosen = np.zeros_like(parity)
-    chosen[:, :, 1] = sums[:, :, 0]
-    chosen[:, 1:, 0] = sums[:, :-1, 1]
+    chosen[:, 2:] = flat[:, :-2]
     return chosen.reshape(-1)[: len(indices)]
