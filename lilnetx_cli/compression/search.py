@@ -17,6 +17,7 @@ SAMPLE_CELLS = 2_000_000  # more weights than this are searched by a part of the
 MOST_TRIES = 12
 FIRST_SNR = 30.0  # dB, where the search for a size starts
 LEAST_MOVE = 1e-4  # of the step
+TELLING_MOVE = 0.02  # of the step; what less of it does to the SNR is hidden by noise
 
 
 def first_step(cells: Cells, snr: float) -> float:
@@ -60,17 +61,18 @@ def find_snr(cells: Cells, snr: float, tries: Tries) -> Rounded:
 def _follow(cells: Cells, step: float, snr: float, tries: Tries) -> Rounded:
     """Move the step until rounding gives an SNR or a little more."""
     best: Rounded | None = None
+    found: Rounded | None = None
     last: tuple[float, float] | None = None  # step and SNR
     slope = 20.0  # dB for a step ten times as fine
     for attempt in range(2 * MOST_TRIES):
-        found = tries.round(cells, step)
+        found = tries.round(cells, step, found)
         tries.expect(cells, abs(found.snr - snr - SNR_SLACK / 2), SNR_SLACK / 2)
         if found.snr >= snr and (best is None or step > best.step):
             best = found
         enough = attempt >= MOST_TRIES or found.snr <= snr + SNR_SLACK
         if best is not None and enough and found.snr >= snr:
             break
-        if last is not None and step != last[0]:
+        if last is not None and abs(step / last[0] - 1) > TELLING_MOVE:
             measured = (last[1] - found.snr) / np.log10(step / last[0])
             slope = float(np.clip(measured, 5, 40))
         last = step, found.snr

@@ -33,7 +33,7 @@ class Tries:
         self._done = 0.0
         self._left = FIRST
 
-    def round(self, cells: Cells, step: float) -> Rounded:
+    def round(self, cells: Cells, step: float, last: Rounded | None = None) -> Rounded:
         """Make a try; see `round_cells`."""
         share = self._share(cells)
         start, total = self._done, self._done + max(self._left, share)
@@ -42,7 +42,7 @@ class Tries:
             if self._progress is not None:
                 self._progress(start + share * part, total=total)
 
-        rounded = round_cells(cells, step, tick=tick)
+        rounded = round_cells(cells, step, last, tick)
         self._done = start + share
         return rounded
 

@@ -27,6 +27,7 @@ from lnx.write.fit_scales import fit_scales
 # Of squared error, per bit: the slope of the rate-distortion curve at high rates,
 # dD/dR = -2 ln(2) D (Gersho and Gray 1992, section 8.3).
 SLOPE = 2 * float(np.log(2))
+NEAR = 1.2  # times another step, and its indices say what this one's will cost
 FIRST_ERROR = 0.25  # mean squared error in steps, before there is a measurement
 
 
@@ -39,12 +40,14 @@ class Rounded:
         indices: (S, T) int32, as `Cells.segments`.
         snr: of all weights together, in dB, outliers left out of the signal.
         bits: ideal cost of the indices, without scales and tables.
+        error: mean squared error in squared steps, gains not taken off.
     """
 
     step: float
     indices: Indices
     snr: float
     bits: float
+    error: float = FIRST_ERROR
 
 
 Tick = Callable[[float], object]  # takes the part of the work that is done
@@ -55,17 +58,22 @@ def _no_tick(part: float) -> None:
 
 
 def round_cells(
-    cells: Cells, step: float, passes: int = 2, tick: Tick = _no_tick
+    cells: Cells, step: float, last: Rounded | None = None, tick: Tick = _no_tick
 ) -> Rounded:
     """Choose the indices of all cells for a step, which must be at least finest_step.
 
-    A cell's own step is the common one divided by its gain. `tick` is told now and then
-    which part is done.
+    A cell's own step is the common one divided by its gain. Prices come from `last`,
+    what a step near this one gave, and otherwise from a first pass. `tick` is told now
+    and then which part is done.
     """
     values = cells.segments / np.float32(step)
-    indices = np.rint(values * 0.5).astype(np.int32)
-    error = FIRST_ERROR
+    near = last is not None and 1 / NEAR < step / last.step < NEAR
+    if last is not None and near:
+        indices, error = last.indices, last.error
+    else:
+        indices, error = np.rint(values * 0.5).astype(np.int32), FIRST_ERROR
     classes = classes_of(cells, indices)
+    passes = 1 if near else 2
     for turn in range(passes):
         most = min(MOST_SIZES, int(np.abs(indices).max(initial=0)) + 2)
         bits = code_lengths(count_sizes(indices, classes, most))
@@ -80,7 +88,7 @@ def round_cells(
     signs = float(np.count_nonzero(indices))
     lost = (values - expand(indices)) * (np.float32(step) / cells.gains)
     snr = 10 * float(np.log10(max(cells.energy, 1e-30) / max(_squares(lost), 1e-30)))
-    return Rounded(step, indices, snr, entropy_bits(counts) + signs)
+    return Rounded(step, indices, snr, entropy_bits(counts) + signs, error)
 
 
 def _tick_of_turn(tick: Tick, turn: int, turns: int, part: float) -> None:

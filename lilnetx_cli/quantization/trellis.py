@@ -1,6 +1,6 @@
 """Trellis-coded quantization: the indices of least squared error plus price.
 
-A Viterbi search over the eight states of `lnx.tensors.trellis`, all segments side by
+A Viterbi search over the 16 states of `lnx.tensors.trellis`, all segments side by
 side. Source: Marcellin and Fischer 1990; ISO/IEC 15938-17, dependent quantization.
 
 Legend: S segments, T cells of a segment, C classes, K prices of a class.
@@ -88,28 +88,29 @@ def _best(sizes: Floats, base: Indices, prices: Floats, second: int) -> _Best:
 
 
 def _forward(first: _Best, second: _Best) -> tuple[NDArray[np.bool_], Indices]:
-    """Return whence each state was reached, (T, 8, S), and the best last state.
+    """Return whence each state was reached, (T, 16, S), and the best last state.
 
-    State (a, b, c) has the number a + 2 b + 4 c. The new state (a', b', c') comes from
-    a = c', b = a' ^ c' and either c, by an index of parity b' ^ c; True is c = 1.
+    State (a, b, c, d) has the number a + 2 b + 4 c + 8 d. The new one (a', b', c', d')
+    comes from a = d', b = a' ^ d', d = c' and either c, by an index of parity b' ^ c;
+    True is c = 1.
     """
     steps, count = first.even.shape
     even = np.stack((first.even_cost, second.even_cost), axis=1)  # (T, a, S)
     odd = np.stack((first.odd_cost, second.odd_cost), axis=1)
-    switched = np.empty((steps, 2, 2, 2, count), np.bool_)  # (T, c', b', a', S)
-    totals = np.full((2, 2, 2, count), FAR, np.float32)  # (c, b, a, S)
-    totals[0, 0, 0] = 0
+    switched = np.empty((steps, 2, 2, 2, 2, count), np.bool_)  # (T, d', c', b', a', S)
+    totals = np.full((2, 2, 2, 2, count), FAR, np.float32)  # (d, c, b, a, S)
+    totals[0, 0, 0, 0] = 0
     for step in range(steps):
         old, totals = totals, np.empty_like(totals)
         for b, (low, high) in enumerate(((even, odd), (odd, even))):
-            one, other = old[0] + low[step], old[1] + high[step]  # (b, a, S)
+            one, other = old[:, 0] + low[step], old[:, 1] + high[step]  # (d, b, a, S)
             way, least = other < one, np.minimum(one, other)
-            for a in range(2):  # which is c'; then a' is b, or its opposite
+            for a in range(2):  # which is d'; then a' is b, or its opposite
                 turned = slice(None, None, -1 if a else 1)
-                switched[step, a, b] = way[turned, a]
-                totals[a, b] = least[turned, a]
-    last = np.argmin(totals.reshape(8, count), axis=0).astype(np.int32)
-    return switched.reshape(steps, 8, count), last
+                switched[step, a, :, b] = way[:, turned, a]
+                totals[a, :, b] = least[:, turned, a]
+    last = np.argmin(totals.reshape(16, count), axis=0).astype(np.int32)
+    return switched.reshape(steps, 16, count), last
 
 
 def _backward(
@@ -121,12 +122,12 @@ def _backward(
     places = np.arange(count)
     for step in range(steps - 1, -1, -1):
         other = switched[step, state, places]
-        a = state >> 2
+        a, d = state >> 3, state >> 2 & 1
         is_odd = (state >> 1 & 1) != other
         found[step] = np.where(
             a == 1,
             np.where(is_odd, second.odd[step], second.even[step]),
             np.where(is_odd, first.odd[step], first.even[step]),
         )
-        state = a + 2 * (state & 1 ^ a) + 4 * other
+        state = a + 2 * (state & 1 ^ a) + 4 * other + 8 * d
     return found

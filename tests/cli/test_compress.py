@@ -267,3 +267,16 @@ def test_an_snr_that_is_too_fine_says_so(here, tmp_path):
     done = here("compress", tmp_path / "m.pt", "--snr", "100")
     assert done.code == 2
     assert "too fine: use --lossless" in done.err
+
+
+def test_norms_keep_three_bits_at_any_snr(here, tmp_path):
+    rng = np.random.default_rng(3)
+    state = {
+        "a.weight": torch.from_numpy(rng.normal(size=(40, 50)).astype(np.float32)),
+        "a.running_var": torch.from_numpy(np.exp(rng.normal(size=40), dtype="f4")),
+    }
+    torch.save(state, tmp_path / "m.pt")
+    here("compress", tmp_path / "m.pt", "--snr", "5")
+    found = decoded(here, tmp_path / "m.lnx", tmp_path)["a.running_var"]
+    lost = (found / state["a.running_var"] - 1).abs()
+    assert 0.02 < lost.max() <= 2**-4

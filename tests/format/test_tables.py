@@ -136,3 +136,30 @@ def test_histograms_of_the_whole_range_of_a_type(dtype):
     assert dict(zip(found.values.tolist(), found.counts.tolist(), strict=True)) == (
         expected
     )
+
+
+def test_many_planes_of_different_spread_lose_little_by_sharing_tables():
+    """Classes of a large network: a few hold most of the symbols."""
+    rng = np.random.default_rng(0)
+    planes, ideal = [], 0.0
+    for number in range(30):
+        count = 200_000 >> abs(number - 17) // 2 * 2
+        symbols = np.rint(rng.laplace(size=count) * 2 ** (number / 2 - 4))
+        planes.append(histogram(symbols.astype(np.int32)))
+        shares = planes[-1].counts / count
+        ideal -= float((planes[-1].counts * np.log2(shares)).sum())
+    tables, ids = share_tables(planes, first_id=1)
+    coded = 0
+    for plane, number in zip(planes, ids, strict=True):
+        table = tables[number - 1]
+        prices = table.prices[np.searchsorted(table.values, plane.values)]
+        coded += int((plane.counts * prices).sum())
+    assert coded / 2**PRICE_BITS < 1.003 * ideal
+    assert len(tables) < len(planes)
+
+
+def test_planes_of_huge_counts_share_a_table():
+    plane = Histogram(np.arange(3), np.array([1 << 50, 1 << 49, 1]))
+    other = Histogram(np.arange(3), np.array([1 << 49, 1 << 48, 1]))
+    tables, ids = share_tables([plane, other], first_id=1)
+    assert (len(tables), ids) == (1, [1, 1])

@@ -8,16 +8,16 @@ from lnx.tensors.trellis import expand
 
 
 def moved(state, parity):
-    a, b, c = state
-    return a ^ b, c ^ parity, a
+    a, b, c, d = state
+    return a ^ b, c ^ parity, d, a
 
 
 def walked(indices):
     """Return what indices stand for, one by one."""
-    values, state = [], (0, 0, 0)
+    values, state = [], (0, 0, 0, 0)
     for place, index in enumerate(indices):
         if place % spec.TRELLIS_SEGMENT == 0:
-            state = (0, 0, 0)
+            state = (0, 0, 0, 0)
         index = int(index)
         values.append(2 * index - state[0] * int(np.sign(index)))
         state = moved(state, index & 1)

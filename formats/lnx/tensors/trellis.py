@@ -1,14 +1,15 @@
 """Trellis-coded integers: a parity in the stream picks the quantizer of the next cell.
 
 Two scalar quantizers share one step: the first holds its even multiples, the second its
-odd multiples and zero. A machine of eight states, driven by the parities of the coded
+odd multiples and zero. A machine of 16 states, driven by the parities of the coded
 indices, says which of them a cell uses (dependent quantization, ISO/IEC 15938-17; the
-machine is the code of Ungerboeck 1982 with parity checks 13 and 04).
+machine is the code of Ungerboeck 1982 with parity checks 23 and 04).
 
-The state is three bits (a, b, c); a picks the quantizer, and index k moves the machine
-to (a ^ b, c ^ parity(k), a). So a(t) ^ a(t-1) ^ a(t-3) = parity(t-2). With the delay D
-as a polynomial variable, (1 + D + D^3)(1 + D + D^2 + D^4) = 1 + D^7: four parities
-added, then every seventh of these sums, give a for all cells of a tensor at once.
+The state is four bits (a, b, c, d); a picks the quantizer, and index k moves the
+machine to (a ^ b, c ^ parity(k), d, a). So a(t) ^ a(t-1) ^ a(t-4) = parity(t-2). As
+polynomials in the delay D, 1 + D + D^4 times the one with the powers DELAYS is
+1 + D^15: eight parities added, and these sums added up at every 15th place, give a for
+all cells of a tensor at once.
 """
 
 import numpy as np
@@ -17,8 +18,8 @@ from numpy.typing import NDArray
 from lnx import spec
 from lnx.dtypes import Symbols, shortest_type
 
-DELAYS = (0, 1, 2, 4)  # of the parities that are added
-PERIOD = 7
+DELAYS = (0, 1, 2, 3, 5, 7, 8, 11)  # of the parities that are added
+PERIOD = 15
 
 
 def expand(indices: Symbols) -> Symbols:

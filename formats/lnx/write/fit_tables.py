@@ -17,6 +17,9 @@ from lnx.dtypes import IntArray, Symbols
 
 ROUNDS = 6
 CLUSTER_COUNTS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
+MOST_MERGED = 64  # planes that are merged pair by pair
+SUM_BITS = 40  # of all counts, so that costs fit 64 bits
+SYMBOL_BITS = 10  # that a symbol of a table takes in the file, about
 SMOOTHING = 64  # counts are scaled by this before one is added to unseen symbols
 
 
@@ -89,7 +92,64 @@ def share_tables(
             worse += 1
     if best is None:
         raise ValueError("no clustering was tried")
+    if 1 < len(planes) <= MOST_MERGED:
+        labels = _merged(counts)
+        price, tables, ids = _settle(symbols, counts, labels, first_id, raw_price)
+        few = sum(len(t.values) for t in tables) <= most_symbols
+        if price < best[0] and few:
+            best = price, tables, ids
     return best[1], best[2]
+
+
+def _merged(counts: IntArray) -> IntArray:
+    """Return the cluster of each plane, from merging the two that cost the least.
+
+    It ends where any two would cost more together, tables counted. Counts are (P, S).
+    """
+    shift = max(0, int(counts.sum()).bit_length() - SUM_BITS)
+    counts = np.maximum(counts >> shift, counts > 0)
+    groups = [counts[i : i + 1] for i in range(len(counts))]
+    members = [[i] for i in range(len(counts))]
+    own = [int(_costs(group)[0]) for group in groups]
+    while len(groups) > 1:
+        gains = [_gains(groups, own, i) for i in range(len(groups) - 1)]
+        best = [int(gain.max()) for gain in gains]
+        one = int(np.argmax(best))
+        if best[one] <= 0:
+            break
+        other = one + 1 + int(np.argmax(gains[one]))
+        groups[one] = groups[one] + groups.pop(other)
+        members[one] += members.pop(other)
+        own.pop(other)
+        own[one] = int(_costs(groups[one])[0])
+    labels = np.empty(len(counts), np.int64)
+    for label, places in enumerate(members):
+        labels[places] = label
+    return labels
+
+
+def _gains(groups: list[IntArray], own: list[int], place: int) -> IntArray:
+    """Return what merging a cluster with each of those behind it saves."""
+    others = np.concatenate(groups[place + 1 :])
+    return np.array(own[place + 1 :]) + own[place] - _costs(others + groups[place])
+
+
+def _costs(counts: IntArray) -> IntArray:
+    """Return the cost of symbols and of a table for each row, in 2**-16 bits."""
+    used = np.maximum(counts, 1)
+    totals = np.maximum(counts.sum(axis=1), 1)
+    symbols = (counts > 0).sum(axis=1) * (SYMBOL_BITS << PRICE_BITS)
+    ideal = totals * _log2(totals) - (counts * _log2(used)).sum(axis=1)
+    found: IntArray = ideal + symbols
+    return found
+
+
+def _log2(numbers: IntArray) -> IntArray:
+    """Return log2 of positive integers, in 2**-16 units, from their first 16 bits."""
+    _, bits = np.frexp(numbers.astype(np.float64))  # exact below 2**53
+    shift = np.maximum(bits.astype(np.int64) - spec.MAX_TABLE_BITS, 0)
+    found: IntArray = log2_fixed(numbers >> shift) + (shift << PRICE_BITS)
+    return found
 
 
 def _assign(counts: IntArray, clusters: int, raw_price: int | None) -> IntArray:
@@ -206,7 +266,8 @@ def make_table(values: IntArray, counts: IntArray) -> Table:
 
 
 def table_price(table: Table) -> int:
-    """Return what a table costs in the file, in 2**-16 bits."""
+    """Return what a table costs in the file, in 2**-16 bits; long ones pack well."""
     writer = Writer()
     write_table(writer, table)
-    return len(writer.getvalue()) * 8 << PRICE_BITS
+    size = len(writer.getvalue())
+    return min(8 * size, 192 + 3 * size) << PRICE_BITS
