@@ -11,6 +11,7 @@ mpl.use("Agg")
 
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from tests.bench.compressors.running import Row
 from tests.bench.compressors.table import name_of
@@ -42,7 +43,9 @@ def draw(rows: Sequence[Row], path: Path) -> None:
             axes[1][column].axis("off")
     for ax in axes.flat:
         ax.set(xscale="log", xlabel="whole file, kB")
+        ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         ax.xaxis.set_major_formatter("{x:g}")
+        ax.xaxis.set_minor_formatter(NullFormatter())
         ax.grid(visible=True, which="both", alpha=0.25)
     axes[0][0].legend(fontsize=8)
     figure.savefig(path, dpi=110)
