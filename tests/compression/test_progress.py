@@ -39,7 +39,7 @@ def test_a_search_never_goes_backwards(monkeypatch, target, most):
     reports = reports_of(network((64, 32, 3, 3), (20, 30)), target)
     done = [report[0] for report in reports]
     assert done == sorted(done)
-    assert len(set(done)) > 3
+    assert len(set(done)) > 2
     assert all(0 < now <= total for now, total in reports)
 
 
