@@ -108,30 +108,28 @@ def _merged(counts: IntArray) -> IntArray:
     """
     shift = max(0, int(counts.sum()).bit_length() - SUM_BITS)
     counts = np.maximum(counts >> shift, counts > 0)
-    groups = [counts[i : i + 1] for i in range(len(counts))]
     members = [[i] for i in range(len(counts))]
-    own = [int(_costs(group)[0]) for group in groups]
-    while len(groups) > 1:
-        gains = [_gains(groups, own, i) for i in range(len(groups) - 1)]
-        best = [int(gain.max()) for gain in gains]
-        one = int(np.argmax(best))
-        if best[one] <= 0:
-            break
-        other = one + 1 + int(np.argmax(gains[one]))
-        groups[one] = groups[one] + groups.pop(other)
+    own = _costs(counts)
+    saved = np.stack([_savings(counts, own, i) for i in range(len(counts))])  # (P, P)
+    while len(members) > 1 and saved.max() > 0:
+        one, other = sorted(divmod(int(saved.argmax()), len(members)))
+        counts[one] += counts[other]
         members[one] += members.pop(other)
-        own.pop(other)
-        own[one] = int(_costs(groups[one])[0])
-    labels = np.empty(len(counts), np.int64)
+        counts, own = np.delete(counts, other, 0), np.delete(own, other)
+        saved = np.delete(np.delete(saved, other, 0), other, 1)
+        own[one] = _costs(counts[one : one + 1])[0]
+        saved[one] = saved[:, one] = _savings(counts, own, one)
+    labels = np.empty(sum(map(len, members)), np.int64)
     for label, places in enumerate(members):
         labels[places] = label
     return labels
 
 
-def _gains(groups: list[IntArray], own: list[int], place: int) -> IntArray:
-    """Return what merging a cluster with each of those behind it saves."""
-    others = np.concatenate(groups[place + 1 :])
-    return np.array(own[place + 1 :]) + own[place] - _costs(others + groups[place])
+def _savings(counts: IntArray, own: IntArray, place: int) -> IntArray:
+    """Return what merging a cluster with each saves; with itself, nothing."""
+    saved: IntArray = own + own[place] - _costs(counts + counts[place])
+    saved[place] = 0
+    return saved
 
 
 def _costs(counts: IntArray) -> IntArray:
