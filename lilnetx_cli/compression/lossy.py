@@ -9,12 +9,11 @@ from lilnetx_cli.compression.assembly import assemble
 from lilnetx_cli.compression.dense import measure_snr
 from lilnetx_cli.compression.problem import Problem, pose
 from lilnetx_cli.compression.search import find_size, find_snr
-from lilnetx_cli.compression.selection import is_extreme, is_weight
+from lilnetx_cli.compression.selection import extreme_names, weight_names
 from lilnetx_cli.compression.targets import Target
 from lilnetx_cli.compression.tries import Progress, Tries
 from lilnetx_cli.errors import UsageError
 from lilnetx_cli.quantization.rounding import Rounded
-from lnx.dtypes import ROUNDED_TO
 
 MOST_CORRECTIONS = 4
 
@@ -50,10 +49,10 @@ def compress_container(
     `progress` is told how far the search is. A size that lossless coding meets loses
     nothing. Raises UsageError for a size or an SNR that cannot be had.
     """
-    extreme = _extreme(container)
-    names = [t.name for t in container.tensors if _quantized(t)]
-    if target.size is not None and (not names or _fits(container, target.size)):
-        return _lossless(container, target.size, extreme)
+    extreme = extreme_names(container)
+    names = weight_names(container)
+    if target.size is not None and (not names or fits(container, target.size)):
+        return lossless(container, target.size, extreme)
     if not names:
         return Lossy(container, None, True, extreme)
     problem = pose(container, names, target, exact_side)
@@ -66,38 +65,25 @@ def compress_container(
     return Lossy(made, measure_snr(container, made), False, extreme)
 
 
-def _fits(container: lnx.Container, size: int) -> bool:
+def fits(container: lnx.Container, size: int) -> bool:
     """Tell whether a file of a container takes at most size bytes, to the byte."""
     if lnx.estimate(container).file > 1.05 * size:
         return False
     return len(lnx.dumps(container)) <= size
 
 
-def _lossless(container: lnx.Container, size: int, extreme: tuple[str, ...]) -> Lossy:
-    if not _fits(container, size):
-        raise _too_small(size, container)
+def lossless(container: lnx.Container, size: int, extreme: tuple[str, ...]) -> Lossy:
+    """Return a container as it is; raises UsageError where it takes more bytes."""
+    if not fits(container, size):
+        raise too_small(size, container)
     return Lossy(container, None, True, extreme)
 
 
-def _too_small(size: int, smallest: lnx.Container) -> UsageError:
+def too_small(size: int, smallest: lnx.Container) -> UsageError:
+    """Return what to raise for a size that even the smallest file is above."""
     least = len(lnx.dumps(smallest))
     return UsageError(
         f"a file of {size:,} bytes cannot be had: the smallest takes {least:,}"
-    )
-
-
-def _quantized(tensor: lnx.Latent | lnx.Exact | lnx.Alias) -> bool:
-    return isinstance(tensor, lnx.Exact) and is_weight(tensor)
-
-
-def _extreme(container: lnx.Container) -> tuple[str, ...]:
-    return tuple(
-        tensor.name
-        for tensor in container.tensors
-        if isinstance(tensor, lnx.Exact)
-        and len(tensor.shape) > 1
-        and tensor.dtype in ROUNDED_TO
-        and is_extreme(tensor)
     )
 
 
@@ -116,8 +102,8 @@ def _for_size(problem: Problem, size: int, tries: Tries) -> Rounded:
     cells = problem.cells
     zero = Rounded(1.0, np.zeros(cells.segments.shape, np.int32), 0.0, 0.0)
     smallest = assemble(problem, zero)
-    if not _fits(smallest, size):
-        raise _too_small(size, smallest)
+    if not fits(smallest, size):
+        raise too_small(size, smallest)
 
     def size_of(rounded: Rounded) -> int:
         try:

@@ -86,12 +86,12 @@ def _weight(container: lnx.Container, name: str) -> Weight:
     tensor = container[name]
     if not isinstance(tensor, lnx.Exact):
         raise TypeError(name)
-    length = _slice_length(tensor.shape)
+    length = slice_length(tensor.shape)
     values = floats_of(tensor).reshape(-1, length)
     return Weight(name, grid_of(tensor.shape, length), values)
 
 
-def _slice_length(shape: tuple[int, ...]) -> int:
+def slice_length(shape: tuple[int, ...]) -> int:
     """Return the weights of a kernel where there are dimensions for it, else 1."""
     taps = elements(shape[2:]) if len(shape) > 2 else 1
     return taps if 0 < taps <= spec.MAX_SLICE else 1

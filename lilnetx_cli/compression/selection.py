@@ -39,6 +39,27 @@ def is_extreme(tensor: lnx.Exact) -> bool:
     return not bool((values <= limit).all())  # NaN compares false
 
 
+def weight_names(container: lnx.Container) -> list[str]:
+    """Return the names of the tensors that quantization is for."""
+    return [
+        tensor.name
+        for tensor in container.tensors
+        if isinstance(tensor, lnx.Exact) and is_weight(tensor)
+    ]
+
+
+def extreme_names(container: lnx.Container) -> tuple[str, ...]:
+    """Return the names of weights that stay exact for the sake of single numbers."""
+    return tuple(
+        tensor.name
+        for tensor in container.tensors
+        if isinstance(tensor, lnx.Exact)
+        and len(tensor.shape) > 1
+        and tensor.dtype in ROUNDED_TO
+        and is_extreme(tensor)
+    )
+
+
 def is_measured(tensor: lnx.Exact) -> bool:
     """Tell whether the SNR counts a tensor: finite floats in two or more dimensions."""
     wide = tensor.dtype in ROUNDED_TO and len(tensor.shape) > 1

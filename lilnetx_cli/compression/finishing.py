@@ -1,0 +1,125 @@
+"""A rounded network -> a container: its latents, and what is beside them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.utils import _pytree as pytree
+
+import lnx
+from lilnetx_cli.checkpoint.convert import TO_TORCH, to_bytes
+from lilnetx_cli.compression.calibrated import RoundedNetwork
+from lilnetx_cli.compression.moments import Batch
+from lilnetx_cli.compression.problem import slice_length
+from lilnetx_cli.nn.batch_norm import fold_batch_norms
+from lilnetx_cli.nn.side_rounding import round_side
+from lnx.dtypes import ROUNDED_TO, shortest_type
+
+SIDE_TOLERANCE = 0.01  # of the outputs, that rounding norms and biases may change
+PROBED = 256  # inputs that this is found on
+
+
+@dataclass(frozen=True, eq=False)
+class Finished:
+    """A container, and the network that it decodes to."""
+
+    container: lnx.Container
+    network: nn.Module
+
+
+def finish(
+    container: lnx.Container,
+    rounded: RoundedNetwork,
+    batches: Sequence[Batch],
+    *,
+    exact_side: bool,
+) -> Finished:
+    """Fold batch norms, round norms and biases, and put everything in a container.
+
+    The network of `rounded` is changed, unless `exact_side` keeps what is beside its
+    weights. `container` holds the dense network, whose other tensors stay.
+    """
+    network = rounded.network
+    if not exact_side:
+        fold_batch_norms(network)
+        few = _first(batches, PROBED)
+        round_side(network, lambda net: outputs_of(net, few), SIDE_TOLERANCE)
+    return Finished(assembled(container, rounded), network)
+
+
+def assembled(container: lnx.Container, rounded: RoundedNetwork) -> lnx.Container:
+    """Return a container with the latents of rounded weights, and what is beside."""
+    state = rounded.network.state_dict()
+    decoders: list[NDArray[np.float32]] = []
+    places: dict[float, int] = {}
+    for step in rounded.steps.values():
+        if step not in places:
+            places[step] = len(decoders)
+            decoders.append(np.full((1, 1), step, np.float32))
+    tensors: list[lnx.Latent | lnx.Exact | lnx.Alias] = []
+    for tensor in container.tensors:
+        name = tensor.name
+        if name in rounded.indices and isinstance(tensor, lnx.Exact):
+            place = places[rounded.steps[name]]
+            tensors.append(_latent(tensor, rounded.indices[name], place))
+        elif isinstance(tensor, lnx.Exact) and name in state:
+            tensors.append(_exact(tensor, state[name]))
+        else:
+            tensors.append(tensor)
+    return replace(container, tensors=tuple(tensors), decoders=tuple(decoders))
+
+
+@torch.no_grad()
+def outputs_of(network: nn.Module, batches: Sequence[Batch]) -> Tensor | None:
+    """Return all float outputs on some inputs, one row each; None without any."""
+    rows = []
+    for batch in batches:
+        found: Any = network(*batch)
+        leaves = [
+            leaf.float().flatten(1).cpu()
+            for leaf in pytree.tree_leaves(found)
+            if isinstance(leaf, Tensor) and leaf.is_floating_point() and leaf.dim()
+        ]
+        if leaves and len({len(leaf) for leaf in leaves}) == 1:
+            rows.append(torch.cat(leaves, 1))
+    widths = {row.shape[1] for row in rows}
+    return torch.cat(rows) if len(widths) == 1 and len(rows) == len(batches) else None
+
+
+def output_snr(dense: Tensor, other: Tensor) -> float:
+    """Return how close outputs are, in dB; both are (N, M), a row for each input.
+
+    What is the same for all inputs is no signal.
+    """
+    signal = float((dense - dense.mean(0)).double().square().sum())
+    error = float((dense - other).double().square().sum())
+    return 10 * float(np.log10(max(signal, 1e-30) / max(error, 1e-30)))
+
+
+def _latent(tensor: lnx.Exact, indices: NDArray[np.int32], decoder: int) -> lnx.Latent:
+    symbols = indices.reshape(-1, slice_length(tensor.shape))  # (N, L)
+    kind = shortest_type(min(int(symbols.min()), -1), int(symbols.max()))
+    short = np.ascontiguousarray(symbols, kind)
+    return lnx.Latent(tensor.name, tensor.shape, short, decoder, dtype=tensor.dtype)
+
+
+def _exact(tensor: lnx.Exact, value: Tensor) -> lnx.Exact:
+    """Return a tensor with the value that the network has for it now."""
+    dtype = TO_TORCH[tensor.dtype] if tensor.dtype in ROUNDED_TO else None
+    if dtype is None or tuple(value.shape) != tensor.shape:
+        return tensor
+    return replace(tensor, data=to_bytes(value.detach().to(dtype)))
+
+
+def _first(batches: Sequence[Batch], count: int) -> list[Batch]:
+    """Return the first batches that hold some inputs together."""
+    chosen: list[Batch] = []
+    for batch in batches:
+        if sum(len(known[0]) for known in chosen) >= count:
+            break
+        chosen.append(batch)
+    return chosen

@@ -1,0 +1,161 @@
+"""Second moments of what weights are multiplied with, on some inputs.
+
+Legend: G groups, R outputs, K inputs of a row, n places.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from lilnetx_cli.compression.uses import Part, Use, Watch, plain_operations
+
+MOST_COLUMNS = 6144  # of a row; the moments of longer ones take too much memory
+
+Batch = tuple[Any, ...]  # the arguments of one call of the network
+
+
+@dataclass(frozen=True, eq=False)
+class Moments:
+    """Means over all places, (G, K, K) float32.
+
+    Attributes:
+        own: of y y^T, with y the inputs in the rounded network.
+        cross: of x y^T, with x the inputs in the dense network.
+    """
+
+    own: Tensor
+    cross: Tensor
+
+
+@dataclass(frozen=True)
+class Order:
+    """The weights that inputs meet, the first used first.
+
+    Attributes:
+        names: of the weights.
+        repeated: whether one of them is used more than once in a pass.
+    """
+
+    names: tuple[str, ...]
+    repeated: bool
+
+
+class _EnoughError(Exception):
+    """All weights of interest were used."""
+
+
+class _Sums:
+    def __init__(self) -> None:
+        self.own: dict[Part, Tensor] = {}
+        self.cross: dict[Part, Tensor] = {}
+        self.places: dict[Part, int] = defaultdict(int)
+
+    def add(self, dense: Use, rounded: Use) -> None:
+        for x, y in zip(dense.columns(), rounded.columns(), strict=True):
+            own, cross = torch.bmm(y, y.mT), torch.bmm(x, y.mT)
+            if rounded.part in self.own:
+                self.own[rounded.part] += own
+                self.cross[rounded.part] += cross
+            else:
+                self.own[rounded.part], self.cross[rounded.part] = own, cross
+            self.places[rounded.part] += y.shape[2]
+
+    def means(self) -> dict[Part, Moments]:
+        return {
+            part: Moments(own / self.places[part], self.cross[part] / self.places[part])
+            for part, own in self.own.items()
+            if self.places[part]
+        }
+
+
+def order_of_use(
+    network: nn.Module, weights: Mapping[str, Tensor], batch: Batch
+) -> Order:
+    """Run a network once and see which of the weights are used, and when first."""
+    seen: dict[str, int] = defaultdict(int)
+
+    def take(use: Use) -> None:
+        seen[use.part.name] += 1
+
+    with plain_operations(network), Watch(weights, take):
+        network(*batch)
+    return Order(tuple(seen), any(count > 1 for count in seen.values()))
+
+
+def moments_of(
+    dense: nn.Module,
+    rounded: nn.Module,
+    names: Sequence[str],
+    batches: Sequence[Batch],
+    until: str | None = None,
+) -> dict[Part, Moments]:
+    """Return the moments of some weights; both networks have them under these names.
+
+    A pass ends before the weight `until` is used. The same network given twice runs
+    once.
+    """
+    sums = _Sums()
+    for batch in batches:
+        queue: dict[Part, list[Use]] = defaultdict(list)
+        twice = rounded is not dense
+
+        def keep(use: Use, queue: dict[Part, list[Use]] = queue) -> None:
+            copied = Use(use.part, use.inputs.clone(), use.unfold)  # may change later
+            queue[use.part].append(copied)
+
+        def pair(use: Use, queue: dict[Part, list[Use]] = queue) -> None:
+            if queue[use.part]:
+                sums.add(queue[use.part].pop(0), use)
+
+        if twice:
+            _run(dense, names, batch, until, keep)
+            _run(rounded, names, batch, until, pair)
+        else:
+            _run(dense, names, batch, until, lambda use: sums.add(use, use))
+    return sums.means()
+
+
+def _run(
+    network: nn.Module,
+    names: Sequence[str],
+    batch: Batch,
+    until: str | None,
+    take: Callable[[Use], None],
+) -> None:
+    state = network.state_dict(keep_vars=True)
+    watched = {name: state[name] for name in (*names, *([until] if until else []))}
+
+    def see(use: Use) -> None:
+        if use.part.name == until:
+            raise _EnoughError
+        if use.unfold(use.inputs[:1]).shape[1] <= MOST_COLUMNS:
+            take(use)
+
+    try:
+        with plain_operations(network), Watch(watched, see):
+            network(*batch)
+    except _EnoughError:
+        pass
+
+
+@contextmanager
+def own_statistics(network: nn.Module, *, on: bool) -> Iterator[None]:
+    """Let batch norms compute with the statistics of their batch, and note nothing.
+
+    Those that are in the network are of weights that have changed.
+    """
+    norms = [m for m in network.modules() if isinstance(m, _BatchNorm) and on]
+    before = [(norm.training, norm.track_running_stats) for norm in norms]
+    for norm in norms:
+        norm.training, norm.track_running_stats = True, False
+    try:
+        yield
+    finally:
+        for norm, (training, tracked) in zip(norms, before, strict=True):
+            norm.training, norm.track_running_stats = training, tracked

@@ -1,0 +1,86 @@
+"""Rounding with error feedback: what one column loses, later columns make up for.
+
+A layer computes W x. Rounding a weight changes the outputs, but columns of inputs that
+look alike can take the change back. Source: OPTQ (arXiv 2210.17323), with its Cholesky
+form; the shift toward the inputs of the rounded network is that of GPTAQ (arXiv
+2504.02692).
+
+Legend: R rows (outputs), K columns (inputs of a row), H (K, K) second moments of
+inputs.
+"""
+
+import math
+
+import torch
+from torch import Tensor
+
+DAMPING = 0.01  # of the mean of the diagonal, added to it
+BLOCK = 64  # columns whose effect on later ones is applied at once
+MOST_INDEX = 2**24  # beyond it float32 does not hold integers
+
+
+def damped(moments: Tensor) -> Tensor:
+    """Return moments in float64 with a larger diagonal, so that they can be inverted.
+
+    A column that no input reaches gets the mean, and so keeps its own rounding.
+    """
+    found = moments.double()
+    diagonal = found.diagonal()
+    mean = float(diagonal.mean()) or 1.0
+    found = found.clone()
+    found.diagonal().copy_(
+        torch.where(
+            diagonal > 0, diagonal + DAMPING * mean, torch.tensor(mean).double()
+        )
+    )
+    return found
+
+
+def feedback_factor(moments: Tensor) -> Tensor:
+    """Return C, upper triangular, with C^T C the inverse of damped moments; (K, K)."""
+    lower = torch.linalg.cholesky(damped(moments))
+    inverse = torch.cholesky_inverse(lower)
+    factor: Tensor = torch.linalg.cholesky(inverse, upper=True)
+    return factor
+
+
+def shifted(weights: Tensor, moments: Tensor, cross: Tensor) -> Tensor:
+    """Return the weights that make of other inputs what `weights` make of theirs.
+
+    weights: (R, K). moments: (K, K) of the other inputs. cross: (K, K), the
+    mean of x y^T with x the inputs that the weights are of, and y the others.
+    """
+    wanted = weights @ (cross - moments)  # (R, K)
+    lower = torch.linalg.cholesky(damped(moments))
+    return weights + torch.cholesky_solve(wanted.T, lower).T
+
+
+def step_of(error: float, energy: float, factor: Tensor) -> float:
+    """Return the step whose error is a share of a layer's energy, a weight.
+
+    A column's error counts as 1 / C_ii^2, and rounding to a step s errs by s^2 / 12.
+    """
+    gain = float((1 / factor.diagonal().square()).mean())
+    return math.sqrt(12 * error * energy / gain)
+
+
+def round_with_feedback(weights: Tensor, factor: Tensor, step: float) -> Tensor:
+    """Round the rows of a matrix to multiples of a step; (R, K) int32 indices.
+
+    Columns go in order; what rounding column i loses, times C_ij / C_ii, is taken off
+    column j > i.
+    """
+    left = weights.double().clone()
+    indices = torch.empty(left.shape, dtype=torch.int32)
+    count = left.shape[1]
+    for start in range(0, count, BLOCK):
+        stop = min(count, start + BLOCK)
+        errors = torch.empty(len(left), stop - start, dtype=left.dtype)
+        for i in range(start, stop):
+            index = torch.round(left[:, i] / step).clamp_(-MOST_INDEX, MOST_INDEX)
+            indices[:, i] = index.to(torch.int32)
+            error = (left[:, i] - index * step) / factor[i, i]
+            errors[:, i - start] = error
+            left[:, i + 1 : stop] -= torch.outer(error, factor[i, i + 1 : stop])
+        left[:, stop:] -= errors @ factor[start:stop, stop:]
+    return indices
