@@ -20,6 +20,7 @@ class Asked:
         bits: of the whole file, for each weight.
         size: of the whole file, in bytes.
         ratio: how many times smaller than the dense network the file is to be.
+        drop: largest loss of accuracy, as a fraction.
         lossless: whether every bit is kept.
         exact_side: whether every bit of norms and biases is kept.
     """
@@ -28,6 +29,7 @@ class Asked:
     bits: float | None = None
     size: int | None = None
     ratio: float | None = None
+    drop: float | None = None
     lossless: bool = False
     exact_side: bool = False
 
@@ -40,9 +42,13 @@ class Asked:
     def lossy(self) -> float | None:
         """What is asked for, if quantization is."""
         return next(
-            (x for x in (self.snr, self.bits, self.size, self.ratio) if x is not None),
+            (x for x in self._goals if x is not None),
             None,
         )
+
+    @property
+    def _goals(self) -> tuple[float | None, ...]:
+        return self.snr, self.bits, self.size, self.ratio, self.drop
 
 
 def asked_for(
@@ -50,6 +56,7 @@ def asked_for(
     bits: float | None,
     size: str | None,
     ratio: float | None,
+    drop: float | None,
     *,
     lossless: bool,
     exact_side: bool,
@@ -57,18 +64,28 @@ def asked_for(
     """Return what is asked for; raises UsageError for more than one thing."""
     given = {
         "--snr": snr, "--bits-per-weight": bits, "--target-size": size,
-        "--target-ratio": ratio, "--lossless": lossless or None,
+        "--target-ratio": ratio, "--max-accuracy-drop": drop,
+        "--lossless": lossless or None,
     }  # fmt: skip
     names = [name for name, value in given.items() if value is not None]
     if len(names) > 1:
         raise UsageError(f"{names[0]} and {names[1]} are contrary: give one of them")
     size_bytes = None if size is None else parse_size(size)
-    return Asked(snr, bits, size_bytes, ratio, lossless, exact_side)
+    points = None if drop is None else drop / 100
+    return Asked(snr, bits, size_bytes, ratio, points, lossless, exact_side)
 
 
-def target_of(asked: Asked, container: lnx.Container) -> "Target":
+def target_of(
+    asked: Asked, container: lnx.Container, *, with_inputs: bool = False
+) -> "Target":
     """Return what to search for in a container of exact tensors."""
-    from lilnetx_cli.compression import DEFAULT_SNR, Target, dense_bytes, parameters
+    from lilnetx_cli.compression import (
+        DEFAULT_OUTPUT_SNR,
+        DEFAULT_SNR,
+        Target,
+        dense_bytes,
+        parameters,
+    )
 
     size = asked.size
     if asked.bits is not None:
@@ -77,4 +94,8 @@ def target_of(asked: Asked, container: lnx.Container) -> "Target":
         size = int(dense_bytes(container) / asked.ratio)
     if size is not None:
         return Target(size=size)
+    if asked.drop is not None:
+        return Target(drop=asked.drop)
+    if asked.nothing and with_inputs:
+        return Target(output_snr=DEFAULT_OUTPUT_SNR)
     return Target(snr=DEFAULT_SNR if asked.snr is None else asked.snr)

@@ -73,3 +73,28 @@ Lossless = Annotated[
 ExactSide = Annotated[
     bool, typer.Option("--exact-side", help="Keep every bit of norms and biases.")
 ]
+Calib = Annotated[
+    str | None,
+    typer.Option(
+        "--calib",
+        help="Data set, or path/file.py:function that returns a few hundred inputs:"
+        " weights are rounded by what the network computes on them. Far smaller.",
+        show_default="none",
+    ),
+]
+MaxAccuracyDrop = Annotated[
+    float | None,
+    typer.Option(
+        min=0,
+        max=100,
+        metavar="POINTS",
+        help="With --calib, the smallest file that loses at most this much accuracy.",
+        show_default="none",
+    ),
+]
+NoRecalibrate = Annotated[
+    bool,
+    typer.Option(
+        "--no-recalibrate", help="With --calib, leave batch norms as they are."
+    ),
+]

@@ -3,7 +3,7 @@
 from typing import Any
 
 from lilnetx_cli.cli.compressing import Compressed
-from lilnetx_cli.cli.console import size_text
+from lilnetx_cli.cli.console import percent_text, size_text
 from lilnetx_cli.cli.contents import parts_of, parts_text
 from lilnetx_cli.cli.options import peak_rss_bytes
 from lilnetx_cli.cli.standard_streams import STANDARD, output_name
@@ -24,6 +24,9 @@ def record_of(done: Compressed, seconds: float) -> dict[str, Any]:
         "parameters": done.about.parameters,
         "bits_per_weight": 8 * done.output_bytes / max(1, done.about.parameters),
         "snr_db": done.snr,
+        "output_snr_db": done.output_snr,
+        "accuracy_dense": None if done.accuracy is None else done.accuracy[0],
+        "accuracy": None if done.accuracy is None else done.accuracy[1],
         "seconds": seconds,
         "peak_rss_bytes": peak_rss_bytes(),
         "output": str(done.job.target),
@@ -38,6 +41,7 @@ def lines_of(done: Compressed) -> list[str]:
         f" {size_text(written)} whole file, {dense / written:.1f}x smaller",
         f"  {parts_text(parts_of(done.about))}",
         _quality_text(done),
+        *_outputs_text(done),
     ]
 
 
@@ -59,6 +63,17 @@ def hints_of(done: Compressed) -> list[str]:
     if source == STANDARD or source.is_dir():  # which train does not start from
         return []
     return [f"for a far smaller file train it here: lilnetx train --init {source}"]
+
+
+def _outputs_text(done: Compressed) -> list[str]:
+    """Say what became of the network's outputs, where that was measured."""
+    lines = []
+    if done.output_snr is not None:
+        lines.append(f"  outputs: signal-to-noise ratio {done.output_snr:.1f} dB")
+    if done.accuracy is not None:
+        before, after = (percent_text(share) for share in done.accuracy)
+        lines.append(f"  accuracy on examples held out: {before} dense, {after} now")
+    return lines
 
 
 def _quality_text(done: Compressed) -> str:

@@ -4,13 +4,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import lnx
-from lilnetx_cli.cli.asked import Asked, target_of
+from lilnetx_cli.cli.asked import Asked
 from lilnetx_cli.cli.compress_paths import Job
 from lilnetx_cli.cli.console import Output
+from lilnetx_cli.cli.graph_asked import CalibAsked, GraphAsked
 from lilnetx_cli.cli.options import same_file
+from lilnetx_cli.cli.quantizing import Quantized, quantized
 from lilnetx_cli.cli.standard_streams import input_file, input_name, output_file
 from lilnetx_cli.errors import UsageError
-from lnx.errors import printable
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,8 @@ class Settings:
     asked: Asked
     jobs: int
     replace: bool
+    graph: GraphAsked | None = None
+    calib: CalibAsked | None = None
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,9 @@ class Compressed:
         snr: of the weights in dB; None where nothing of them was lost.
         lossless: whether every bit of every tensor is kept.
         by_default: whether it is quantized although nothing was asked for.
+        output_snr: of the network's outputs on the inputs, in dB, where there are any.
+        accuracy: of the dense network and of this one on labelled examples, as
+            fractions, where there are any.
     """
 
     job: Job
@@ -45,15 +51,8 @@ class Compressed:
     snr: float | None
     lossless: bool
     by_default: bool
-
-
-@dataclass(frozen=True, eq=False)
-class _Quantized:
-    """What to save; see Compressed."""
-
-    container: lnx.Container
-    snr: float | None
-    lossless: bool
+    output_snr: float | None
+    accuracy: tuple[float, float] | None
 
 
 def compress_file(job: Job, settings: Settings, out: Output) -> Compressed:
@@ -64,12 +63,33 @@ def compress_file(job: Job, settings: Settings, out: Output) -> Compressed:
         output_file(job.target) as target,
     ):
         read, input_bytes = _read(source, job, settings, out)
-        made = _quantized(read, name, settings.asked, out)
+        made = quantized(
+            read, name, settings.asked, settings.graph, settings.calib, out
+        )
         written = _save(made.container, target, settings, out)
         about = lnx.summary(target)
-    by_default = settings.asked.nothing and not made.lossless
+    return _compressed(job, input_bytes, written, about, settings, made)
+
+
+def _compressed(
+    job: Job,
+    input_bytes: int,
+    written: int,
+    about: lnx.Summary,
+    settings: Settings,
+    made: Quantized,
+) -> Compressed:
+    asked = settings.asked.nothing and settings.calib is None
     return Compressed(
-        job, input_bytes, written, about, made.snr, made.lossless, by_default
+        job,
+        input_bytes,
+        written,
+        about,
+        made.snr,
+        made.lossless,
+        asked and not made.lossless,
+        made.output_snr,
+        made.accuracy,
     )
 
 
@@ -107,25 +127,3 @@ def _save(
         )
     out.detail(f"wrote {written:,} bytes, with up to {jobs} processes")
     return written
-
-
-def _quantized(
-    container: lnx.Container, name: str, asked: Asked, out: Output
-) -> _Quantized:
-    has_latents = any(isinstance(t, lnx.Latent) for t in container.tensors)
-    if asked.lossless or (asked.nothing and has_latents):
-        return _Quantized(container, None, True)
-    from lilnetx_cli.compression import compress_container, dense_container
-
-    container = dense_container(container)
-    target = target_of(asked, container)
-    with out.progress("quantizing, tries") as ticker:
-        found = compress_container(
-            container, target, exact_side=asked.exact_side, progress=ticker.move
-        )
-    for tensor in found.exact:
-        out.warn(
-            f"{name}: {printable(tensor)} holds NaN, infinity or huge numbers:"
-            " stored exactly"
-        )
-    return _Quantized(found.container, found.snr, found.lossless)

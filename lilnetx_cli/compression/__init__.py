@@ -1,15 +1,22 @@
 """Search for a file: of an SNR, of bits per weight, of a size."""
 
 from lilnetx_cli.compression.dense import dense_bytes, dense_container, parameters
+from lilnetx_cli.compression.finishing import folded
 from lilnetx_cli.compression.lossy import Lossy, compress_container
-from lilnetx_cli.compression.targets import DEFAULT_SNR, Target
+from lilnetx_cli.compression.targets import (
+    DEFAULT_OUTPUT_SNR,
+    DEFAULT_SNR,
+    Target,
+)
 
 __all__ = [
+    "DEFAULT_OUTPUT_SNR",
     "DEFAULT_SNR",
     "Lossy",
     "Target",
     "compress_container",
     "dense_bytes",
     "dense_container",
+    "folded",
     "parameters",
 ]

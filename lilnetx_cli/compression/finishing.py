@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils import _pytree as pytree
 
 import lnx
@@ -71,6 +72,28 @@ def assembled(container: lnx.Container, rounded: RoundedNetwork) -> lnx.Containe
         else:
             tensors.append(tensor)
     return replace(container, tensors=tuple(tensors), decoders=tuple(decoders))
+
+
+def folded(container: lnx.Container, network: nn.Module) -> lnx.Container:
+    """Return a container whose batch norms are two vectors each instead of four.
+
+    The network holds its tensors, and is changed as well.
+    """
+    fold_batch_norms(network)
+    state = network.state_dict()
+    norms = {
+        f"{name}.{key}"
+        for name, module in network.named_modules()
+        if isinstance(module, _BatchNorm)
+        for key in ("weight", "bias", "running_mean", "running_var")
+    }
+    tensors = [
+        _exact(tensor, state[tensor.name])
+        if isinstance(tensor, lnx.Exact) and tensor.name in norms & state.keys()
+        else tensor
+        for tensor in container.tensors
+    ]
+    return replace(container, tensors=tuple(tensors))
 
 
 @torch.no_grad()

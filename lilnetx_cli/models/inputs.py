@@ -15,6 +15,8 @@ EXAMPLE_BATCH = 2
 # A file is attacker text: no image it asks for may be larger.
 MAX_SIDE = 2048
 MAX_CHANNELS = 1024
+MOST_AXES = 6
+MOST_ELEMENTS = 1 << 24
 TYPES = {"float32": torch.float32, "int64": torch.int64, "int32": torch.int32}
 FEWEST_TOKENS = 2  # where no embedding says how many there are
 
@@ -100,7 +102,20 @@ def _lookups(network: nn.Module, tokens: Tensor) -> Iterator[list[int]]:
             handle.remove()
 
 
+def _bounded(text: str) -> InputForm | None:
+    """Read the form that a file names; None where it is none or too large."""
+    try:
+        form = parse_form(text)
+    except UsageError:
+        return None
+    few = len(form.shape) <= MOST_AXES and math.prod(form.shape) <= MOST_ELEMENTS
+    return form if few else None
+
+
 def _recorded(record: Mapping[str, Any]) -> InputForm | None:
+    text = record.get("input")
+    if isinstance(text, str):
+        return _bounded(text)
     side, arguments = record.get("size"), record.get("args")
     channels = arguments.get("channels", 3) if isinstance(arguments, dict) else 3
     if not isinstance(side, int) or not isinstance(channels, int) or side is True:

@@ -7,11 +7,14 @@ import typer
 from lilnetx_cli.cli.asked import asked_for
 from lilnetx_cli.cli.compress_options import (
     BitsPerWeight,
+    Calib,
     ExactSide,
     Inputs,
     Key,
     LnxOutput,
     Lossless,
+    MaxAccuracyDrop,
+    NoRecalibrate,
     Snr,
     TargetRatio,
     TargetSize,
@@ -25,10 +28,15 @@ from lilnetx_cli.cli.compressed_text import (
     record_of,
 )
 from lilnetx_cli.cli.compressing import Settings, compress_file
+from lilnetx_cli.cli.graph_asked import calib_asked, graph_asked
 from lilnetx_cli.cli.options import (
+    DataDir,
     Force,
+    InputShape,
     Jobs,
     Json,
+    Model,
+    ModelArg,
     Quiet,
     Stopwatch,
     Verbose,
@@ -49,7 +57,14 @@ def compress(
     target_size: TargetSize = None,
     target_ratio: TargetRatio = None,
     lossless: Lossless = False,
+    max_accuracy_drop: MaxAccuracyDrop = None,
     exact_side: ExactSide = False,
+    calib: Calib = None,
+    data_dir: DataDir = None,
+    no_recalibrate: NoRecalibrate = False,
+    model: Model = None,
+    model_arg: ModelArg = None,
+    input_shape: InputShape = None,
     force: Force = False,
     jobs: Jobs = None,
     json: Json = False,
@@ -61,6 +76,9 @@ def compress(
     A checkpoint of lilnetx train is coded as it was trained, without loss. Weights of
     any other checkpoint are quantized, to 40 dB unless something else is asked for,
     which is as close as rounding to 8 bits; --lossless keeps every bit.
+
+    With inputs of the network, --calib, files become far smaller: layer after layer is
+    rounded so that its outputs stay the same, and batch norms are measured again.
     """
     watch = Stopwatch()
     work = jobs_of(files, output, force=force)
@@ -73,10 +91,19 @@ def compress(
         bits_per_weight,
         target_size,
         target_ratio,
+        max_accuracy_drop,
         lossless=lossless,
         exact_side=exact_side,
     )
-    settings = Settings(key, unsafe_pickle, asked, processes(jobs), force)
+    settings = Settings(
+        key,
+        unsafe_pickle,
+        asked,
+        processes(jobs),
+        force,
+        graph_asked(model, model_arg, input_shape),
+        calib_asked(calib, data_dir, asked, recalibrate=not no_recalibrate),
+    )
     if len(work) > 1:
         raise typer.Exit(compress_all(work, settings, out))
     done = compress_file(work[0], settings, out)

@@ -1,0 +1,58 @@
+"""The network and the inputs that the user names beside a checkpoint."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from lilnetx_cli.cli.asked import Asked
+from lilnetx_cli.cli.options import network_arguments
+from lilnetx_cli.errors import UsageError
+
+
+@dataclass(frozen=True)
+class GraphAsked:
+    """Which network the tensors are of: a name, its arguments, what it takes."""
+
+    name: str
+    arguments: Mapping[str, int]
+    form: str | None
+
+
+@dataclass(frozen=True)
+class CalibAsked:
+    """Which inputs to run the network on."""
+
+    name: str
+    folder: Path | None
+    recalibrate: bool
+
+
+def graph_asked(
+    model: str | None, arguments: list[str] | None, form: str | None
+) -> GraphAsked | None:
+    """Return the network that is named; raises UsageError for a part of one."""
+    counts = network_arguments(model, arguments)
+    if model is None:
+        if form is not None:
+            raise UsageError("--input-shape needs --model: the file says its own")
+        return None
+    return GraphAsked(model, counts, form)
+
+
+def calib_asked(
+    name: str | None, folder: Path | None, asked: Asked, *, recalibrate: bool
+) -> CalibAsked | None:
+    """Return the inputs that are named; raises UsageError for what needs some."""
+    if name is not None:
+        if asked.lossless:
+            raise UsageError("--calib and --lossless are contrary: give one of them")
+        return CalibAsked(name, folder, recalibrate)
+    needing = {
+        "--max-accuracy-drop": asked.drop is not None,
+        "--data-dir": folder is not None,
+        "--no-recalibrate": not recalibrate,
+    }
+    for option, given in needing.items():
+        if given:
+            raise UsageError(f"{option} needs --calib, the inputs to measure with")
+    return None

@@ -1,0 +1,63 @@
+"""The network of a container: what the user names, or what the file says."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import lnx
+from lilnetx_cli.cli.graph_asked import GraphAsked
+from lilnetx_cli.errors import InputError, UsageError, reason_of
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from lilnetx_cli.compression.moments import Batch
+    from lilnetx_cli.data import Splits
+
+
+def with_record(
+    container: lnx.Container, asked: GraphAsked | None, splits: "Splits | None"
+) -> lnx.Container:
+    """Return a container that says which network it holds, where that is named."""
+    if asked is None:
+        return container
+    from lilnetx_cli.models import describe
+    from lilnetx_cli.models.inputs import parse_form
+    from lilnetx_cli.user_code import is_factory
+
+    form: Mapping[str, int] = {}
+    record: dict[str, Any] = {}
+    if asked.form is not None:
+        parse_form(asked.form)
+        record["input"] = asked.form
+    elif splits is not None:
+        record["size"] = splits.size
+    if splits is not None and not is_factory(asked.name):
+        form = {"channels": splits.channels, "classes": splits.classes}
+    record = {**describe(asked.name, {**form, **asked.arguments}), **record}
+    return replace(container, architecture=record)
+
+
+def network_of(container: lnx.Container, file: str, *, trusted: bool) -> "nn.Module":
+    """Build the network of a container; raises UsageError where nothing says which."""
+    from lilnetx_cli.checkpoint import unpack
+    from lilnetx_cli.models import rebuild
+
+    if container.architecture is None:
+        raise UsageError(f"{file!r} does not say which network it holds: add --model")
+    state = unpack(lnx.rebuild_all(container))
+    return rebuild(container.architecture, state, file, trusted=trusted).eval()
+
+
+def check_runs(network: "nn.Module", batch: "Batch") -> None:
+    """Raise InputError where a network does not take a batch of inputs."""
+    import torch
+
+    try:
+        with torch.no_grad():
+            network(*batch)
+    except Exception as error:
+        found = ", ".join(str(tuple(getattr(x, "shape", ()))) for x in batch)
+        raise InputError(
+            f"the network does not run on the inputs, {found}: {reason_of(error)}"
+        ) from error

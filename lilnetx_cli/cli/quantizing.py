@@ -1,0 +1,131 @@
+"""A container as it was read -> the one to save, and how close it is."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import lnx
+from lilnetx_cli.cli.asked import Asked, target_of
+from lilnetx_cli.cli.console import Output
+from lilnetx_cli.cli.graph_asked import CalibAsked, GraphAsked
+from lilnetx_cli.cli.graph_of import check_runs, network_of, with_record
+from lilnetx_cli.errors import UsageError
+from lnx.errors import printable
+
+if TYPE_CHECKING:
+    from lilnetx_cli.compression import Lossy
+    from lilnetx_cli.compression.with_inputs import WithInputs
+    from lilnetx_cli.data.calibration import CalibrationData
+
+
+@dataclass(frozen=True, eq=False)
+class Quantized:
+    """What to save; see Compressed."""
+
+    container: lnx.Container
+    snr: float | None
+    lossless: bool
+    output_snr: float | None = None
+    accuracy: tuple[float, float] | None = None
+
+
+def quantized(
+    container: lnx.Container,
+    name: str,
+    asked: Asked,
+    graph: GraphAsked | None,
+    calib: CalibAsked | None,
+    out: Output,
+) -> Quantized:
+    """Quantize a container as it was asked for, or leave it exact.
+
+    `name` is that of the input. Raises UsageError and InputError.
+    """
+    if calib is not None:
+        return _with_inputs(container, name, asked, graph, calib, out)
+    container = with_record(container, graph, None)
+    has_latents = any(isinstance(t, lnx.Latent) for t in container.tensors)
+    if asked.lossless or (asked.nothing and has_latents):
+        if graph is not None:  # what is recorded must be true
+            network_of(container, name, trusted=True)
+        return Quantized(container, None, True)
+    from lilnetx_cli.compression import (
+        compress_container,
+        dense_container,
+        folded,
+    )
+
+    container = dense_container(container)
+    if graph is not None:
+        network = network_of(container, name, trusted=True)
+        if not asked.exact_side:
+            container = folded(container, network)
+    target = target_of(asked, container)
+    with out.progress("quantizing, tries") as ticker:
+        found = compress_container(
+            container, target, exact_side=asked.exact_side, progress=ticker.move
+        )
+    _warn(found, name, out)
+    return Quantized(found.container, found.snr, found.lossless)
+
+
+def _with_inputs(
+    container: lnx.Container,
+    name: str,
+    asked: Asked,
+    graph: GraphAsked | None,
+    calib: CalibAsked,
+    out: Output,
+) -> Quantized:
+    from lilnetx_cli.compression import dense_container
+    from lilnetx_cli.data.calibration import load_calibration
+
+    if graph is None and container.architecture is None:
+        raise UsageError(f"{name!r} does not say which network it holds: add --model")
+    data = load_calibration(calib.name, calib.folder)
+    if asked.drop is not None and data.labelled is None:
+        raise UsageError(
+            f"--max-accuracy-drop needs labels, which {calib.name} does not give"
+        )
+    container = dense_container(with_record(container, graph, data.splits))
+    found = _run(container, name, asked, graph, calib, data, out)
+    _warn(found.lossy, name, out)
+    lossy = found.lossy
+    return Quantized(
+        lossy.container, lossy.snr, lossy.lossless, found.output_snr, found.accuracy
+    )
+
+
+def _run(
+    container: lnx.Container,
+    name: str,
+    asked: Asked,
+    graph: GraphAsked | None,
+    calib: CalibAsked,
+    data: "CalibrationData",
+    out: Output,
+) -> "WithInputs":
+    from lilnetx_cli.compression.held_out import HeldOut
+    from lilnetx_cli.compression.with_inputs import compress_with_inputs
+
+    network = network_of(container, name, trusted=graph is not None)
+    check_runs(network, data.batches[0])
+    judged = asked.drop is not None and data.labelled is not None
+    with out.progress("rounding, rounds") as ticker:
+        return compress_with_inputs(
+            container,
+            network,
+            data.batches,
+            target_of(asked, container, with_inputs=True),
+            recalibrate=calib.recalibrate,
+            exact_side=asked.exact_side,
+            judge=HeldOut(data.labelled) if judged and data.labelled else None,
+            progress=ticker.move,
+        )
+
+
+def _warn(found: "Lossy", name: str, out: Output) -> None:
+    for tensor in found.exact:
+        out.warn(
+            f"{name}: {printable(tensor)} holds NaN, infinity or huge numbers:"
+            " stored exactly"
+        )

@@ -1,0 +1,149 @@
+"""Inputs to calibrate a finished network with, and labelled examples to judge it by."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from lilnetx_cli.data.registry import Splits, load_splits
+from lilnetx_cli.data.stream import Batch, EpochDataset, batches
+from lilnetx_cli.errors import InputError, UsageError
+from lilnetx_cli.user_code import call_factory, is_factory
+
+INPUTS = 512
+FEWEST = 16
+BATCH = 128
+SEED = 0
+MOST_LABELLED = 4096
+
+
+@dataclass(frozen=True, eq=False)
+class CalibrationData:
+    """What a network is run on.
+
+    Attributes:
+        batches: arguments of calls of the network.
+        labelled: other examples, with labels; None where there are none.
+        splits: the data set that they are from, if it is one.
+    """
+
+    batches: tuple[tuple[Any, ...], ...]
+    labelled: EpochDataset | None
+    splits: Splits | None
+
+
+class Examples(Dataset[Batch]):
+    """Inputs and their labels, held in memory."""
+
+    def __init__(self, inputs: Tensor, labels: Tensor) -> None:
+        self._inputs = inputs
+        self._labels = labels
+
+    def __len__(self) -> int:
+        return len(self._labels)
+
+    def begin_epoch(self, seed: int, epoch: int) -> None:
+        """Do nothing: nothing is augmented."""
+
+    def __getitems__(self, indices: list[int]) -> Batch:
+        """Return some inputs and labels."""
+        return self._inputs[indices], self._labels[indices]
+
+
+class Chosen(Dataset[Batch]):
+    """Some examples of a data set."""
+
+    def __init__(self, dataset: EpochDataset, chosen: Sequence[int]) -> None:
+        self._dataset = dataset
+        self._chosen = list(chosen)
+
+    def __len__(self) -> int:
+        return len(self._chosen)
+
+    def begin_epoch(self, seed: int, epoch: int) -> None:
+        """Do nothing: nothing is augmented."""
+
+    def __getitems__(self, indices: list[int]) -> Batch:
+        """Return some of the examples."""
+        return self._dataset.__getitems__([self._chosen[i] for i in indices])
+
+
+def load_calibration(name: str, folder: Any) -> CalibrationData:  # noqa: ANN401
+    """Read a data set, or call path/file.py:function.
+
+    A data set gives a few hundred training images without augmentation, and its
+    validation split as labelled examples. The function returns inputs, or a pair of
+    inputs and labels, of which the later half is for judging: a tensor, one input an
+    element, or a list of batches, each a tensor or a tuple of arguments. It may also
+    return what a data set's function does. Raises UsageError and InputError.
+    """
+    if not is_factory(name):
+        return _of_splits(load_splits(name, folder))
+    found = call_factory(name, {})
+    if isinstance(found, tuple) and len(found) == 3 and isinstance(found[2], int):
+        return _of_splits(load_splits(name, folder))
+    if folder is not None:
+        raise UsageError(f"--data-dir is of no use to {name}, which finds its own")
+    if isinstance(found, tuple) and len(found) == 2:
+        return _of_pair(found[0], found[1], name)
+    if isinstance(found, Tensor):
+        _check_count(len(found) if found.dim() else 0, name)
+        return CalibrationData(in_batches(found), None, None)
+    if isinstance(found, list) and found:
+        return CalibrationData(as_batches(found, name), None, None)
+    raise InputError(
+        f"{name} returns {type(found).__name__}, expected inputs in one tensor, a list"
+        " of batches, or a pair of inputs and labels"
+    )
+
+
+def in_batches(inputs: Tensor) -> tuple[tuple[Any, ...], ...]:
+    """Return inputs in batches of about one size."""
+    count = -(-len(inputs) // BATCH)
+    return tuple((part,) for part in inputs.chunk(count))
+
+
+def as_batches(found: Sequence[Any], name: str) -> tuple[tuple[Any, ...], ...]:
+    """Return batches as tuples of arguments; raises InputError for what is none."""
+    made = [batch if isinstance(batch, tuple) else (batch,) for batch in found]
+    for batch in made:
+        if not batch or not isinstance(batch[0], Tensor) or not batch[0].dim():
+            raise InputError(
+                f"{name} has a batch that does not begin with a tensor of inputs"
+            )
+    _check_count(sum(len(batch[0]) for batch in made), name)
+    return tuple(made)
+
+
+def _of_splits(splits: Splits) -> CalibrationData:
+    generator = torch.Generator().manual_seed(SEED)
+    order = torch.randperm(len(splits.calibration), generator=generator)[:INPUTS]
+    loader = batches(splits.calibration, BATCH, sampler=order.tolist())
+    found = tuple((images,) for images, _ in loader)
+    most = min(MOST_LABELLED, len(splits.validation))
+    labelled = Chosen(splits.validation, range(most)) if most > 1 else None
+    return CalibrationData(found, labelled, splits)
+
+
+def _of_pair(inputs: Any, labels: Any, name: str) -> CalibrationData:  # noqa: ANN401
+    fits = isinstance(inputs, Tensor) and isinstance(labels, Tensor)
+    if not fits or labels.dim() != 1 or len(inputs) != len(labels):
+        raise InputError(
+            f"{name} returns a pair that is not inputs and labels: expected two tensors"
+            " of one length, labels (N,)"
+        )
+    _check_count(len(inputs) // 2, name)
+    half = len(inputs) // 2
+    labelled = Examples(inputs[half:], labels[half:].long())
+    return CalibrationData(in_batches(inputs[:half]), labelled, None)
+
+
+def _check_count(count: int, name: str) -> None:
+    if count < FEWEST:
+        raise InputError(
+            f"{name} gives {count} inputs to calibrate with, expected {FEWEST} or more;"
+            " a few hundred are enough"
+        )
