@@ -5,6 +5,7 @@ import lilnetx_cli as lilnetx
 lilnetx.reparameterize(model)          swap weights for quantized latents
 loss = task + lilnetx.penalty(model).total
 lilnetx.save(model, "model.lnx")
+lilnetx.compress(trained, "model.lnx", snr=40)   or with inputs=..., far smaller
 model = lilnetx.load_model("model.lnx", pruned=True)
 """
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
         Penalty,
         Pruned,
         RoundingWarning,
+        compress,
         load,
         load_model,
         materialize,
@@ -29,6 +31,7 @@ __all__ = [
     "Penalty",
     "Pruned",
     "RoundingWarning",
+    "compress",
     "load",
     "load_model",
     "materialize",

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 import lnx
 from lilnetx_cli.checkpoint import capture, pack, unpack
+from lilnetx_cli.compression.in_python import compress
 from lilnetx_cli.models import fill, rebuild
 from lilnetx_cli.models.inputs import example_input
 from lilnetx_cli.nn import (
@@ -23,6 +24,7 @@ __all__ = [
     "Penalty",
     "Pruned",
     "RoundingWarning",
+    "compress",
     "load",
     "load_model",
     "materialize",

@@ -79,23 +79,7 @@ def target_of(
     asked: Asked, container: lnx.Container, *, with_inputs: bool = False
 ) -> "Target":
     """Return what to search for in a container of exact tensors."""
-    from lilnetx_cli.compression import (
-        DEFAULT_OUTPUT_SNR,
-        DEFAULT_SNR,
-        Target,
-        dense_bytes,
-        parameters,
-    )
+    from lilnetx_cli.compression import Goal, target_of_goal
 
-    size = asked.size
-    if asked.bits is not None:
-        size = int(asked.bits * parameters(container) / 8)
-    if asked.ratio is not None:
-        size = int(dense_bytes(container) / asked.ratio)
-    if size is not None:
-        return Target(size=size)
-    if asked.drop is not None:
-        return Target(drop=asked.drop)
-    if asked.nothing and with_inputs:
-        return Target(output_snr=DEFAULT_OUTPUT_SNR)
-    return Target(snr=DEFAULT_SNR if asked.snr is None else asked.snr)
+    goal = Goal(asked.snr, asked.bits, asked.size, asked.ratio, asked.drop)
+    return target_of_goal(goal, container, with_inputs=with_inputs)

@@ -4,29 +4,20 @@ from typing import Any
 
 from lilnetx_cli.cli.compressing import Compressed
 from lilnetx_cli.cli.console import percent_text, size_text
-from lilnetx_cli.cli.contents import parts_of, parts_text
+from lilnetx_cli.cli.contents import parts_text
 from lilnetx_cli.cli.options import peak_rss_bytes
 from lilnetx_cli.cli.standard_streams import STANDARD, output_name
+from lilnetx_cli.measure.parts import parts_of
 
 
 def record_of(done: Compressed, seconds: float) -> dict[str, Any]:
     """Return what --json says; sizes are in bytes."""
-    parts = parts_of(done.about)
+    from lilnetx_cli.compression import record_of as record
+
     return {
         "input": str(done.job.source),
         "input_bytes": done.input_bytes,
-        "dense_bytes": done.about.decoded_bytes,
-        "output_bytes": done.output_bytes,
-        "payload_bytes": parts.payload,
-        "exact_weight_bytes": parts.exact_weights,
-        "side_bytes": parts.side,
-        "overhead_bytes": parts.overhead,
-        "parameters": done.about.parameters,
-        "bits_per_weight": 8 * done.output_bytes / max(1, done.about.parameters),
-        "snr_db": done.snr,
-        "output_snr_db": done.output_snr,
-        "accuracy_dense": None if done.accuracy is None else done.accuracy[0],
-        "accuracy": None if done.accuracy is None else done.accuracy[1],
+        **record(done.about, done.output_bytes, done.quality),
         "seconds": seconds,
         "peak_rss_bytes": peak_rss_bytes(),
         "output": str(done.job.target),
@@ -58,7 +49,7 @@ def default_note() -> str:
 def hints_of(done: Compressed) -> list[str]:
     """Return how weights that were not trained here become far smaller."""
     source, tensors = done.job.source, done.about.tensors
-    if done.lossless and any(tensor.kind == "latent" for tensor in tensors):
+    if done.quality.lossless and any(tensor.kind == "latent" for tensor in tensors):
         return []
     if source == STANDARD or source.is_dir():  # which train does not start from
         return []
@@ -68,17 +59,21 @@ def hints_of(done: Compressed) -> list[str]:
 def _outputs_text(done: Compressed) -> list[str]:
     """Say what became of the network's outputs, where that was measured."""
     lines = []
-    if done.output_snr is not None:
-        lines.append(f"  outputs: signal-to-noise ratio {done.output_snr:.1f} dB")
-    if done.accuracy is not None:
-        before, after = (percent_text(share) for share in done.accuracy)
+    if done.quality.output_snr is not None:
+        lines.append(
+            f"  outputs: signal-to-noise ratio {done.quality.output_snr:.1f} dB"
+        )
+    if done.quality.accuracy is not None:
+        before, after = (percent_text(share) for share in done.quality.accuracy)
         lines.append(f"  accuracy on examples held out: {before} dense, {after} now")
     return lines
 
 
 def _quality_text(done: Compressed) -> str:
-    if done.lossless:
+    if done.quality.lossless:
         return "  lossless: every bit is kept"
-    if done.snr is None:
+    if done.quality.snr is None:
         return "  quantized: the weights came out exact, norms and biases are rounded"
-    return f"  quantized: signal-to-noise ratio of the weights {done.snr:.1f} dB"
+    return (
+        f"  quantized: signal-to-noise ratio of the weights {done.quality.snr:.1f} dB"
+    )

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import lnx
 from lilnetx_cli.cli.asked import Asked
@@ -9,9 +10,12 @@ from lilnetx_cli.cli.compress_paths import Job
 from lilnetx_cli.cli.console import Output
 from lilnetx_cli.cli.graph_asked import CalibAsked, GraphAsked
 from lilnetx_cli.cli.options import same_file
-from lilnetx_cli.cli.quantizing import Quantized, quantized
+from lilnetx_cli.cli.quantizing import quantized
 from lilnetx_cli.cli.standard_streams import input_file, input_name, output_file
 from lilnetx_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from lilnetx_cli.compression import Quality
 
 
 @dataclass(frozen=True)
@@ -36,23 +40,16 @@ class Compressed:
         input_bytes: of the files that were read.
         output_bytes: of the file.
         about: what is in the file.
-        snr: of the weights in dB; None where nothing of them was lost.
-        lossless: whether every bit of every tensor is kept.
+        quality: how close it is to the input.
         by_default: whether it is quantized although nothing was asked for.
-        output_snr: of the network's outputs on the inputs, in dB, where there are any.
-        accuracy: of the dense network and of this one on labelled examples, as
-            fractions, where there are any.
     """
 
     job: Job
     input_bytes: int
     output_bytes: int
     about: lnx.Summary
-    snr: float | None
-    lossless: bool
+    quality: "Quality"
     by_default: bool
-    output_snr: float | None
-    accuracy: tuple[float, float] | None
 
 
 def compress_file(job: Job, settings: Settings, out: Output) -> Compressed:
@@ -68,29 +65,9 @@ def compress_file(job: Job, settings: Settings, out: Output) -> Compressed:
         )
         written = _save(made.container, target, settings, out)
         about = lnx.summary(target)
-    return _compressed(job, input_bytes, written, about, settings, made)
-
-
-def _compressed(
-    job: Job,
-    input_bytes: int,
-    written: int,
-    about: lnx.Summary,
-    settings: Settings,
-    made: Quantized,
-) -> Compressed:
     asked = settings.asked.nothing and settings.calib is None
-    return Compressed(
-        job,
-        input_bytes,
-        written,
-        about,
-        made.snr,
-        made.lossless,
-        asked and not made.lossless,
-        made.output_snr,
-        made.accuracy,
-    )
+    by_default = asked and not made.quality.lossless
+    return Compressed(job, input_bytes, written, about, made.quality, by_default)
 
 
 def _read(

@@ -1,11 +1,11 @@
 """What is in a file: what its bytes are for, and the rows of its tensors."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import lnx
 from lilnetx_cli.cli.console import percent_text, size_text
+from lilnetx_cli.measure.parts import Parts, is_weight
 from lilnetx_cli.measure.sparsity import share_of_zero
 from lnx.errors import printable
 
@@ -18,34 +18,6 @@ OPTIONAL = 2  # the last columns, where a terminal is narrow
 MOST_ROWS = 100
 
 
-@dataclass(frozen=True)
-class Parts:
-    """Bytes of a file by what they are for; they add up to the file.
-
-    Attributes:
-        payload: latents and masks, entropy-coded.
-        exact_weights: weights that are stored exactly, for want of latents.
-        side: norms, biases and other exact tensors.
-        overhead: header, names, hashes, tables and decoders.
-    """
-
-    payload: int
-    exact_weights: int
-    side: int
-    overhead: int
-
-
-def parts_of(about: lnx.Summary) -> Parts:
-    """Return what a file is made of.
-
-    Exact tensors are coded together: each counts with its share of that section.
-    """
-    sizes = about.sizes
-    weights = sum(t.bytes for t in about.tensors if t.kind == "exact" and is_weight(t))
-    weights = min(weights, sizes.side)
-    return Parts(sizes.payload, weights, sizes.side - weights, sizes.overhead)
-
-
 def parts_text(parts: Parts) -> str:
     """Return what a file is made of, on one line."""
     named = (
@@ -55,14 +27,6 @@ def parts_text(parts: Parts) -> str:
         ("overhead", parts.overhead),
     )
     return " + ".join(f"{name} {size_text(size)}" for name, size in named if size)
-
-
-def is_weight(tensor: lnx.TensorSummary) -> bool:
-    """Tell weights from norms, biases and buffers: floats of two or more dimensions."""
-    if tensor.kind == "latent":
-        return True
-    floating = tensor.dtype.startswith(("F", "BF", "C"))
-    return tensor.kind == "exact" and floating and len(tensor.shape) > 1
 
 
 def zero_slices(tensors: Sequence[lnx.TensorSummary]) -> float | None:

@@ -12,7 +12,7 @@ from lilnetx_cli.errors import UsageError
 from lnx.errors import printable
 
 if TYPE_CHECKING:
-    from lilnetx_cli.compression import Lossy
+    from lilnetx_cli.compression import Lossy, Quality
     from lilnetx_cli.compression.with_inputs import WithInputs
     from lilnetx_cli.data.calibration import CalibrationData
 
@@ -22,10 +22,7 @@ class Quantized:
     """What to save; see Compressed."""
 
     container: lnx.Container
-    snr: float | None
-    lossless: bool
-    output_snr: float | None = None
-    accuracy: tuple[float, float] | None = None
+    quality: "Quality"
 
 
 def quantized(
@@ -42,12 +39,14 @@ def quantized(
     """
     if calib is not None:
         return _with_inputs(container, name, asked, graph, calib, out)
+    from lilnetx_cli.compression import Quality
+
     container = with_record(container, graph, None)
     has_latents = any(isinstance(t, lnx.Latent) for t in container.tensors)
     if asked.lossless or (asked.nothing and has_latents):
         if graph is not None:  # what is recorded must be true
             network_of(container, name, trusted=True)
-        return Quantized(container, None, True)
+        return Quantized(container, Quality(None, lossless=True))
     from lilnetx_cli.compression import (
         compress_container,
         dense_container,
@@ -65,7 +64,7 @@ def quantized(
             container, target, exact_side=asked.exact_side, progress=ticker.move
         )
     _warn(found, name, out)
-    return Quantized(found.container, found.snr, found.lossless)
+    return Quantized(found.container, Quality(found.snr, found.lossless))
 
 
 def _with_inputs(
@@ -76,7 +75,7 @@ def _with_inputs(
     calib: CalibAsked,
     out: Output,
 ) -> Quantized:
-    from lilnetx_cli.compression import dense_container
+    from lilnetx_cli.compression import Quality, dense_container
     from lilnetx_cli.data.calibration import load_calibration
 
     if graph is None and container.architecture is None:
@@ -90,9 +89,8 @@ def _with_inputs(
     found = _run(container, name, asked, graph, calib, data, out)
     _warn(found.lossy, name, out)
     lossy = found.lossy
-    return Quantized(
-        lossy.container, lossy.snr, lossy.lossless, found.output_snr, found.accuracy
-    )
+    quality = Quality(lossy.snr, lossy.lossless, found.output_snr, found.accuracy)
+    return Quantized(lossy.container, quality)
 
 
 def _run(

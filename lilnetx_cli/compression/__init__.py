@@ -2,7 +2,9 @@
 
 from lilnetx_cli.compression.dense import dense_bytes, dense_container, parameters
 from lilnetx_cli.compression.finishing import folded
+from lilnetx_cli.compression.goal import Goal, target_of_goal
 from lilnetx_cli.compression.lossy import Lossy, compress_container
+from lilnetx_cli.compression.record import Quality, record_of
 from lilnetx_cli.compression.targets import (
     DEFAULT_OUTPUT_SNR,
     DEFAULT_SNR,
@@ -12,11 +14,15 @@ from lilnetx_cli.compression.targets import (
 __all__ = [
     "DEFAULT_OUTPUT_SNR",
     "DEFAULT_SNR",
+    "Goal",
     "Lossy",
+    "Quality",
     "Target",
     "compress_container",
     "dense_bytes",
     "dense_container",
     "folded",
     "parameters",
+    "record_of",
+    "target_of_goal",
 ]

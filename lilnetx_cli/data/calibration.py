@@ -88,10 +88,9 @@ def load_calibration(name: str, folder: Any) -> CalibrationData:  # noqa: ANN401
     if folder is not None:
         raise UsageError(f"--data-dir is of no use to {name}, which finds its own")
     if isinstance(found, tuple) and len(found) == 2:
-        return _of_pair(found[0], found[1], name)
+        return CalibrationData(*half_labelled(found[0], found[1], name), None)
     if isinstance(found, Tensor):
-        _check_count(len(found) if found.dim() else 0, name)
-        return CalibrationData(in_batches(found), None, None)
+        return CalibrationData(in_batches(found, name), None, None)
     if isinstance(found, list) and found:
         return CalibrationData(as_batches(found, name), None, None)
     raise InputError(
@@ -100,8 +99,9 @@ def load_calibration(name: str, folder: Any) -> CalibrationData:  # noqa: ANN401
     )
 
 
-def in_batches(inputs: Tensor) -> tuple[tuple[Any, ...], ...]:
-    """Return inputs in batches of about one size."""
+def in_batches(inputs: Tensor, name: str) -> tuple[tuple[Any, ...], ...]:
+    """Return inputs in batches of about one size; raises InputError for too few."""
+    _check_count(len(inputs) if inputs.dim() else 0, name)
     count = -(-len(inputs) // BATCH)
     return tuple((part,) for part in inputs.chunk(count))
 
@@ -128,17 +128,24 @@ def _of_splits(splits: Splits) -> CalibrationData:
     return CalibrationData(found, labelled, splits)
 
 
-def _of_pair(inputs: Any, labels: Any, name: str) -> CalibrationData:  # noqa: ANN401
+def half_labelled(
+    inputs: Any,  # noqa: ANN401
+    labels: Any,  # noqa: ANN401
+    name: str,
+) -> tuple[tuple[tuple[Any, ...], ...], EpochDataset]:
+    """Return one half of the inputs in batches, and the other one with its labels.
+
+    Raises InputError for what is no pair of inputs and labels.
+    """
     fits = isinstance(inputs, Tensor) and isinstance(labels, Tensor)
     if not fits or labels.dim() != 1 or len(inputs) != len(labels):
         raise InputError(
             f"{name} returns a pair that is not inputs and labels: expected two tensors"
             " of one length, labels (N,)"
         )
-    _check_count(len(inputs) // 2, name)
     half = len(inputs) // 2
     labelled = Examples(inputs[half:], labels[half:].long())
-    return CalibrationData(in_batches(inputs[:half]), labelled, None)
+    return in_batches(inputs[:half], name), labelled
 
 
 def _check_count(count: int, name: str) -> None:

@@ -7,9 +7,10 @@ import typer
 
 import lnx
 from lilnetx_cli.cli.console import Output, percent_text, size_text
-from lilnetx_cli.cli.contents import parts_of, parts_text, zero_slices, zero_weights
+from lilnetx_cli.cli.contents import parts_text, zero_slices, zero_weights
 from lilnetx_cli.cli.options import Json, Quiet, Stopwatch, Verbose, make_output
 from lilnetx_cli.errors import Interrupted, LilnetxError
+from lilnetx_cli.measure.parts import parts_of
 
 if TYPE_CHECKING:
     from lilnetx_cli.config import RunConfig

@@ -13,9 +13,7 @@ from lilnetx_cli.cli.contents import (
     OPTIONAL,
     SHORT_COLUMNS,
     full_rows,
-    is_weight,
     largest,
-    parts_of,
     parts_text,
     record_text,
     short_columns,
@@ -34,6 +32,7 @@ from lilnetx_cli.cli.options import (
 from lilnetx_cli.cli.standard_streams import input_file, input_name
 from lilnetx_cli.cli.tables import shortened
 from lilnetx_cli.errors import UsageError, suggestion
+from lilnetx_cli.measure.parts import is_weight, parts_of
 from lnx.errors import printable
 
 SECTIONS = (
