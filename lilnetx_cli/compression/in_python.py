@@ -50,8 +50,9 @@ def compress(
     a tensor or a tuple of arguments. `labels` (N,) belong to inputs in one tensor; then
     the later half of both judges accuracy. `architecture` is the record of `save`.
 
-    `model` stays as it is. Returns what the verb's --json says, but for paths, times and memory. Raises
-    UsageError for contrary wishes or what cannot be had, InputError, OSError.
+    `model` stays as it is. Returns what the verb's --json says, but for paths, times
+    and memory. Raises UsageError for contrary wishes or what cannot be had, InputError,
+    OSError.
     """
     goal = Goal(
         snr,
