@@ -31,7 +31,6 @@ from lilnetx_cli.quantization.feedback import (
 )
 
 STAGES = 16  # passes over the inputs; the layers of one see the same rounded network
-LARGE_LAYERS = 0.25  # power of a layer's weights by which its share of error shrinks
 LARGEST_INDEX = 2.0**20
 SHORT = float(np.finfo(np.float16).smallest_normal), 2.0**15
 
@@ -109,8 +108,7 @@ def study(
 def step_for(calibration: Calibration, name: str, error: float) -> float:
     """Return the step of a weight whose share of error, per weight, is given."""
     weight = calibration.network.state_dict(keep_vars=True)[name].detach()
-    share = error * weight.numel() ** -LARGE_LAYERS
-    step = (12 * share / calibration.sense[name]) ** 0.5
+    step = (12 * error / calibration.sense[name]) ** 0.5
     step = max(step, float(weight.abs().max()) / LARGEST_INDEX)
     short = SHORT[0] <= step <= SHORT[1]
     return float(np.float16(step)) if short else float(np.float32(step))

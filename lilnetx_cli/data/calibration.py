@@ -81,10 +81,10 @@ def load_calibration(name: str, folder: Any) -> CalibrationData:  # noqa: ANN401
     return what a data set's function does. Raises UsageError and InputError.
     """
     if not is_factory(name):
-        return _of_splits(load_splits(name, folder))
+        return calibration_of(load_splits(name, folder))
     found = call_factory(name, {})
     if isinstance(found, tuple) and len(found) == 3 and isinstance(found[2], int):
-        return _of_splits(load_splits(name, folder))
+        return calibration_of(load_splits(name, folder))
     if folder is not None:
         raise UsageError(f"--data-dir is of no use to {name}, which finds its own")
     if isinstance(found, tuple) and len(found) == 2:
@@ -118,7 +118,8 @@ def as_batches(found: Sequence[Any], name: str) -> tuple[tuple[Any, ...], ...]:
     return tuple(made)
 
 
-def _of_splits(splits: Splits) -> CalibrationData:
+def calibration_of(splits: Splits) -> CalibrationData:
+    """Return some training images of a data set, and its validation split."""
     generator = torch.Generator().manual_seed(SEED)
     order = torch.randperm(len(splits.calibration), generator=generator)[:INPUTS]
     loader = batches(splits.calibration, BATCH, sampler=order.tolist())

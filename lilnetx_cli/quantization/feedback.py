@@ -9,12 +9,10 @@ Legend: R rows (outputs), K columns (inputs of a row), H (K, K) second moments o
 inputs.
 """
 
-import math
-
 import torch
 from torch import Tensor
 
-DAMPING = 0.01  # of the mean of the diagonal, added to it
+DAMPING = 0.1  # of the mean of the diagonal, added to it; 0.01 to 0.5 do as well
 BLOCK = 64  # columns whose effect on later ones is applied at once
 MOST_INDEX = 2**24  # beyond it float32 does not hold integers
 
@@ -53,15 +51,6 @@ def shifted(weights: Tensor, moments: Tensor, cross: Tensor) -> Tensor:
     wanted = weights @ (cross - moments)  # (R, K)
     lower = torch.linalg.cholesky(damped(moments))
     return weights + torch.cholesky_solve(wanted.T, lower).T
-
-
-def step_of(error: float, energy: float, factor: Tensor) -> float:
-    """Return the step whose error is a share of a layer's energy, a weight.
-
-    A column's error counts as 1 / C_ii^2, and rounding to a step s errs by s^2 / 12.
-    """
-    gain = float((1 / factor.diagonal().square()).mean())
-    return math.sqrt(12 * error * energy / gain)
 
 
 def round_with_feedback(weights: Tensor, factor: Tensor, step: float) -> Tensor:

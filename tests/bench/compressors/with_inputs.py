@@ -7,13 +7,37 @@ file; `network.built(state)` is the model, `network.splits.calibration` holds im
 import time
 from collections.abc import Callable
 
+import lnx
+from lilnetx_cli.checkpoint import Checkpoint, pack, unpack
+from lilnetx_cli.compression import Target
+from lilnetx_cli.compression.with_inputs import compress_with_inputs
+from lilnetx_cli.data.calibration import calibration_of
 from tests.bench.compressors.networks import Network, State
 from tests.bench.compressors.running import Row
 
 Method = Callable[[Network, str], tuple[State, int]]
 
+
+def ours(network: Network, decibels: str) -> tuple[State, int]:
+    """Compress with inputs, to an SNR of the outputs."""
+    if network.splits is None:
+        raise ValueError(f"{network.name} came without a model")
+    dense = network.built(network.state)
+    container = pack(Checkpoint(dense.state_dict()))
+    made = compress_with_inputs(
+        container,
+        dense,
+        calibration_of(network.splits).batches,
+        Target(output_snr=float(decibels)),
+    )
+    data = lnx.dumps(made.lossy.container)
+    return unpack(lnx.rebuild_all(lnx.loads(data))), len(data)
+
+
 # By name: the method, and its settings.
-METHODS: dict[str, tuple[Method, tuple[str, ...]]] = {}
+METHODS: dict[str, tuple[Method, tuple[str, ...]]] = {
+    "ours, 512 inputs": (ours, ("15", "18", "21", "25")),
+}
 
 
 def rows_with_inputs(network: Network) -> list[Row]:
