@@ -9,6 +9,7 @@ as a share of their energy.
 import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -20,10 +21,9 @@ from lilnetx_cli.compression.moments import (
     Moments,
     moments_of,
     order_of_use,
-    own_statistics,
 )
+from lilnetx_cli.compression.norm_statistics import NormStatistics, norm_statistics
 from lilnetx_cli.compression.uses import Part
-from lilnetx_cli.nn.batch_norm import calibrate_batch_norms
 from lilnetx_cli.quantization.feedback import (
     feedback_factor,
     round_with_feedback,
@@ -45,7 +45,7 @@ class Calibration:
         network: in evaluation mode, on the device it runs on.
         names: of the weights, as in its state dict.
         batches: arguments of calls.
-        recalibrate: whether batch norms are measured again.
+        norms: what batch norms see; nothing where they stay as they are.
         stages: groups of weights in the order of their use.
         sense: by weight, the share of the outputs' energy that a squared error of one
             in each weight would be, over the number of weights.
@@ -54,7 +54,7 @@ class Calibration:
     network: nn.Module
     names: tuple[str, ...]
     batches: tuple[Batch, ...]
-    recalibrate: bool
+    norms: NormStatistics
     stages: tuple[tuple[str, ...], ...]
     ends: tuple[str | None, ...]
     sense: Mapping[str, float]
@@ -97,11 +97,12 @@ def study(
             sense[name] = _sense(weights[name], _of(name, moments)) or sense[name]
         if told is not None:
             told(at + 1, len(stages))
+    norms = norm_statistics(network, batches, on=recalibrate)
     unused = tuple(name for name in names if name not in order.names)
     if unused:
         stages, ends = (*stages, unused), (*ends, None)
     return Calibration(
-        network, tuple(names), tuple(batches), recalibrate, stages, ends, sense
+        network, tuple(names), tuple(batches), norms, stages, ends, sense
     )
 
 
@@ -136,16 +137,21 @@ def round_network(
     indices: dict[str, NDArray[np.int32]] = {}
     stages = list(zip(calibration.stages, calibration.ends, strict=True))
     for at, (stage, end) in enumerate(stages):
-        with own_statistics(rounded, on=calibration.recalibrate):
-            moments = moments_of(dense, rounded, stage, calibration.batches, end)
+        moments = moments_of(
+            dense,
+            rounded,
+            stage,
+            calibration.batches,
+            end,
+            partial(calibration.norms.moved, rounded),
+        )
         for name in stage:
             found = _rounded(state[name], _of(name, moments), steps[name])
             state[name].copy_(found.to(state[name].device).float() * steps[name])
             indices[name] = found.numpy()
         if told is not None:
             told(at + 1, len(stages))
-    if calibration.recalibrate:
-        calibrate_batch_norms(rounded, calibration.batches)
+    calibration.norms.settle(rounded)
     return RoundedNetwork(rounded, indices, steps)
 
 

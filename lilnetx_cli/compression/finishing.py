@@ -20,7 +20,8 @@ from lilnetx_cli.nn.batch_norm import fold_batch_norms
 from lilnetx_cli.nn.side_rounding import round_side
 from lnx.dtypes import ROUNDED_TO, shortest_type
 
-SIDE_TOLERANCE = 0.01  # of the outputs, that rounding norms and biases may change
+SIDE_SHARE = 0.25  # of the change by rounded weights, that norms and biases may add
+LEAST_CHANGE, MOST_CHANGE = 2.0**-10, 0.03  # of the outputs
 PROBED = 256  # inputs that this is found on
 
 
@@ -35,6 +36,7 @@ class Finished:
 def finish(
     container: lnx.Container,
     rounded: RoundedNetwork,
+    dense: nn.Module,
     batches: Sequence[Batch],
     *,
     exact_side: bool,
@@ -48,7 +50,9 @@ def finish(
     if not exact_side:
         fold_batch_norms(network)
         few = _first(batches, PROBED)
-        round_side(network, lambda net: outputs_of(net, few), SIDE_TOLERANCE)
+        change = _change(outputs_of(dense, few), outputs_of(network, few))
+        tolerance = min(max(SIDE_SHARE * change, LEAST_CHANGE), MOST_CHANGE)
+        round_side(network, lambda net: outputs_of(net, few), tolerance)
     return Finished(assembled(container, rounded), network)
 
 
@@ -121,6 +125,14 @@ def output_snr(dense: Tensor, other: Tensor) -> float:
     signal = float((dense - dense.mean(0)).double().square().sum())
     error = float((dense - other).double().square().sum())
     return 10 * float(np.log10(max(signal, 1e-30) / max(error, 1e-30)))
+
+
+def _change(dense: Tensor | None, other: Tensor | None) -> float:
+    """Return the RMS change of outputs over their RMS."""
+    if dense is None or other is None:
+        return 0.0
+    size = float(dense.double().square().mean().sqrt())
+    return float((other - dense).double().square().mean().sqrt()) / (size or 1.0)
 
 
 def _latent(tensor: lnx.Exact, indices: NDArray[np.int32], decoder: int) -> lnx.Latent:

@@ -4,20 +4,20 @@ Legend: G groups, R outputs, K inputs of a row, n places.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from lilnetx_cli.compression.uses import Part, Use, Watch, plain_operations
 
 MOST_COLUMNS = 6144  # of a row; the moments of longer ones take too much memory
 
 Batch = tuple[Any, ...]  # the arguments of one call of the network
+Moved = Callable[[int], AbstractContextManager[Any]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,14 +94,15 @@ def moments_of(
     names: Sequence[str],
     batches: Sequence[Batch],
     until: str | None = None,
+    moved: Moved = lambda _: nullcontext(),
 ) -> dict[Part, Moments]:
     """Return the moments of some weights; both networks have them under these names.
 
     A pass ends before the weight `until` is used. The same network given twice runs
-    once.
+    once. The rounded network runs batch number i within `moved(i)`.
     """
     sums = _Sums()
-    for batch in batches:
+    for number, batch in enumerate(batches):
         queue: dict[Part, list[Use]] = defaultdict(list)
         twice = rounded is not dense
 
@@ -115,7 +116,8 @@ def moments_of(
 
         if twice:
             _run(dense, names, batch, until, keep)
-            _run(rounded, names, batch, until, pair)
+            with moved(number):
+                _run(rounded, names, batch, until, pair)
         else:
             _run(dense, names, batch, until, lambda use: sums.add(use, use))
     return sums.means()
@@ -142,20 +144,3 @@ def _run(
             network(*batch)
     except _EnoughError:
         pass
-
-
-@contextmanager
-def own_statistics(network: nn.Module, *, on: bool) -> Iterator[None]:
-    """Let batch norms compute with the statistics of their batch, and note nothing.
-
-    Those that are in the network are of weights that have changed.
-    """
-    norms = [m for m in network.modules() if isinstance(m, _BatchNorm) and on]
-    before = [(norm.training, norm.track_running_stats) for norm in norms]
-    for norm in norms:
-        norm.training, norm.track_running_stats = True, False
-    try:
-        yield
-    finally:
-        for norm, (training, tracked) in zip(norms, before, strict=True):
-            norm.training, norm.track_running_stats = training, tracked

@@ -37,7 +37,8 @@ MOST_RETREATS = 6
 DECIBEL_SLACK = 0.3
 DECIBELS = 10.0  # that an error ten times as large costs, at first sight
 LEAST_ERROR, MOST_ERROR = 1e-14, 1e-1
-RETREAT = 0.7  # of the error, where a size or an accuracy was missed
+RETREAT = 0.7  # of the error, where an accuracy was missed
+LEAST_RATIO = 1.001  # of errors that are worth telling apart
 FACTOR = 2.0  # between errors, until the accuracy lies between two
 
 
@@ -142,7 +143,11 @@ class _Search:
         """Round everything with an error, and code it."""
         rounded = round_network(self._known, error, self._told)
         made = finish(
-            self._container, rounded, self._known.batches, exact_side=self._exact_side
+            self._container,
+            rounded,
+            self._known.network,
+            self._known.batches,
+            exact_side=self._exact_side,
         )
         return _Try(error, made, len(lnx.dumps(made.container)))
 
@@ -162,26 +167,38 @@ class _Search:
         return output_snr(self._outputs, after)
 
     def for_size(self, size: int) -> _Try:
-        """Return the closest network whose file takes at most size bytes."""
+        """Return the closest network whose file takes at most size bytes.
+
+        Plain rounding says about how large a file is. Guesses outside of what is known
+        already are replaced by the middle.
+        """
+        if self._plain_size(MOST_ERROR) > size:
+            smallest = self.round(MOST_ERROR)
+            if smallest.size > size:
+                raise too_small(size, smallest.finished.container)
         best: _Try | None = None
-        ratio, error = 1.0, self._first
-        for _ in range(MOST_ROUNDS):
-            error = self._error_of_size(size * (1 - SIZE_SLACK / 2) / ratio)
+        low, high = LEAST_ERROR, MOST_ERROR  # files too large, and small enough
+        error = self._error_of_size(size)
+        for _ in range(2 * MOST_ROUNDS):
             made = self.round(error)
-            if made.size <= size and (best is None or made.size > best.size):
-                best = made
-            if best is not None and best.size >= size * (1 - SIZE_SLACK):
-                return best
+            if made.size > size:
+                low = error
+            else:
+                best, high = made, error
+                if made.size >= size * (1 - SIZE_SLACK):
+                    return made
             ratio = made.size / self._plain_size(error)
-        for _ in range(MOST_RETREATS if best is None else 0):
-            error = min(error / RETREAT, MOST_ERROR)
-            best = self.round(error)
-            if best.size <= size:
-                return best
-        if best is None or best.size > size:
-            smallest = self.round(MOST_ERROR).finished.container
-            raise too_small(size, smallest)
-        return best
+            error = self._error_of_size(size * (1 - SIZE_SLACK / 2) / ratio)
+            if not low < error < high:
+                error = math.sqrt(low * high)
+            if high < low * LEAST_RATIO:
+                break
+        if best is not None:
+            return best
+        smallest = self.round(MOST_ERROR)
+        if smallest.size > size:
+            raise too_small(size, smallest.finished.container)
+        return smallest
 
     def for_decibels(self, wanted: float, measure: Callable[[Finished], float]) -> _Try:
         """Return the coarsest network found that is no worse than some dB."""

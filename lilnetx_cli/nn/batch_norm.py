@@ -1,7 +1,6 @@
 """Batch norms: measure their statistics again, fold them, and undo that."""
 
 from collections.abc import Iterable
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -9,13 +8,10 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 
 @torch.no_grad()
-def calibrate_batch_norms(
-    model: nn.Module, batches: Iterable[Tensor | tuple[Any, ...]]
-) -> None:
+def calibrate_batch_norms(model: nn.Module, images: Iterable[Tensor]) -> None:
     """Measure the running statistics of all batch norms again, as plain averages.
 
-    A batch is what the network is called with, alone or as a tuple of arguments. The
-    old averages are of weights that have moved since, and rounding moved them more.
+    The old averages are of weights that have moved since, and rounding moved them more.
     """
     norms = [m for m in model.modules() if isinstance(m, _BatchNorm)]
     norms = [m for m in norms if m.track_running_stats]
@@ -28,8 +24,8 @@ def calibrate_batch_norms(
         norm.reset_running_stats()
         norm.momentum = None
         norm.train()
-    for batch in batches:
-        model(*batch) if isinstance(batch, tuple) else model(batch)
+    for batch in images:
+        model(batch)
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
     model.train(was_training)

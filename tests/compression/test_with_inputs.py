@@ -1,0 +1,204 @@
+"""Networks are compressed by what they compute on some inputs."""
+
+import copy
+
+import pytest
+import torch
+
+import lnx
+from lilnetx_cli.checkpoint import Checkpoint, pack, unpack
+from lilnetx_cli.compression import Target, compress_container
+from lilnetx_cli.compression.calibrated import round_network, study
+from lilnetx_cli.compression.finishing import output_snr, outputs_of
+from lilnetx_cli.compression.held_out import HeldOut
+from lilnetx_cli.compression.norm_statistics import norm_statistics
+from lilnetx_cli.compression.with_inputs import compress_with_inputs
+from lilnetx_cli.data import load_splits
+from lilnetx_cli.data.calibration import calibration_of, in_batches
+from lilnetx_cli.errors import UsageError
+from tests.compression.networks import digits, small, words_network
+from tests.nn.making import words
+
+
+def dense(network):
+    return pack(Checkpoint(network.state_dict()))
+
+
+def weights_of(network):
+    return [k for k, v in network.state_dict().items() if v.dim() > 1]
+
+
+def decoded(network, made):
+    """Return a copy of a network with the tensors of a file."""
+    container = lnx.loads(lnx.dumps(made.lossy.container))
+    other = copy.deepcopy(network)
+    other.load_state_dict(unpack(lnx.rebuild_all(container)))
+    return other.eval()
+
+
+def test_feedback_beats_plain_rounding_at_the_same_step():
+    network, inputs = small()
+    batches = in_batches(inputs, "here")
+    known = study(network, weights_of(network), batches, recalibrate=False)
+    rounded = round_network(known, 1e-4)
+    plain = copy.deepcopy(network)
+    state = plain.state_dict()
+    for name, step in rounded.steps.items():
+        state[name].copy_(torch.round(state[name] / step) * step)
+    wanted = outputs_of(network, batches)
+    found = [
+        output_snr(wanted, outputs_of(n, batches)) for n in (rounded.network, plain)
+    ]
+    assert found[0] > found[1] + 3
+
+
+def test_indices_and_steps_are_the_weights():
+    network, inputs = small()
+    before = copy.deepcopy(network.state_dict())
+    known = study(network, weights_of(network), in_batches(inputs, "here"))
+    rounded = round_network(known, 1e-4)
+    for name, value in rounded.network.state_dict().items():
+        if name in rounded.indices:
+            indices = torch.from_numpy(rounded.indices[name])
+            assert torch.equal(indices * rounded.steps[name], value)
+    for name, value in network.state_dict().items():  # the dense one stays as it was
+        assert torch.equal(value, before[name])
+    assert not any(module.training for module in network.modules())
+
+
+def test_batch_norms_are_measured_again_unless_told_not_to():
+    network, inputs = small()
+    batches = in_batches(inputs, "here")
+    for recalibrate in (True, False):
+        known = study(network, weights_of(network), batches, recalibrate=recalibrate)
+        rounded = round_network(known, 1e-3).network
+        same = torch.equal(rounded.norm.running_mean, network.norm.running_mean)
+        assert same is not recalibrate
+        assert int(rounded.norm.num_batches_tracked) >= 0
+
+
+@pytest.mark.parametrize("share", [0.12, 0.2])
+def test_a_size_is_met_from_below(share):
+    network = digits()
+    container = dense(network)
+    size = int(share * len(lnx.dumps(container)))
+    batches = calibration_of(load_splits("digits", None)).batches
+    made = compress_with_inputs(container, network, batches, Target(size=size))
+    assert 0.99 * size <= len(lnx.dumps(made.lossy.container)) <= size
+
+
+def test_a_size_too_small_names_the_smallest():
+    network, inputs = small()
+    with pytest.raises(UsageError, match=r"cannot be had: the smallest takes [\d,]+"):
+        compress_with_inputs(
+            dense(network), network, in_batches(inputs, "here"), Target(size=300)
+        )
+
+
+def test_a_size_that_lossless_coding_meets_loses_nothing():
+    network, inputs = small()
+    container = dense(network)
+    made = compress_with_inputs(
+        container, network, in_batches(inputs, "here"), Target(size=10**6)
+    )
+    assert made.lossy.lossless
+    assert made.lossy.container is container
+
+
+@pytest.mark.parametrize("wanted", [12.0, 25.0, 40.0])
+def test_outputs_are_as_close_as_asked_for(wanted):
+    network, inputs = small()
+    batches = in_batches(inputs, "here")
+    made = compress_with_inputs(
+        dense(network), network, batches, Target(output_snr=wanted)
+    )
+    assert wanted <= made.output_snr <= wanted + 3
+    other = decoded(network, made)
+    again = output_snr(outputs_of(network, batches), outputs_of(other, batches))
+    assert again == pytest.approx(made.output_snr, abs=0.1)
+
+
+def test_files_are_smaller_than_without_inputs():
+    network = digits()
+    container = dense(network)
+    batches = calibration_of(load_splits("digits", None)).batches
+    made = compress_with_inputs(container, network, batches, Target(output_snr=20))
+    size = len(lnx.dumps(made.lossy.container))
+    other = compress_container(container, Target(size=size))
+    network_without = copy.deepcopy(network)
+    network_without.load_state_dict(unpack(lnx.rebuild_all(other.container)))
+    wanted = outputs_of(network, batches)
+    assert output_snr(wanted, outputs_of(network_without, batches)) < 17
+
+
+def test_tokens_recurrence_and_attention():
+    network = words_network()
+    batches = in_batches(words(48, 9, count=30), "here")
+    container = dense(network)
+    made = compress_with_inputs(container, network, batches, Target(output_snr=20))
+    assert made.output_snr >= 20
+    latents = [
+        t.name for t in made.lossy.container.tensors if isinstance(t, lnx.Latent)
+    ]
+    assert set(latents) == set(weights_of(network))
+    other = decoded(network, made)
+    unused = network.unused.weight, other.unused.weight
+    assert output_snr(*(w.detach() for w in unused)) > 10
+
+
+def test_accuracy_is_kept_on_examples_that_the_search_did_not_use():
+    network = digits()
+    data = calibration_of(load_splits("digits", None))
+    judge = HeldOut(data.labelled)
+    assert judge.check(network) > 0.9
+    made = compress_with_inputs(
+        dense(network), network, data.batches, Target(drop=0.02), judge=judge
+    )
+    before, after = made.accuracy
+    assert before == judge.check(network)
+    assert after == judge.check(decoded(network, made)) >= before - 0.02
+    assert len(lnx.dumps(made.lossy.container)) < 0.15 * len(lnx.dumps(dense(network)))
+
+
+def test_halves_of_labelled_examples_are_apart():
+    judge = HeldOut(calibration_of(load_splits("digits", None)).labelled)
+    search, check = (set(half._chosen) for half in (judge._search, judge._check))
+    assert min(len(search), len(check)) > 50
+    assert not search & check
+
+
+def test_exact_side_keeps_biases_to_the_bit():
+    network, inputs = small()
+    made = compress_with_inputs(
+        dense(network),
+        network,
+        in_batches(inputs, "here"),
+        Target(output_snr=20),
+        exact_side=True,
+        recalibrate=False,
+    )
+    other = decoded(network, made)
+    for name, value in network.state_dict().items():
+        if value.dim() < 2:
+            assert torch.equal(other.state_dict()[name], value), name
+
+
+def test_a_network_that_did_not_change_keeps_its_statistics():
+    network, inputs = small()
+    batches = in_batches(inputs[:40], "here")
+    norms = norm_statistics(network, batches, on=True)
+    other = copy.deepcopy(network)
+    norms.settle(other)
+    for name, value in network.state_dict().items():
+        assert torch.allclose(other.state_dict()[name], value, rtol=1e-5), name
+
+
+def test_statistics_follow_weights_that_changed():
+    network, inputs = small()
+    batches = in_batches(inputs, "here")
+    other = copy.deepcopy(network)
+    with torch.no_grad():
+        other.stem.weight.mul_(3)
+    norm_statistics(network, batches, on=True).settle(other)
+    wanted, found = outputs_of(network, batches), outputs_of(other, batches)
+    assert output_snr(wanted, found) > 40
