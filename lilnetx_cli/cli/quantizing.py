@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from lilnetx_cli.compression.with_inputs import WithInputs
     from lilnetx_cli.data.calibration import CalibrationData
 
+LEAST_OUTPUT_SNR = 8.0  # dB; below it most classifiers have lost points of accuracy
+
 
 @dataclass(frozen=True, eq=False)
 class Quantized:
@@ -89,6 +91,11 @@ def _with_inputs(
     found = _run(container, name, asked, graph, calib, data, out)
     _warn(found.lossy, name, out)
     lossy = found.lossy
+    if found.output_snr is not None and found.output_snr < LEAST_OUTPUT_SNR:
+        out.warn(
+            f"{name}: little of what the network computes is left, outputs have"
+            f" {found.output_snr:.1f} dB: allow a larger file"
+        )
     quality = Quality(lossy.snr, lossy.lossless, found.output_snr, found.accuracy)
     return Quantized(lossy.container, quality)
 
