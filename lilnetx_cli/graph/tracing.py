@@ -15,7 +15,7 @@ from torch.fx import Node
 
 from lilnetx_cli.errors import InputError, reason_of
 from lilnetx_cli.graph.names import all_tensors, first_names
-from lilnetx_cli.graph.paths import returning
+from lilnetx_cli.graph.recorder import returning
 
 
 class GraphError(InputError):

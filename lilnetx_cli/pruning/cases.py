@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
-from lilnetx_cli.graph.paths import Path, path_of, shapes_of
+from lilnetx_cli.graph.paths import Path
+from lilnetx_cli.graph.recorder import path_of, shapes_of
 from lilnetx_cli.graph.tracing import GraphError, trace
 
 Inputs = tuple[Any, ...]

@@ -12,14 +12,15 @@ from torch.nn.modules.conv import _ConvNd
 from torch.utils import _pytree as pytree
 
 from lilnetx_cli.errors import reason_of
-from lilnetx_cli.graph.paths import Listener, Path, no_one, path_of
+from lilnetx_cli.graph.paths import Path
+from lilnetx_cli.graph.recorder import Listener, no_one, path_of
 from lilnetx_cli.graph.tracing import following
 from lilnetx_cli.pruning.cases import Case, Inputs, cloned, fresh
+from lilnetx_cli.pruning.distance import distance, outputs_of, relative
 
 TOLERANCE = 1e-5  # of a tensor's largest; what float64 leaves is 1e-12
 NARROW_TOLERANCE = 1e-4  # where a network does not run in float64
 TIMES = 16  # the error that rounding alone makes
-TINY = 1e-30
 
 
 @dataclass(frozen=True)
@@ -93,17 +94,17 @@ def compare(
 def _compare_bare(smaller: nn.Module, example: Case) -> Difference:
     """Tell whether the smaller network runs as it will: without hooks."""
     try:
-        given = _tensors(fresh(smaller)(*cloned(example.inputs)))
+        given = outputs_of(fresh(smaller)(*cloned(example.inputs)))
     except Exception as error:  # any: the forward is the user's
         reason = reason_of(error)
         where: list[str] = []
         with following(smaller, where):
             _outputs(smaller, example.inputs, copied=False)
         return Difference(f"does not run: {reason}", where[-1] if where else None)
-    wanted = _tensors(example.output)
+    wanted = outputs_of(example.output)
     if [x.shape for x in wanted] != [x.shape for x in given]:
         return Difference("gives other shapes")
-    return Difference(largest=max(map(_distance, wanted, given), default=0.0))
+    return Difference(largest=max(map(distance, wanted, given), default=0.0))
 
 
 def _compare(
@@ -116,10 +117,10 @@ def _compare(
         output, path, _ = path_of(network, cloned(inputs), listen)
     except Exception:  # any: the forward is the user's
         return Difference("fails", _first_difference(pair, before, after)), ()
-    given, where = _tensors(output), _first_difference(pair, before, after)
+    given, where = outputs_of(output), _first_difference(pair, before, after)
     if [x.shape for x in wanted] != [x.shape for x in given]:
         return Difference("gives other shapes", where), path
-    worst = max(map(_apart, wanted, given), default=0.0)
+    worst = max(map(relative, wanted, given), default=0.0)
     if worst > pair.tolerance:
         problem = f"differs by {worst:.1e} of the largest output"
         return Difference(problem, where), path
@@ -144,7 +145,7 @@ def _first_difference(
             return name
         left = wanted.index_select(axis, _places(matters, wanted))
         right = output.index_select(axis, _places(matters[stays], output))
-        if left.shape != right.shape or _apart(left, right) > pair.tolerance:
+        if left.shape != right.shape or relative(left, right) > pair.tolerance:
             return name
     return None
 
@@ -177,7 +178,7 @@ def _outputs(
         for name, module in network.named_modules()
     ]
     try:
-        return _tensors(network(*cloned(inputs)))
+        return outputs_of(network(*cloned(inputs)))
     except Exception:  # any: the forward is the user's
         return None
     finally:
@@ -206,29 +207,6 @@ def _keeper(layers: Collection[str], found: dict[str, Tensor]) -> Listener:
     return keep
 
 
-def _tensors(output: Any) -> list[Tensor]:  # noqa: ANN401
-    """Return copies of all tensors in an output, complex ones as pairs of numbers."""
-    tensors = [x for x in pytree.tree_leaves(output) if isinstance(x, Tensor)]
-    return [torch.view_as_real(x) if x.is_complex() else x.clone() for x in tensors]
-
-
-def _distance(wanted: Tensor, given: Tensor) -> float:
-    """Return the largest difference of two tensors of one shape."""
-    if not wanted.numel():
-        return 0.0
-    apart = (wanted.double() - given.double()).abs()
-    same = (wanted == given) | (wanted.isnan() & given.isnan())
-    worst = float(torch.where(same, 0.0, apart).max())
-    return worst if worst == worst else float("inf")
-
-
-def _apart(wanted: Tensor, given: Tensor) -> float:
-    """Return the same as a share of the largest number wanted."""
-    finite = wanted.double()[wanted.isfinite()]
-    size = float(finite.abs().max()) if finite.numel() else 0.0
-    return _distance(wanted, given) / max(size, TINY)
-
-
 def _rounding(model: nn.Module, inputs: Inputs) -> float:
     """Return by how much outputs move if all parameters are rounded once more."""
     moved = copy.deepcopy(model)
@@ -239,7 +217,7 @@ def _rounding(model: nn.Module, inputs: Inputs) -> float:
             by = up.to(parameter.device) * torch.finfo(parameter.dtype).eps
             parameter.copy_((parameter.double() * (1 + by)).to(parameter.dtype))
     one, other = _outputs(model, inputs), _outputs(moved, inputs)
-    return max(map(_apart, one or [], other or []), default=0.0)
+    return max(map(relative, one or [], other or []), default=0.0)
 
 
 def _widened(inputs: Inputs) -> Inputs:

@@ -14,14 +14,8 @@ from torch.fx.experimental.proxy_tensor import disable_proxy_modes_tracing
 from torch.utils._python_dispatch import _disable_current_modes
 
 from lilnetx_cli.graph.channel_graph import ChannelGraph
-from lilnetx_cli.graph.paths import (
-    Path,
-    Recorder,
-    Step,
-    in_common,
-    same_calls,
-    shapes_of,
-)
+from lilnetx_cli.graph.paths import Path, Step, in_common, same_calls
+from lilnetx_cli.graph.recorder import Recorder, shapes_of
 from lilnetx_cli.graph.tracing import WHOLE, GraphError
 from lilnetx_cli.pruning.cases import Case, cloned, fresh
 

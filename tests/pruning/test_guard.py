@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from lilnetx_cli.graph import GraphError
+from lilnetx_cli.graph.recorder import returning
 from lilnetx_cli.measure.macs import count_macs
 from lilnetx_cli.pruning import prune
 from tests.pruning.made import REFUSED, Net, apart, filled, made
@@ -84,6 +85,16 @@ def test_an_interrupt_leaves_no_trace(dense, smaller, monkeypatch):
     monkeypatch.undo()
     assert torch.ones(3).sin().sum() > 2
     assert apart(dense, smaller, images(12)) < 1e-5
+
+
+def test_an_interrupt_of_a_trace_leaves_none_either(dense, monkeypatch):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(nn.Conv2d, "_conv_forward", interrupt)
+    with pytest.raises(KeyboardInterrupt), returning(dense, frozenset((0,))):
+        dense(images(8))
+    assert torch._C._len_torch_function_stack() == 0
 
 
 def test_what_is_counted_is_counted_once(dense, smaller):

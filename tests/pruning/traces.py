@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from lilnetx_cli.graph import trace
 from lilnetx_cli.graph.names import all_tensors
-from lilnetx_cli.graph.paths import shapes_of
+from lilnetx_cli.graph.recorder import shapes_of
 from lilnetx_cli.pruning import tried
 
 _KNOWN = {}
