@@ -6,9 +6,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import lnx
+from lnx import spec
+from lnx.coding.tables import PRICE_BITS
 from lnx.dtypes import ITEM_BYTES, NUMPY_NAMES, DType, turn, turn_back
 from lnx.parts.prefix import read_frame
 from lnx.parts.records import ExactRecord, FillRecord, LatentRecord
+from lnx.parts.sections import Layout, pieces
+from lnx.write.cut import cut_exact
 from tests.format.making import assert_equal, decoder, exact, latents, small_container
 
 
@@ -371,6 +375,33 @@ def test_chunks_of_nearly_free_symbols_are_cut():
     container = lnx.Container((lnx.Latent("x", (700_000,), symbols, 0),), (decoder(1),))
     assert len(read_frame(lnx.dumps(container)).header.latents) == 6
     assert_equal(container, lnx.loads(lnx.dumps(container)))
+
+
+@pytest.mark.parametrize(
+    ("floats", "size"), [(20_000, 4096), (300_000, 6562), (3_000_000, 16_384)]
+)
+def test_few_exact_floats_are_cut_into_many_chunks(floats, size):
+    """A file of 1 MB had 60 chunks of 16 kB: few to decode side by side."""
+    layout = Layout("x", floats, 4, (spec.RAW_TABLE, spec.RAW_TABLE, 1, 2))
+    byte = 8 << PRICE_BITS
+    sizes = cut_exact([layout], [floats * 7 // 2 * byte])  # 3.5 bytes a float
+    assert sum(sizes) == floats
+    *sizes, last = [rows * 3.5 for rows in sizes]
+    assert size <= min(sizes) <= max(sizes) <= size + 8
+    assert last <= size + 8
+
+
+def test_chunks_of_exact_floats_hold_about_equally_many_symbols():
+    """Lanes of unequal length are decoded in the time of the longest."""
+    half = Layout("x", 200_000, 4, (spec.RAW_TABLE, spec.RAW_TABLE, 1, 2))
+    all_four = Layout("y", 200_000, 4, (1, 1, 1, 1))
+    byte = 8 << PRICE_BITS
+    sizes = cut_exact([half, all_four], [700_000 * byte, 640_000 * byte])
+    symbols = [
+        sum(part.rows * (2, 4)[part.matrix] for part in parts)
+        for parts in pieces([half, all_four], sizes)
+    ]
+    assert max(symbols[:-1]) <= 1.1 * min(symbols[:-1])
 
 
 @pytest.mark.parametrize("length", [1, 9])

@@ -8,6 +8,7 @@ the tables, the cells of one table are a run of the matrix in C order, not a col
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -105,27 +106,51 @@ def order_of(
     layouts: Sequence[Layout], parts: Sequence[Piece], tables: Tables, classes: ClassMap
 ) -> Order:
     """Return the coding order of a chunk; tables must have been checked."""
+    if len(parts) == 1 and not layouts[parts[0].matrix].classed:
+        return _order_of_one(layouts[parts[0].matrix], parts[0], tables)
     units = [_units(layouts[part.matrix], part, classes) for part in parts]
     ids = np.concatenate([unit.ids for unit in units])
     rows = np.concatenate([unit.counts for unit in units])
-    widths = [len(unit.ids) for unit in units]
     by_table = np.argsort(ids, kind="stable")
-    ends = np.cumsum(rows[by_table])
+    befores = np.cumsum(rows[by_table]) - rows[by_table]
     starts = np.empty(len(ids), np.intp)
-    starts[by_table] = ends - rows[by_table]
-    used, first = np.unique(ids[by_table], return_index=True)
-    places = [*(ends - rows[by_table])[first].tolist(), int(ends[-1])]
-    counts = dict(zip(used.tolist(), np.diff(places).tolist(), strict=True))
-    return Order(
-        counts.pop(spec.RAW_TABLE, 0),
-        [(tables[table_id - 1], count) for table_id, count in counts.items()],
-        [
-            (part, unit.places(own, part))
-            for part, unit, own in zip(
-                parts, units, np.split(starts, np.cumsum(widths)[:-1]), strict=True
-            )
-        ],
-    )
+    starts[by_table] = befores
+    counts = _counts(ids[by_table], befores, int(rows.sum()))
+    placed: list[tuple[Piece, NDArray[np.intp]]] = []
+    at = 0
+    for part, unit in zip(parts, units, strict=True):
+        own = starts[at : at + len(unit.ids)]
+        placed.append((part, unit.places(own, part)))
+        at += len(unit.ids)
+    return _order(counts, tables, placed)
+
+
+def _order_of_one(layout: Layout, part: Piece, tables: Tables) -> Order:
+    """Return the order of a chunk of one piece: all its columns are equally long."""
+    counts = {table_id: width * part.rows for table_id, width in layout.widths}
+    return _order(counts, tables, [(part, layout.ranks * part.rows)])
+
+
+def _order(
+    counts: dict[int, int],
+    tables: Tables,
+    starts: list[tuple[Piece, NDArray[np.intp]]],
+) -> Order:
+    runs = [(tables[i - 1], n) for i, n in counts.items() if i != spec.RAW_TABLE]
+    return Order(counts.get(spec.RAW_TABLE, 0), runs, starts)
+
+
+def _counts(
+    ids: NDArray[np.intp], befores: NDArray[np.intp], cells: int
+) -> dict[int, int]:
+    """Return the cells of each table id, given sorted ids and the cells before each."""
+    first = np.flatnonzero(ids[1:] != ids[:-1]) + 1
+    used = [int(ids[0]), *ids[first].tolist()]
+    places = [0, *befores[first].tolist(), cells]
+    return {
+        table_id: stop - start
+        for table_id, (start, stop) in zip(used, pairwise(places), strict=True)
+    }
 
 
 def gather(order: Order, matrix: Callable[[int], Symbols]) -> tuple[Message, bytes]:

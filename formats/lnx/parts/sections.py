@@ -67,6 +67,19 @@ class Layout:
         """The table id of each column, as an array."""
         return np.array(self.tables, np.int64)
 
+    @cached_property
+    def ranks(self) -> NDArray[np.intp]:
+        """The place of each column in the order in which columns are coded."""
+        ranks = np.empty(self.columns, np.intp)
+        ranks[np.argsort(self.ids, kind="stable")] = np.arange(self.columns)
+        return ranks
+
+    @cached_property
+    def widths(self) -> tuple[tuple[int, int], ...]:
+        """Table ids in order, and the number of columns of each."""
+        ids, counts = np.unique(self.ids, return_counts=True)
+        return tuple(zip(ids.tolist(), counts.tolist(), strict=True))
+
     @property
     def raw_columns(self) -> int:
         """Number of columns that are stored as they are."""

@@ -7,6 +7,8 @@ from lnx.coding.tables import PRICE_BITS
 from lnx.parts.sections import Layout
 
 MOST_CHUNKS = 1 << 15
+LONGER = 4  # chunks of exact tensors, most of whose bytes are raw
+LANES = 160  # this many decode fast with numpy alone
 
 
 def cut(
@@ -37,3 +39,19 @@ def cut(
                 sizes.append(rows)
                 rows = filled = cells = 0
     return [*sizes, rows] if rows else sizes
+
+
+def cut_exact(layouts: Sequence[Layout], prices: Sequence[int]) -> list[int]:
+    """Return the same for exact tensors, in longer chunks where these are many.
+
+    Few symbols are spread over LANES chunks, so that their number is about equal in
+    all of them, but chunks stay as long as those of latents.
+    """
+    coded = [layout.cells - layout.raw_bytes for layout in layouts]
+    target = LONGER * spec.CHUNK_TARGET_BYTES
+    lane = max(sum(coded) // LANES, 1)  # symbols
+    fills = [
+        max(price, min(LONGER * price, symbols * (target * 8 << PRICE_BITS) // lane))
+        for price, symbols in zip(prices, coded, strict=True)
+    ]
+    return cut(layouts, fills, target)

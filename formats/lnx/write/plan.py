@@ -24,7 +24,7 @@ from lnx.parts.sections import (
 )
 from lnx.tensors.check import check_content
 from lnx.tensors.container import Container
-from lnx.write.cut import cut
+from lnx.write.cut import cut, cut_exact
 from lnx.write.drafts import Draft, draft_of
 from lnx.write.fit_tables import Histogram, merge, share_tables
 
@@ -162,9 +162,10 @@ def _section(
     layouts = layouts_of(kind, records)
     counted = {d.record.name: _counted(d, kind, class_tables) for d in drafts}
     prices = [_price(layout, counted[layout.name], tables) for layout in layouts]
-    target = spec.CHUNK_TARGET_BYTES
-    # Most bytes of exact tensors are raw, which makes nothing of long chunks.
-    sizes = cut(layouts, prices, 4 * target if kind is EXACT else target)
+    if kind is EXACT:
+        sizes = cut_exact(layouts, prices)
+    else:
+        sizes = cut(layouts, prices, spec.CHUNK_TARGET_BYTES)
     if len(sizes) > spec.MAX_CHUNKS:
         raise ContentError(f"{kind.name} of {len(sizes)} chunks are too many")
     return Section(kind, tuple(layouts), tuple(prices), tuple(sizes))

@@ -28,6 +28,7 @@ from lnx.coding.numpy_coder.lookups import (
     SYMBOL_BITS,
     SYMBOL_MASK,
     WIDTH_MASK,
+    Ladders,
     Slots,
     slots_of,
 )
@@ -38,7 +39,6 @@ from lnx.errors import CorruptError
 
 MOST_LEFT = np.uint64((1 << 33) - 1)  # of point - lower when all symbols are there
 FEW_LANES = 48  # a step of fewer costs more than their symbols one by one
-LAST_SLOT = np.uint64((1 << spec.CODER_BITS) - 1)
 
 
 def decode_lanes(
@@ -104,9 +104,10 @@ def _decode(models: Models, lanes: Lanes, data: Sequence[bytes]) -> Words:
     together = lanes.steps_of(FEW_LANES)
     if together:
         _decode_together(slots_of(models), lanes, tape, state, entries, together)
+    ladders = Ladders(models)
     for lane, length in enumerate(lanes.lengths[:FEW_LANES].tolist()):
         if length > together:
-            _decode_alone(models, lanes, lane, tape, state, entries, together)
+            _decode_alone(ladders, lanes, lane, tape, state, entries, together)
     left = (state.point >= MOST_LEFT) & (state.span != FULL_RANGE)
     if bool(((state.at < tape.ends) | left).any()):
         raise CorruptError("words are left over at the end of a stream")
@@ -133,7 +134,6 @@ def _decode_together(
         np.right_shift(s, SCALE, out=u)
         np.floor_divide(d, u, out=b)
         np.maximum(largest[:n], b, out=largest[:n])
-        np.minimum(b, LAST_SLOT, out=b)
         np.right_shift(b, shift[:n], out=b)
         np.add(b, base[:n], out=b)
         found = entries[start : start + n]
@@ -144,15 +144,15 @@ def _decode_together(
         np.right_shift(found, SYMBOL_BITS, out=b)
         np.bitwise_and(b, WIDTH_MASK, out=b)
         np.multiply(u, b, out=s)
-        low = np.less(s, LEAST_RANGE)
-        if low.any():
-            _refill(np.flatnonzero(low), d, s, tape, state.at)
+        (low,) = np.less(s, LEAST_RANGE).nonzero()
+        if len(low):
+            _refill(low, d, s, tape, state.at)
     if int(largest.max()) >> spec.CODER_BITS:
         raise CorruptError("stream does not decode")
 
 
 def _decode_alone(
-    models: Models,
+    ladders: Ladders,
     lanes: Lanes,
     lane: int,
     tape: _Tape,
@@ -164,7 +164,7 @@ def _decode_alone(
     end = int(tape.ends[lane])
     words = tape.words[state.at[lane] : end].tolist()
     one = OneLane(int(state.point[lane]), int(state.span[lane]), words)
-    entries[lanes.place(lane)[done:]] = one.decode(models, lanes.runs_of(lane, done))
+    entries[lanes.place(lane)[done:]] = one.decode(ladders, lanes.runs_of(lane, done))
     state.point[lane], state.span[lane] = one.point, one.span
     state.at[lane] = end - len(one.words)
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,11 +33,6 @@ class Models:
     index: dict[int, int]
     bounds: tuple[Words, ...]
 
-    @cached_property
-    def lists(self) -> list[list[int]]:
-        """The bounds as Python's own integers."""
-        return [bounds.tolist() for bounds in self.bounds]
-
 
 @dataclass(frozen=True, eq=False)
 class Lanes:
@@ -68,7 +62,7 @@ class Lanes:
 
     def steps_of(self, lanes: int) -> int:
         """Return how many steps have that many lanes or more."""
-        return sum(active >= lanes for active in self.active)
+        return int(self.lengths[lanes - 1]) if lanes <= len(self.lengths) else 0
 
     def runs_of(self, lane: int, done: int) -> Iterator[tuple[int, int]]:
         """Yield what is left of the runs of a lane when some symbols are done."""

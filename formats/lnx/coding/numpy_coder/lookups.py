@@ -1,10 +1,12 @@
 """Look-ups of a decoder: from a slot of a table to its symbol, one a step.
 
-Each slot gives, in one number, where its symbol's interval starts, how wide it is, and
-which symbol it is.
+For lanes in lock-step each slot gives, in one number, where its symbol's interval
+starts, how wide it is, and which symbol it is.
 """
 
+from array import array
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -81,3 +83,41 @@ def slots_of(models: Models) -> Slots:
         starts_of([len(x) for x in slots]).tolist(),
         [spec.CODER_BITS - table.bits for table in models.tables],
     )
+
+
+class Ladder(NamedTuple):
+    """Look-ups of one table for a lane on its own, in Python's own integers.
+
+    Attributes:
+        slots: symbol index of each slot.
+        lows: slot where the interval of each symbol starts.
+        widths: number of its slots.
+        shift: 24 minus the precision of the table.
+    """
+
+    slots: "array[int]"
+    lows: list[int]
+    widths: list[int]
+    shift: int
+
+
+class Ladders:
+    """The ladders of the tables that are used, each made once."""
+
+    def __init__(self, models: Models) -> None:
+        self._models = models
+        self._made: dict[int, Ladder] = {}
+
+    def of(self, number: int) -> Ladder:
+        """Return the ladder of a table, given its place."""
+        if number not in self._made:
+            table = self._models.tables[number]
+            widths = table.frequencies
+            slots = np.repeat(np.arange(len(widths), dtype=np.uint16), widths)
+            self._made[number] = Ladder(
+                array("H", slots.tobytes()),
+                (np.cumsum(widths) - widths).tolist(),
+                widths.tolist(),
+                spec.CODER_BITS - table.bits,
+            )
+        return self._made[number]

@@ -1,19 +1,22 @@
 """Words -> symbols of one lane, with Python's own integers.
 
-A step of all lanes costs the same for one lane as for a hundred: where few are left,
-each is finished on its own.
+A step of all lanes costs the same for one lane as for sixty: where few are left, each
+is finished on its own.
 """
 
-from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import repeat
+
+import numpy as np
+from numpy.typing import NDArray
 
 from lnx import spec
-from lnx.coding.numpy_coder.lanes import Models
+from lnx.coding.numpy_coder.lookups import Ladder, Ladders
 from lnx.errors import CorruptError
 
-MASK = (1 << 64) - 1
 LEAST_RANGE = 1 << 32
 WORD_BITS = 8 * spec.WORD_BYTES
+SCALE = spec.CODER_BITS
 
 
 class OneLane:
@@ -30,29 +33,36 @@ class OneLane:
         self.span = span
         self.words = words
 
-    def decode(self, models: Models, runs: Iterable[tuple[int, int]]) -> list[int]:
+    def decode(
+        self, ladders: Ladders, runs: Iterable[tuple[int, int]]
+    ) -> NDArray[np.uint16]:
         """Return the indices of symbols, given runs of a table's place and a length.
 
         Words that were not taken stay in `words`. Raises CorruptError.
         """
-        point, span, words = self.point, self.span, iter(self.words)
         found: list[int] = []
-        taken = 0
-        for table, count in runs:
-            bounds = models.lists[table]
-            for _ in range(count):
-                unit = span >> spec.CODER_BITS
-                quantile = point // unit
-                if quantile >> spec.CODER_BITS:
-                    raise CorruptError("stream does not decode")
-                index = bisect_right(bounds, quantile) - 1
-                low = bounds[index]
-                point -= unit * low
-                span = unit * (bounds[index + 1] - low)
-                if span < LEAST_RANGE:
-                    span <<= WORD_BITS
-                    point = (point << WORD_BITS | next(words, 0)) & MASK
-                    taken += 1
-                found.append(index)
-        self.point, self.span, self.words = point, span, self.words[taken:]
-        return found
+        words = iter(self.words)
+        try:
+            for table, count in runs:
+                self._decode_run(ladders.of(table), count, words, found)
+        except IndexError:
+            raise CorruptError("stream does not decode") from None
+        self.words = list(words)
+        return np.array(found, np.uint16)
+
+    def _decode_run(
+        self, ladder: Ladder, count: int, words: Iterator[int], found: list[int]
+    ) -> None:
+        """Append the indices of a run; an IndexError is a point beyond the range."""
+        point, span, append = self.point, self.span, found.append
+        slots, lows, widths, shift = ladder
+        for _ in repeat(None, count):
+            unit = span >> SCALE << shift
+            index = slots[point // unit]
+            point -= unit * lows[index]
+            span = unit * widths[index]
+            if span < LEAST_RANGE:
+                span <<= WORD_BITS
+                point = point << WORD_BITS | next(words, 0)
+            append(index)
+        self.point, self.span = point, span
