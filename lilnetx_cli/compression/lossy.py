@@ -14,6 +14,7 @@ from lilnetx_cli.compression.targets import Target
 from lilnetx_cli.compression.tries import Progress, Tries
 from lilnetx_cli.errors import UsageError
 from lilnetx_cli.quantization.rounding import Rounded
+from lnx.tensors.check import check_content
 
 MOST_CORRECTIONS = 4
 
@@ -47,8 +48,10 @@ def compress_container(
     """Quantize the weights of a container that holds exact tensors.
 
     `progress` is told how far the search is. A size that lossless coding meets loses
-    nothing. Raises UsageError for a size or an SNR that cannot be had.
+    nothing. Raises UsageError for a size or an SNR that cannot be had, and ContentError
+    for what no file can store.
     """
+    check_content(container)  # not after a search of minutes
     extreme = extreme_names(container)
     names = weight_names(container)
     if target.size is not None and (not names or fits(container, target.size)):
@@ -58,10 +61,9 @@ def compress_container(
     problem = pose(container, names, target, exact_side)
     tries = Tries(progress, problem.cells)
     if target.size is not None:
-        rounded = _for_size(problem, target.size, tries)
+        made = assemble(problem, _for_size(problem, target.size, tries))
     else:
-        rounded = _for_snr(problem, float(target.snr or 0), tries)
-    made = assemble(problem, rounded)
+        made = _for_snr(problem, float(target.snr or 0), tries)
     return Lossy(made, measure_snr(container, made), False, extreme)
 
 
@@ -87,20 +89,48 @@ def too_small(size: int, smallest: lnx.Container) -> UsageError:
     )
 
 
-def _for_snr(problem: Problem, snr: float, tries: Tries) -> Rounded:
-    """Return the coarsest rounding of an SNR; raises UsageError for too fine a one."""
-    found = find_snr(problem.cells, snr, tries)
+def _for_snr(problem: Problem, snr: float, tries: Tries) -> lnx.Container:
+    """Return the coarsest rounding of an SNR; raises UsageError for too fine a one.
+
+    The search does not see that weights are rounded to their type, such as bfloat16,
+    which costs some hundredths of a dB: it then aims that much higher.
+    """
+    aim, found = snr, None
+    for _ in range(MOST_CORRECTIONS):
+        found = find_snr(problem.cells, aim, tries, found)
+        made = assemble(problem, found)
+        _check_symbols(problem, made, snr)
+        reached = measure_snr(problem.container, made)
+        if reached is None or reached >= snr:
+            return made
+        aim += snr - reached
+    raise _too_fine(snr)
+
+
+def _check_symbols(problem: Problem, made: lnx.Container, snr: float) -> None:
+    """Raise UsageError where tables do not hold the symbols of a rounding.
+
+    What no rounding of these tensors can be stored for is not of its SNR: ContentError.
+    """
     try:
-        lnx.estimate(assemble(problem, found))
-    except lnx.ContentError as error:  # more symbols than tables hold
-        raise UsageError(f"an SNR of {snr:g} dB is too fine: use --lossless") from error
-    return found
+        lnx.estimate(made)
+    except lnx.ContentError as error:
+        lnx.estimate(assemble(problem, _zero(problem)))
+        raise _too_fine(snr) from error
+
+
+def _too_fine(snr: float) -> UsageError:
+    return UsageError(f"an SNR of {snr:g} dB is too fine: use --lossless")
+
+
+def _zero(problem: Problem) -> Rounded:
+    """Return the coarsest rounding of all."""
+    return Rounded(1.0, np.zeros(problem.cells.segments.shape, np.int32), 0.0, 0.0)
 
 
 def _for_size(problem: Problem, size: int, tries: Tries) -> Rounded:
     """Return the finest rounding whose file takes at most size bytes."""
-    cells = problem.cells
-    zero = Rounded(1.0, np.zeros(cells.segments.shape, np.int32), 0.0, 0.0)
+    cells, zero = problem.cells, _zero(problem)
     smallest = assemble(problem, zero)
     if not fits(smallest, size):
         raise too_small(size, smallest)

@@ -48,8 +48,15 @@ def _part(weight: Weight, stride: int) -> Weight:
     )
 
 
-def find_snr(cells: Cells, snr: float, tries: Tries) -> Rounded:
-    """Return the coarsest rounding found that is no worse than an SNR in dB."""
+def find_snr(
+    cells: Cells, snr: float, tries: Tries, last: Rounded | None = None
+) -> Rounded:
+    """Return the coarsest rounding found that is no worse than an SNR in dB.
+
+    The search goes on from the last one, for an SNR near that.
+    """
+    if last is not None:
+        return _follow(cells, last.step * 10 ** ((last.snr - snr) / 20), snr, tries)
     step = first_step(cells, snr)
     few = sample(cells)
     if few is not cells:

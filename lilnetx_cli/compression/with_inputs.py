@@ -30,6 +30,7 @@ from lilnetx_cli.compression.selection import extreme_names, weight_names
 from lilnetx_cli.compression.targets import Target
 from lilnetx_cli.compression.tries import Progress
 from lilnetx_cli.errors import UsageError
+from lnx.tensors.check import check_content
 
 FIRST_SHARE = 0.03  # of the energy of a middling layer's outputs, where searches start
 MOST_ROUNDS = 6
@@ -91,8 +92,10 @@ def compress_with_inputs(
     """Quantize the weights of a container by what its network computes.
 
     `network` holds the tensors of the container, in evaluation mode. Raises UsageError
-    for a size, an SNR or an accuracy that cannot be had.
+    for a size, an SNR or an accuracy that cannot be had, and ContentError for what no
+    file can store.
     """
+    check_content(container)  # not after a search of minutes
     extreme, names = extreme_names(container), weight_names(container)
     if target.size is not None and (not names or fits(container, target.size)):
         return WithInputs(lossless(container, target.size, extreme), None, None)

@@ -269,6 +269,26 @@ def test_an_snr_that_is_too_fine_says_so(here, tmp_path):
     assert "too fine: use --lossless" in done.err
 
 
+@pytest.mark.parametrize("options", [(), ("--lossless",), ("--target-size", "2kB")])
+def test_a_name_that_is_too_long_says_so(here, tmp_path, options):
+    """It was "an SNR of 40 dB is too fine", after the search for it."""
+    weights = torch.arange(100.0).reshape(10, 10)
+    torch.save({"a" * 1025: weights}, tmp_path / "m.pt")
+    done = here("compress", tmp_path / "m.pt", *options)
+    assert "name of 1025 bytes" in done.err
+    assert "too fine" not in done.err
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("snr", [40, 48])
+def test_an_snr_is_reached_in_types_that_round(here, tmp_path, dtype, snr):
+    """The search saw no rounding to bfloat16, and ended at 39.95 dB."""
+    weights = np.random.default_rng(8).normal(size=(64, 96)).astype(np.float32)
+    torch.save({"a.weight": torch.from_numpy(weights).to(dtype)}, tmp_path / "m.pt")
+    done = here("compress", tmp_path / "m.pt", "--snr", snr, "--json")
+    assert snr <= done.json["snr_db"] <= snr + 0.1
+
+
 def test_norms_keep_three_bits_at_any_snr(here, tmp_path):
     rng = np.random.default_rng(3)
     state = {
