@@ -1,3 +1,4 @@
+import signal
 import subprocess
 import sys
 from functools import partial
@@ -68,6 +69,29 @@ def test_constriction_is_trusted_only_if_it_codes_the_golden_messages(monkeypatc
     assert not constriction_is_exact.__wrapped__()
     monkeypatch.setattr(range_coder, "constriction", None)
     assert not constriction_is_exact.__wrapped__()
+
+
+class Panic(BaseException):
+    """What Rust makes of an interrupt in Python code that it calls."""
+
+
+@pytest.mark.skipif(range_coder.constriction is None, reason="not installed")
+def test_an_interrupt_of_the_first_call_is_no_panic(monkeypatch):
+    model = range_coder.constriction.stream.model
+    categorical = model.Categorical
+
+    def interrupted(*arguments, **named):
+        try:
+            signal.raise_signal(signal.SIGINT)
+        except KeyboardInterrupt:
+            raise Panic from None
+        return categorical(*arguments, **named)
+
+    monkeypatch.setattr(model, "Categorical", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        constriction_is_exact.__wrapped__()
+    monkeypatch.undo()
+    assert constriction_is_exact.__wrapped__()
 
 
 @st.composite

@@ -1,14 +1,13 @@
 """The range coder over batches of messages, in this process or in several."""
 
-import signal
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from itertools import chain, islice
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar
 
 from lnx.coding import range_coder
+from lnx.coding.interrupts import inherit_no_interrupt
 from lnx.coding.tables import Table
 from lnx.dtypes import Symbols
 from lnx.errors import LnxError
@@ -94,7 +93,7 @@ class Coder:
         waiting: deque[tuple[Tag, Future[list[Found]]]] = deque()
         try:
             for tag, batch in chain(head, rest):
-                with _uninterrupted():
+                with inherit_no_interrupt():
                     future = self._start().submit(work, batch)
                 waiting.append((tag, future))
                 if len(waiting) > self._jobs:
@@ -119,20 +118,3 @@ class Coder:
 def _result(entry: "tuple[Tag, Future[list[Found]]]") -> tuple[Tag, list[Found]]:
     tag, future = entry
     return tag, future.result()
-
-
-@contextmanager
-def _uninterrupted() -> Iterator[None]:
-    """Block Ctrl-C while processes start, so that they never see it.
-
-    They inherit which signals are blocked; the process that started them ends them.
-    Windows knows no blocked signals.
-    """
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lnx import spec
+from lnx.coding.interrupts import interrupt_later
 from lnx.coding.numpy_coder import decode_lanes, encode_lanes
 from lnx.coding.tables import Table
 from lnx.dtypes import Symbols
@@ -69,6 +70,11 @@ def constriction_is_exact() -> bool:
     """Return whether constriction is there and codes the golden messages."""
     if constriction is None:
         return False
+    with interrupt_later():  # its first call imports from numpy, and panics at Ctrl-C
+        return _codes_golden()
+
+
+def _codes_golden() -> bool:
     for frequencies, symbols, words in GOLDEN:
         table = Table(np.arange(len(frequencies)), np.array(frequencies, np.int64), 14)
         message = np.array(symbols, np.int32)
