@@ -42,10 +42,11 @@ def cut(
 
 
 def cut_exact(layouts: Sequence[Layout], prices: Sequence[int]) -> list[int]:
-    """Return the same for exact tensors, in longer chunks where these are many.
+    """Return the number of rows of each chunk of exact tensors.
 
-    Few symbols are spread over LANES chunks, so that their number is about equal in
-    all of them, but chunks stay as long as those of latents.
+    Raw bytes make nothing of chunks, so these are LONGER times as long as others where
+    there are enough for LANES. Fewer symbols are cut into about LANES chunks of
+    equally many symbols, none of them shorter than chunks of latents.
     """
     coded = [layout.cells - layout.raw_bytes for layout in layouts]
     target = LONGER * spec.CHUNK_TARGET_BYTES
