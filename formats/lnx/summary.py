@@ -33,6 +33,8 @@ class TensorSummary:
         row_sparsity: share of indices of dimension 0 that are zero; None where slices
             do not lie within the first two dimensions.
         column_sparsity: the same of dimension 1.
+        coding: of latents, trellis or steps, and whether tables belong to scale classes
+            or to the places of a slice; None unless latent.
     """
 
     name: str
@@ -45,6 +47,7 @@ class TensorSummary:
     zero_slices: int = 0
     row_sparsity: float | None = None
     column_sparsity: float | None = None
+    coding: str | None = None
 
     @property
     def elements(self) -> int:
@@ -166,4 +169,6 @@ def _describe_latent(record: LatentRecord) -> TensorSummary:
         zero_slices=record.zero_slices if whole else 0,
         row_sparsity=record.zero_rows / rows if rows else None,
         column_sparsity=record.zero_columns / columns if columns else None,
+        coding=f"{'trellis' if record.trellis else 'steps'},"
+        f" {'classes' if record.scale_table else 'places'}",
     )

@@ -17,7 +17,7 @@ def record_of(done: Compressed, seconds: float) -> dict[str, Any]:
     return {
         "input": str(done.job.source),
         "input_bytes": done.input_bytes,
-        **record(done.about, done.output_bytes, done.quality),
+        **record(done.about, done.output_bytes, done.bases, done.quality),
         "seconds": seconds,
         "peak_rss_bytes": peak_rss_bytes(),
         "output": str(done.job.target),
@@ -32,6 +32,7 @@ def lines_of(done: Compressed) -> list[str]:
         f" {size_text(written)} whole file, {dense / written:.1f}x smaller",
         f"  {parts_text(parts_of(done.about))}",
         _quality_text(done),
+        *_bases_text(done),
         *_outputs_text(done),
     ]
 
@@ -54,6 +55,14 @@ def hints_of(done: Compressed) -> list[str]:
     if source == STANDARD or source.is_dir():  # which train does not start from
         return []
     return [f"for a far smaller file train it here: lilnetx train --init {source}"]
+
+
+def _bases_text(done: Compressed) -> list[str]:
+    """Say which bases were chosen, where any is not that of the weights themselves."""
+    if done.quality.lossless or set(done.bases) <= {"identity"}:
+        return []
+    counts = ", ".join(f"{count} {name}" for name, count in done.bases.items())
+    return [f"  bases, the smallest for each tensor: {counts}"]
 
 
 def _outputs_text(done: Compressed) -> list[str]:

@@ -40,6 +40,7 @@ class Compressed:
         input_bytes: of the files that were read.
         output_bytes: of the file.
         about: what is in the file.
+        bases: how many tensors have which basis.
         quality: how close it is to the input.
         by_default: whether it is quantized although nothing was asked for.
     """
@@ -48,6 +49,7 @@ class Compressed:
     input_bytes: int
     output_bytes: int
     about: lnx.Summary
+    bases: dict[str, int]
     quality: "Quality"
     by_default: bool
 
@@ -67,7 +69,17 @@ def compress_file(job: Job, settings: Settings, out: Output) -> Compressed:
         about = lnx.summary(target)
     asked = settings.asked.nothing and settings.calib is None
     by_default = asked and not made.quality.lossless
-    return Compressed(job, input_bytes, written, about, made.quality, by_default)
+    from lilnetx_cli.compression import bases_of
+
+    return Compressed(
+        job,
+        input_bytes,
+        written,
+        about,
+        bases_of(made.container),
+        made.quality,
+        by_default,
+    )
 
 
 def _read(

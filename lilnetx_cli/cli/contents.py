@@ -10,7 +10,7 @@ from lilnetx_cli.measure.sparsity import share_of_zero
 from lnx.errors import printable
 
 COLUMNS = ("tensor", "shape", "kind", "bytes", "bits/weight", "zeros", "slices", "rows",
-           "columns")  # fmt: skip
+           "columns", "coding")  # fmt: skip
 SHORT_COLUMNS = ("tensor", "shape", "bytes", "bits a\nweight", "zero\nweights",
                  "zero\nslices", "zero\nrows", "zero\ncolumns")  # fmt: skip
 PLAIN_COLUMNS = 4  # of the short ones: the others tell of latents
@@ -58,7 +58,7 @@ def record_text(record: Mapping[str, Any]) -> str:
 
 def full_rows(tensors: Sequence[lnx.TensorSummary]) -> list[tuple[str, ...]]:
     """Return a row of COLUMNS for each tensor."""
-    return [(*(row := _row(t))[:2], t.kind, *row[2:]) for t in tensors]
+    return [(*(row := _row(t))[:2], t.kind, *row[2:], t.coding or "-") for t in tensors]
 
 
 def short_rows(

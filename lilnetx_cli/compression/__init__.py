@@ -4,7 +4,7 @@ from lilnetx_cli.compression.dense import dense_bytes, dense_container, paramete
 from lilnetx_cli.compression.finishing import folded
 from lilnetx_cli.compression.goal import Goal, target_of_goal
 from lilnetx_cli.compression.lossy import Lossy, compress_container
-from lilnetx_cli.compression.record import Quality, record_of
+from lilnetx_cli.compression.record import Quality, bases_of, record_of
 from lilnetx_cli.compression.targets import (
     DEFAULT_OUTPUT_SNR,
     DEFAULT_SNR,
@@ -18,6 +18,7 @@ __all__ = [
     "Lossy",
     "Quality",
     "Target",
+    "bases_of",
     "compress_container",
     "dense_bytes",
     "dense_container",

@@ -13,7 +13,7 @@ from lilnetx_cli.compression.finishing import folded
 from lilnetx_cli.compression.goal import Goal, target_of_goal
 from lilnetx_cli.compression.held_out import HeldOut
 from lilnetx_cli.compression.lossy import compress_container
-from lilnetx_cli.compression.record import Quality, record_of
+from lilnetx_cli.compression.record import Quality, bases_of, record_of
 from lilnetx_cli.compression.with_inputs import compress_with_inputs
 from lilnetx_cli.data.calibration import as_batches, half_labelled, in_batches
 from lilnetx_cli.errors import UsageError
@@ -137,4 +137,4 @@ def _written(
     container: lnx.Container, path: str | os.PathLike[str], quality: Quality
 ) -> dict[str, Any]:
     written = lnx.save(container, path)
-    return record_of(lnx.summary(path), written, quality)
+    return record_of(lnx.summary(path), written, bases_of(container), quality)

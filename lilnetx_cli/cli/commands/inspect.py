@@ -215,6 +215,7 @@ def _record(about: lnx.Summary, tensors: list[lnx.TensorSummary]) -> dict[str, A
                 "slice_sparsity": tensor.slice_sparsity,
                 "row_sparsity": tensor.row_sparsity,
                 "column_sparsity": tensor.column_sparsity,
+                "coding": tensor.coding,
             }
             for tensor in tensors
         ],
