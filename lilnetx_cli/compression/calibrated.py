@@ -157,7 +157,7 @@ def round_network(
 
 def _rounded(weight: Tensor, moments: Mapping[Part, Moments], step: float) -> Tensor:
     """Return the indices of a weight, (O, K) int32 on the CPU in its own shape."""
-    found = torch.round(weight.double() / step).int().cpu().flatten(1)
+    found = torch.round(weight.double() / step).int().cpu().reshape(len(weight), -1)
     for part, known in moments.items():
         matrices = part.matrices(weight).double().cpu()
         parts = [

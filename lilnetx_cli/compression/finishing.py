@@ -47,13 +47,31 @@ def finish(
     weights. `container` holds the dense network, whose other tensors stay.
     """
     network = rounded.network
+    _as_kept(network, container)
     if not exact_side:
         fold_batch_norms(network)
         few = _first(batches, PROBED)
         change = _change(outputs_of(dense, few), outputs_of(network, few))
         tolerance = min(max(SIDE_SHARE * change, LEAST_CHANGE), MOST_CHANGE)
-        round_side(network, lambda net: outputs_of(net, few), tolerance)
+        round_side(
+            network,
+            lambda net: outputs_of(net, few),
+            tolerance,
+            without=rounded.indices.keys(),
+        )
+        _as_kept(network, container)
     return Finished(assembled(container, rounded), network)
+
+
+@torch.no_grad()
+def _as_kept(network: nn.Module, container: lnx.Container) -> None:
+    """Round what a network holds in longer types than its file, as the file does."""
+    state = network.state_dict()
+    for tensor in container.tensors:
+        if not isinstance(tensor, lnx.Alias) and tensor.dtype in ROUNDED_TO:
+            value = state.get(tensor.name)
+            if value is not None:
+                value.copy_(value.to(TO_TORCH[tensor.dtype]))
 
 
 def assembled(container: lnx.Container, rounded: RoundedNetwork) -> lnx.Container:
@@ -85,19 +103,24 @@ def folded(container: lnx.Container, network: nn.Module) -> lnx.Container:
     """
     fold_batch_norms(network)
     state = network.state_dict()
-    norms = {
+    norms = names_of_norms(network) & state.keys()
+    tensors = [
+        _exact(tensor, state[tensor.name])
+        if isinstance(tensor, lnx.Exact) and tensor.name in norms
+        else tensor
+        for tensor in container.tensors
+    ]
+    return replace(container, tensors=tuple(tensors))
+
+
+def names_of_norms(network: nn.Module) -> set[str]:
+    """Return the names of all tensors that folding a batch norm may change."""
+    return {
         f"{name}.{key}"
         for name, module in network.named_modules()
         if isinstance(module, _BatchNorm)
         for key in ("weight", "bias", "running_mean", "running_var")
     }
-    tensors = [
-        _exact(tensor, state[tensor.name])
-        if isinstance(tensor, lnx.Exact) and tensor.name in norms & state.keys()
-        else tensor
-        for tensor in container.tensors
-    ]
-    return replace(container, tensors=tuple(tensors))
 
 
 @torch.no_grad()

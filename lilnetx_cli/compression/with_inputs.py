@@ -20,6 +20,7 @@ from lilnetx_cli.compression.finishing import (
     Finished,
     assembled,
     finish,
+    names_of_norms,
     output_snr,
     outputs_of,
 )
@@ -96,7 +97,8 @@ def compress_with_inputs(
     file can store.
     """
     check_content(container)  # not after a search of minutes
-    extreme, names = extreme_names(container), weight_names(container)
+    extreme, norms = extreme_names(container), names_of_norms(network)
+    names = [name for name in weight_names(container) if name not in norms]
     if target.size is not None and (not names or fits(container, target.size)):
         return WithInputs(lossless(container, target.size, extreme), None, None)
     if not names:

@@ -1,7 +1,7 @@
 """Round what is not a latent: norms, biases, and the decoders."""
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import TypeVar
 
 import torch
@@ -26,22 +26,36 @@ def with_short_decoders(model: ModuleT) -> ModuleT:
     return model
 
 
-def side_parameters(model: nn.Module) -> list[nn.Parameter]:
-    """Return the small float parameters: norms' scale and shift, and biases."""
-    return [p for p in model.parameters() if p.dim() <= 1 and p.is_floating_point()]
+def side_parameters(
+    model: nn.Module, without: Collection[str] = ()
+) -> list[nn.Parameter]:
+    """Return the small float parameters: norms' scale and shift, and biases.
+
+    Those whose names are in `without` are none of them.
+    """
+    return [
+        p
+        for name, p in model.named_parameters()
+        if p.dim() <= 1 and p.is_floating_point() and name not in without
+    ]
 
 
 @torch.no_grad()
 def round_side(
-    model: nn.Module, outputs: Callable[[nn.Module], Tensor | None], tolerance: float
+    model: nn.Module,
+    outputs: Callable[[nn.Module], Tensor | None],
+    tolerance: float,
+    *,
+    without: Collection[str] = (),
 ) -> int:
     """Round norms and biases to the fewest mantissa bits that keep the outputs.
 
     `outputs` runs the network on some images; it returns None where the result is not
     one tensor. The RMS change of the outputs, relative to their RMS, stays within
-    tolerance. Returns the number of mantissa bits. Values become float16 values.
+    tolerance. Returns the number of mantissa bits. Values become float16 values. What
+    is named in `without` stays.
     """
-    parameters = side_parameters(model)
+    parameters = side_parameters(model, without)
     kept = [p.detach().clone() for p in parameters]
     wanted = outputs(model)
     for bits in MANTISSA_BITS:

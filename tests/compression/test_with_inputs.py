@@ -16,8 +16,8 @@ from lilnetx_cli.compression.with_inputs import compress_with_inputs
 from lilnetx_cli.data import load_splits
 from lilnetx_cli.data.calibration import calibration_of, in_batches
 from lilnetx_cli.errors import UsageError
-from tests.compression.networks import digits, small, words_network
-from tests.nn.making import words
+from tests.compression.networks import Wide, digits, small, words_network
+from tests.nn.making import filled, numbers, words
 
 
 def dense(network):
@@ -202,3 +202,33 @@ def test_statistics_follow_weights_that_changed():
     norm_statistics(network, batches, on=True).settle(other)
     wanted, found = outputs_of(network, batches), outputs_of(other, batches)
     assert output_snr(wanted, found) > 40
+
+
+def test_long_biases_and_batch_norms_come_back_as_they_were_measured():
+    inputs = numbers(48, 8, seed=2)
+    network = filled(Wide(), 48, 8, seed=3).eval()
+    batches = in_batches(inputs, "here")
+    made = compress_with_inputs(dense(network), network, batches, Target(output_snr=20))
+    other = decoded(network, made)
+    again = output_snr(outputs_of(network, batches), outputs_of(other, batches))
+    assert again == pytest.approx(made.output_snr, abs=1e-6)
+    latents = {
+        t.name for t in made.lossy.container.tensors if isinstance(t, lnx.Latent)
+    }
+    assert latents == {"mix.weight", "mix.bias", "head.weight"}
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("exact_side", [False, True])
+def test_what_is_said_of_short_types_is_of_what_the_file_holds(dtype, exact_side):
+    network, inputs = small()
+    network.to(dtype).float()
+    state = {k: v.to(dtype) if v.dim() else v for k, v in network.state_dict().items()}
+    batches = in_batches(inputs, "here")
+    made = compress_with_inputs(
+        pack(Checkpoint(state)), network, batches, Target(output_snr=35),
+        exact_side=exact_side,
+    )  # fmt: skip
+    other = decoded(network, made)
+    again = output_snr(outputs_of(network, batches), outputs_of(other, batches))
+    assert again == pytest.approx(made.output_snr, abs=1e-6)
