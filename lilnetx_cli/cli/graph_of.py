@@ -6,12 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import lnx
 from lilnetx_cli.cli.graph_asked import GraphAsked
-from lilnetx_cli.errors import InputError, UsageError, reason_of
+from lilnetx_cli.errors import UsageError
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from lilnetx_cli.compression.moments import Batch
     from lilnetx_cli.data import Splits
 
 
@@ -47,17 +46,3 @@ def network_of(container: lnx.Container, file: str, *, trusted: bool) -> "nn.Mod
         raise UsageError(f"{file!r} does not say which network it holds: add --model")
     state = unpack(lnx.rebuild_all(container))
     return rebuild(container.architecture, state, file, trusted=trusted).eval()
-
-
-def check_runs(network: "nn.Module", batch: "Batch") -> None:
-    """Raise InputError where a network does not take a batch of inputs."""
-    import torch
-
-    try:
-        with torch.no_grad():
-            network(*batch)
-    except Exception as error:
-        found = ", ".join(str(tuple(getattr(x, "shape", ()))) for x in batch)
-        raise InputError(
-            f"the network does not run on the inputs, {found}: {reason_of(error)}"
-        ) from error

@@ -7,7 +7,7 @@ import lnx
 from lilnetx_cli.cli.asked import Asked, target_of
 from lilnetx_cli.cli.console import Output
 from lilnetx_cli.cli.graph_asked import CalibAsked, GraphAsked
-from lilnetx_cli.cli.graph_of import check_runs, network_of, with_record
+from lilnetx_cli.cli.graph_of import network_of, with_record
 from lilnetx_cli.errors import UsageError
 from lnx.errors import printable
 
@@ -113,7 +113,6 @@ def _run(
     from lilnetx_cli.compression.with_inputs import compress_with_inputs
 
     network = network_of(container, name, trusted=graph is not None)
-    check_runs(network, data.batches[0])
     judged = asked.drop is not None and data.labelled is not None
     with out.progress("rounding, rounds") as ticker:
         return compress_with_inputs(

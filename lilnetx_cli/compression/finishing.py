@@ -22,6 +22,7 @@ from lnx.dtypes import ROUNDED_TO, shortest_type
 
 SIDE_SHARE = 0.25  # of the change by rounded weights, that norms and biases may add
 LEAST_CHANGE, MOST_CHANGE = 2.0**-10, 0.03  # of the outputs
+LEAST_SIGNAL = 1e-12  # of the energy of outputs; float32 rounds away what is below
 PROBED = 256  # inputs that this is found on
 
 
@@ -125,7 +126,11 @@ def names_of_norms(network: nn.Module) -> set[str]:
 
 @torch.no_grad()
 def outputs_of(network: nn.Module, batches: Sequence[Batch]) -> Tensor | None:
-    """Return all float outputs on some inputs, one row each; None without any."""
+    """Return all float outputs on some inputs, one row each.
+
+    Of several outputs those count that have a row for each input, if there are any.
+    None where rows differ in length, where there are none, or for NaN and infinity.
+    """
     rows = []
     for batch in batches:
         found: Any = network(*batch)
@@ -134,10 +139,20 @@ def outputs_of(network: nn.Module, batches: Sequence[Batch]) -> Tensor | None:
             for leaf in pytree.tree_leaves(found)
             if isinstance(leaf, Tensor) and leaf.is_floating_point() and leaf.dim()
         ]
+        leaves = [leaf for leaf in leaves if len(leaf) == len(batch[0])] or leaves
         if leaves and len({len(leaf) for leaf in leaves}) == 1:
             rows.append(torch.cat(leaves, 1))
     widths = {row.shape[1] for row in rows}
-    return torch.cat(rows) if len(widths) == 1 and len(rows) == len(batches) else None
+    if len(widths) != 1 or len(rows) != len(batches):
+        return None
+    together = torch.cat(rows)
+    return together if bool(together.isfinite().all()) else None
+
+
+def differ(outputs: Tensor) -> bool:
+    """Tell whether outputs (N, M) depend on the inputs by more than rounding does."""
+    signal = float((outputs - outputs.mean(0)).double().square().sum())
+    return signal > LEAST_SIGNAL * float(outputs.double().square().sum())
 
 
 def output_snr(dense: Tensor, other: Tensor) -> float:

@@ -4,7 +4,7 @@ from torch import nn
 
 from lilnetx_cli.data import EpochDataset
 from lilnetx_cli.data.calibration import Chosen
-from lilnetx_cli.errors import UsageError
+from lilnetx_cli.errors import InputError, LilnetxError, UsageError, reason_of
 from lilnetx_cli.measure import measure_accuracy
 
 FEWEST_LABELLED = 100
@@ -24,8 +24,21 @@ class HeldOut:
 
     def search(self, network: nn.Module) -> float:
         """Return the accuracy on the examples that a search may use."""
-        return measure_accuracy(network, self._search).accuracy
+        return _accuracy(network, self._search)
 
     def check(self, network: nn.Module) -> float:
         """Return the accuracy on examples that no search has used."""
-        return measure_accuracy(network, self._check).accuracy
+        return _accuracy(network, self._check)
+
+
+def _accuracy(network: nn.Module, examples: EpochDataset) -> float:
+    """Return an accuracy; raises InputError for a network or labels without one."""
+    try:
+        return measure_accuracy(network, examples).accuracy
+    except LilnetxError:
+        raise
+    except Exception as error:
+        raise InputError(
+            "accuracy needs a network that returns one tensor of logits, (N, classes),"
+            f" and labels from 0 to classes - 1: {reason_of(error)}"
+        ) from error

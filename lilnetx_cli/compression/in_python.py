@@ -118,6 +118,7 @@ def _network(
     if isinstance(model, nn.Module):
         from lilnetx_cli.nn import materialize
 
+        model = getattr(model, "_orig_mod", model)  # torch.compile wraps a network
         return materialize(model).cpu().eval()
     if container.architecture is None:
         return None

@@ -32,6 +32,10 @@ class Moments:
     own: Tensor
     cross: Tensor
 
+    def finite(self) -> bool:
+        """Tell whether there is neither NaN nor infinity."""
+        return bool(self.own.isfinite().all() and self.cross.isfinite().all())
+
 
 @dataclass(frozen=True)
 class Order:
@@ -57,7 +61,8 @@ class _Sums:
         self.places: dict[Part, int] = defaultdict(int)
 
     def add(self, dense: Use, rounded: Use) -> None:
-        for x, y in zip(dense.columns(), rounded.columns(), strict=True):
+        for pair in zip(dense.columns(), rounded.columns(), strict=True):
+            x, y = (columns.float() for columns in pair)  # (G, K, n)
             own, cross = torch.bmm(y, y.mT), torch.bmm(x, y.mT)
             if rounded.part in self.own:
                 self.own[rounded.part] += own
@@ -67,11 +72,13 @@ class _Sums:
             self.places[rounded.part] += y.shape[2]
 
     def means(self) -> dict[Part, Moments]:
-        return {
+        """Return the moments of parts; those beyond the limit of floats are unknown."""
+        found = {
             part: Moments(own / self.places[part], self.cross[part] / self.places[part])
             for part, own in self.own.items()
             if self.places[part]
         }
+        return {part: known for part, known in found.items() if known.finite()}
 
 
 def order_of_use(

@@ -19,6 +19,7 @@ from lilnetx_cli.compression.dense import measure_snr
 from lilnetx_cli.compression.finishing import (
     Finished,
     assembled,
+    differ,
     finish,
     names_of_norms,
     output_snr,
@@ -26,6 +27,7 @@ from lilnetx_cli.compression.finishing import (
 )
 from lilnetx_cli.compression.lossy import Lossy, fits, lossless, too_small
 from lilnetx_cli.compression.moments import Batch
+from lilnetx_cli.compression.running import check_runs
 from lilnetx_cli.compression.search import SIZE_SLACK
 from lilnetx_cli.compression.selection import extreme_names, weight_names
 from lilnetx_cli.compression.targets import Target
@@ -60,7 +62,8 @@ class WithInputs:
 
     Attributes:
         lossy: as without inputs.
-        output_snr: in dB; None where the outputs are no floats of one size.
+        output_snr: in dB; None where the outputs are no finite floats of one size, or
+            the same for all inputs.
         accuracy: of the dense network and of this one, on examples that the search did
             not use; None without labels.
     """
@@ -93,10 +96,11 @@ def compress_with_inputs(
     """Quantize the weights of a container by what its network computes.
 
     `network` holds the tensors of the container, in evaluation mode. Raises UsageError
-    for a size, an SNR or an accuracy that cannot be had, and ContentError for what no
-    file can store.
+    for a size, an SNR or an accuracy that cannot be had, InputError for inputs that the
+    network does not take, and ContentError for what no file can store.
     """
     check_content(container)  # not after a search of minutes
+    check_runs(network, batches)
     extreme, norms = extreme_names(container), names_of_norms(network)
     names = [name for name in weight_names(container) if name not in norms]
     if target.size is not None and (not names or fits(container, target.size)):
@@ -109,7 +113,9 @@ def compress_with_inputs(
     found = _found(search, target, judge)
     made, rounded = found.finished.container, found.finished.network
     before, after = outputs_of(network, batches), outputs_of(rounded, batches)
-    close = None if before is None or after is None else output_snr(before, after)
+    close = None
+    if before is not None and after is not None and differ(before):
+        close = output_snr(before, after)
     accuracy = None if judge is None else (judge.check(network), judge.check(rounded))
     lossy = Lossy(made, measure_snr(container, made), False, extreme)
     return WithInputs(lossy, close, accuracy)
@@ -162,14 +168,23 @@ class _Search:
         return math.inf if found is None else found
 
     def outputs_snr(self, made: Finished) -> float:
-        """Return the SNR of the outputs in dB; raises UsageError without any."""
-        after = outputs_of(made.network, self._known.batches)
-        if self._outputs is None or after is None:
+        """Return the SNR of the outputs in dB; raises UsageError without any.
+
+        Outputs that are no numbers any more have 0 dB.
+        """
+        if self._outputs is None:
             raise UsageError(
-                "the network's outputs are not float tensors of one size, so their"
-                " error is not known: add --snr or --target-size"
+                "the network's outputs are not finite float tensors of one size, so"
+                " their error is not known: add --snr or --target-size"
             )
-        return output_snr(self._outputs, after)
+        if not differ(self._outputs):
+            raise UsageError(
+                "the network's outputs are the same for all inputs, so nothing says"
+                " which weights matter: give other inputs, or add --snr or"
+                " --target-size"
+            )
+        after = outputs_of(made.network, self._known.batches)
+        return 0.0 if after is None else output_snr(self._outputs, after)
 
     def for_size(self, size: int) -> _Try:
         """Return the closest network whose file takes at most size bytes.

@@ -144,6 +144,9 @@ def half_labelled(
             f"{name} returns a pair that is not inputs and labels: expected two tensors"
             " of one length, labels (N,)"
         )
+    if labels.is_floating_point() or labels.is_complex():
+        kind = str(labels.dtype).removeprefix("torch.")
+        raise InputError(f"{name} returns labels in {kind}, expected int64")
     half = len(inputs) // 2
     labelled = Examples(inputs[half:], labels[half:].long())
     return in_batches(inputs[:half], name), labelled

@@ -51,6 +51,23 @@ def other():
 def halves():
     return numbers(64, 1, 8, 8), torch.zeros(3)
 
+def holes():
+    inputs = numbers(64, 1, 8, 8)
+    inputs[20, 0, 3, 3] = float("nan")
+    return inputs
+
+def alike():
+    return numbers(1, 1, 8, 8).expand(64, -1, -1, -1)
+
+def later():
+    return [numbers(40, 1, 8, 8), numbers(40, 1, 7, 7)]
+
+def float_labels():
+    return numbers(400, 1, 8, 8), torch.arange(400) % 10 / 1
+
+def strange_labels():
+    return numbers(400, 1, 8, 8), torch.arange(400) % 20
+
 def breaks():
     raise RuntimeError("no data today")
 """
@@ -174,6 +191,10 @@ def test_options_that_lack_others(capsys, options, code, words):
         ("mine.py:other", 1, "does not run on the inputs"),
         ("mine.py:halves", 1, "not inputs and labels"),
         ("mine.py:breaks", 1, "no data today"),
+        ("mine.py:holes", 1, "NaN or infinity, in batch 0"),
+        ("mine.py:alike", 2, "the same for all inputs"),
+        ("mine.py:later", 1, "does not run on the inputs, (40, 1, 7, 7)"),
+        ("mine.py:float_labels", 1, "labels in float32"),
         ("mine.py:absent", 2, "no function"),
         ("fashion", 2, "fashion-mnist"),
     ],
@@ -192,6 +213,15 @@ def test_accuracy_needs_labels(capsys):
     assert run(["compress", "digits.pt", "--model", "mine.py:network", "--calib",
                 "mine.py:inputs", "--max-accuracy-drop", "1"]) == 2  # fmt: skip
     assert "labels" in capsys.readouterr().err
+
+
+def test_labels_that_the_network_does_not_know(folder, capsys):
+    assert run(["compress", "digits.pt", "--model", "mine.py:network", "--calib",
+                "mine.py:strange_labels", "--max-accuracy-drop", "1"]) == 1  # fmt: skip
+    error = capsys.readouterr().err
+    assert "labels from 0 to classes - 1" in error
+    assert error.count("\n") == 1
+    assert not (folder / "digits.lnx").exists()
 
 
 @pytest.mark.usefixtures("folder")
@@ -235,6 +265,13 @@ class TestInPython:
         record = lilnetx.compress(words_network(), tmp_path / "a.lnx", inputs=batches)
         assert record["output_snr_db"] >= 25
 
+    def test_a_network_that_torch_compiled(self, tmp_path):
+        network = torch.compile(digits(), backend="eager")
+        record = lilnetx.compress(
+            network, tmp_path / "a.lnx", inputs=numbers(64, 1, 8, 8)
+        )
+        assert record["output_snr_db"] >= 25
+
     def test_every_bit(self, tmp_path):
         network = digits()
         record = lilnetx.compress(network, tmp_path / "a.lnx", lossless=True)
@@ -250,6 +287,7 @@ class TestInPython:
             ({"max_accuracy_drop": 1}, "labels"),
             ({"labels": torch.zeros(3)}, "labels need inputs"),
             ({"inputs": numbers(3, 1, 8, 8)}, "3 inputs"),
+            ({"inputs": numbers(64, 1, 7, 8)}, "does not run"),
         ],
     )
     def test_contrary_wishes(self, tmp_path, wishes, words):

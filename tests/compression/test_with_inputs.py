@@ -4,6 +4,7 @@ import copy
 
 import pytest
 import torch
+from torch import nn
 
 import lnx
 from lilnetx_cli.checkpoint import Checkpoint, pack, unpack
@@ -17,7 +18,7 @@ from lilnetx_cli.data import load_splits
 from lilnetx_cli.data.calibration import calibration_of, in_batches
 from lilnetx_cli.errors import UsageError
 from tests.compression.networks import Wide, digits, small, words_network
-from tests.nn.making import filled, numbers, words
+from tests.nn.making import fill, filled, numbers, words
 
 
 def dense(network):
@@ -232,3 +233,33 @@ def test_what_is_said_of_short_types_is_of_what_the_file_holds(dtype, exact_side
     other = decoded(network, made)
     again = output_snr(outputs_of(network, batches), outputs_of(other, batches))
     assert again == pytest.approx(made.output_snr, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "size"), [(torch.float16, 300.0), (torch.float32, 1e25)]
+)
+def test_inputs_whose_squares_are_beyond_a_type(dtype, size):
+    network, inputs = small()
+    network.to(dtype)
+    batches = in_batches((inputs * size).to(dtype), "here")
+    made = compress_with_inputs(dense(network), network, batches, Target(snr=30))
+    assert made.lossy.snr >= 30
+
+
+def test_the_state_of_a_recurrent_layer_is_no_row_of_outputs():
+    layer = fill(nn.LSTM(6, 12, batch_first=True), seed=2).eval()
+    batches = in_batches(numbers(40, 5, 6), "here")
+    made = compress_with_inputs(dense(layer), layer, batches, Target(output_snr=20))
+    assert made.output_snr >= 20
+    with torch.no_grad():
+        rows = layer(*batches[0])[0].flatten(1)
+    assert torch.equal(outputs_of(layer, batches), rows)
+
+
+def test_outputs_that_are_no_numbers_have_no_snr():
+    network, inputs = small()
+    network.head.bias.data[0] = float("-inf")
+    made = compress_with_inputs(
+        dense(network), network, in_batches(inputs, "here"), Target(snr=30)
+    )
+    assert made.output_snr is None
