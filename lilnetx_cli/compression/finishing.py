@@ -14,7 +14,7 @@ from torch.utils import _pytree as pytree
 import lnx
 from lilnetx_cli.checkpoint.convert import TO_TORCH, to_bytes
 from lilnetx_cli.compression.calibrated import RoundedNetwork
-from lilnetx_cli.compression.moments import Batch
+from lilnetx_cli.compression.moments import Batch, call
 from lilnetx_cli.compression.problem import slice_length
 from lilnetx_cli.nn.batch_norm import fold_batch_norms
 from lilnetx_cli.nn.side_rounding import round_side
@@ -133,7 +133,7 @@ def outputs_of(network: nn.Module, batches: Sequence[Batch]) -> Tensor | None:
     """
     rows = []
     for batch in batches:
-        found: Any = network(*batch)
+        found: Any = call(network, batch)
         leaves = [
             leaf.float().flatten(1).cpu()
             for leaf in pytree.tree_leaves(found)

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils import _pytree as pytree
 
 from lilnetx_cli.compression.uses import Part, Use, Watch, plain_operations
 
@@ -48,6 +49,11 @@ class Order:
 
     names: tuple[str, ...]
     repeated: bool
+
+
+def call(network: nn.Module, batch: Batch) -> Any:  # noqa: ANN401
+    """Run a network on a copy of a batch: some networks change their inputs."""
+    return network(*pytree.tree_map_only(Tensor, Tensor.clone, batch))
 
 
 class _EnoughError(Exception):
@@ -91,7 +97,7 @@ def order_of_use(
         seen[use.part.name] += 1
 
     with plain_operations(network), Watch(weights, take):
-        network(*batch)
+        call(network, batch)
     return Order(tuple(seen), any(count > 1 for count in seen.values()))
 
 
@@ -148,6 +154,6 @@ def _run(
 
     try:
         with plain_operations(network), Watch(watched, see):
-            network(*batch)
+            call(network, batch)
     except _EnoughError:
         pass

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from lilnetx_cli.compression.moments import Batch
+from lilnetx_cli.compression.moments import Batch, call
 
 Seen = list[tuple[Tensor, Tensor]]  # mean and variance of each call, (C,) float64
 
@@ -66,7 +66,7 @@ class NormStatistics:
         totals: dict[str, Seen] = {name: [] for name in self.seen}
         for number, batch in enumerate(self.batches):
             with self.moved(network, number) as found:
-                network(*batch)
+                call(network, batch)
             for name, seen in found.items():
                 totals[name] += seen
         for name, norm in _norms(network).items():
@@ -99,7 +99,7 @@ def norm_statistics(
             made.known[name] = (norm.running_mean.clone(), norm.running_var.clone())
     for batch in batches if made.seen else ():
         with _recorded(network, made):
-            network(*batch)
+            call(network, batch)
     return made
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from lilnetx_cli.compression.moments import Batch
+from lilnetx_cli.compression.moments import Batch, call
 from lilnetx_cli.errors import InputError, reason_of
 
 
@@ -22,7 +22,7 @@ def check_runs(network: nn.Module, batches: Sequence[Batch]) -> None:
                 f"the inputs hold NaN or infinity, in batch {number}: leave those out"
             )
         try:
-            network(*batch)
+            call(network, batch)
         except Exception as error:
             found = ", ".join(str(tuple(getattr(x, "shape", ()))) for x in batch)
             raise InputError(

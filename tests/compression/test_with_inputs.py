@@ -263,3 +263,22 @@ def test_outputs_that_are_no_numbers_have_no_snr():
         dense(network), network, in_batches(inputs, "here"), Target(snr=30)
     )
     assert made.output_snr is None
+
+
+class ChangesItsInputs(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.head = nn.Linear(12, 8)
+
+    def forward(self, x):
+        return self.head(x.mul_(2))
+
+
+def test_a_network_that_changes_its_inputs_gets_the_same_ones_again():
+    network, inputs = fill(ChangesItsInputs()).eval(), numbers(40, 12)
+    before = inputs.clone()
+    made = compress_with_inputs(
+        dense(network), network, in_batches(inputs, "here"), Target(output_snr=20)
+    )
+    assert 20 <= made.output_snr < 24
+    assert torch.equal(inputs, before)
