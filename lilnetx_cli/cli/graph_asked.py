@@ -2,11 +2,16 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lilnetx_cli.cli.asked import Asked
 from lilnetx_cli.cli.options import network_arguments
 from lilnetx_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from lilnetx_cli.data.calibration import CalibrationData
 
 
 @dataclass(frozen=True)
@@ -25,6 +30,13 @@ class CalibAsked:
     name: str
     folder: Path | None
     recalibrate: bool
+
+    @cached_property
+    def data(self) -> "CalibrationData":
+        """Read the inputs, once for all files of a call; may raise LilnetxError."""
+        from lilnetx_cli.data.calibration import load_calibration
+
+        return load_calibration(self.name, self.folder)
 
 
 def graph_asked(

@@ -78,11 +78,10 @@ def _with_inputs(
     out: Output,
 ) -> Quantized:
     from lilnetx_cli.compression import Quality, dense_container
-    from lilnetx_cli.data.calibration import load_calibration
 
     if graph is None and container.architecture is None:
         raise UsageError(f"{name!r} does not say which network it holds: add --model")
-    data = load_calibration(calib.name, calib.folder)
+    data = calib.data
     if asked.drop is not None and data.labelled is None:
         raise UsageError(
             f"--max-accuracy-drop needs labels, which {calib.name} does not give"

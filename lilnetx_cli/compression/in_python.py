@@ -19,6 +19,14 @@ from lilnetx_cli.data.calibration import as_batches, half_labelled, in_batches
 from lilnetx_cli.errors import UsageError
 from lilnetx_cli.models import rebuild
 
+BOUNDS = {  # of a goal: least, most, unit
+    "snr": (1, 120, "dB"),
+    "bits": (0.01, 32, "bits per weight"),
+    "size": (1, 2**62, "bytes"),
+    "ratio": (1, 1e9, "times smaller"),
+    "drop": (0, 1, "of accuracy, as a fraction"),
+}
+
 Inputs = Tensor | Sequence[Tensor | tuple[Any, ...]]
 
 
@@ -99,8 +107,12 @@ def compress(
 def _check(
     goal: Goal, *, lossless: bool, inputs: Inputs | None, labels: Tensor | None
 ) -> None:
-    """Raise UsageError for wishes that exclude each other."""
-    wishes = [name for name, value in vars(goal).items() if value is not None]
+    """Raise UsageError for wishes out of bounds, or that exclude each other."""
+    wishes = {name: value for name, value in vars(goal).items() if value is not None}
+    for name, value in wishes.items():
+        low, high, unit = BOUNDS[name]
+        if not low <= value <= high:  # NaN is out of bounds, too
+            raise UsageError(f"{value:g} {unit}: expected {low:g} to {high:g}")
     if len(wishes) + lossless > 1:
         raise UsageError("more than one goal is given: expected one of them")
     if lossless and inputs is not None:

@@ -68,6 +68,11 @@ def float_labels():
 def strange_labels():
     return numbers(400, 1, 8, 8), torch.arange(400) % 20
 
+def counted():
+    with open("calls.txt", "a") as file:
+        file.write("once ")
+    return inputs()
+
 def breaks():
     raise RuntimeError("no data today")
 """
@@ -153,6 +158,16 @@ def test_what_is_named_is_recorded(capsys):
         wanted, found = network(images), rebuilt(images)
     assert output_snr(wanted, found) > 20
     assert bool((rebuilt.features[1].running_var == 1).all())  # folded
+
+
+def test_inputs_are_read_once_for_several_files(folder, capsys):
+    (folder / "again.pt").write_bytes((folder / "digits.pt").read_bytes())
+    made = compressed(
+        capsys, "digits.pt", "again.pt", "--model", "mine.py:network",
+        "--calib", "mine.py:counted",
+    )  # fmt: skip
+    assert len({record["output_bytes"] for record in made["files"]}) == 1
+    assert (folder / "calls.txt").read_text() == "once "
 
 
 def test_a_network_that_does_not_fit_is_refused(folder, capsys):
@@ -285,6 +300,11 @@ class TestInPython:
             ({"snr": 20, "target_size": 5000}, "more than one goal"),
             ({"lossless": True, "inputs": numbers(64, 1, 8, 8)}, "contrary"),
             ({"max_accuracy_drop": 1}, "labels"),
+            ({"snr": float("nan")}, "expected 1 to 120"),
+            ({"bits_per_weight": 0}, "expected 0.01 to 32"),
+            ({"target_ratio": 0}, "expected 1 to"),
+            ({"target_size": -1}, "expected 1 to"),
+            ({"max_accuracy_drop": -1}, "expected 0 to 1"),
             ({"labels": torch.zeros(3)}, "labels need inputs"),
             ({"inputs": numbers(3, 1, 8, 8)}, "3 inputs"),
             ({"inputs": numbers(64, 1, 7, 8)}, "does not run"),
