@@ -32,6 +32,7 @@ from lilnetx_cli.quantization.feedback import (
 
 STAGES = 16  # passes over the inputs; the layers of one see the same rounded network
 LARGEST_INDEX = 2.0**20
+LEAST_STEP = float(np.finfo(np.float32).smallest_normal)  # weights may be smaller yet
 SHORT = float(np.finfo(np.float16).smallest_normal), 2.0**15
 
 Told = Callable[[int, int], object]  # layers done, and of how many
@@ -110,7 +111,7 @@ def step_for(calibration: Calibration, name: str, error: float) -> float:
     """Return the step of a weight whose share of error, per weight, is given."""
     weight = calibration.network.state_dict(keep_vars=True)[name].detach()
     step = (12 * error / calibration.sense[name]) ** 0.5
-    step = max(step, float(weight.abs().max()) / LARGEST_INDEX)
+    step = max(step, float(weight.abs().max()) / LARGEST_INDEX, LEAST_STEP)
     short = SHORT[0] <= step <= SHORT[1]
     return float(np.float16(step)) if short else float(np.float32(step))
 

@@ -8,6 +8,7 @@ are seen like any other layer.
 Legend: G groups, K weights of a row, n places that a layer computes at once.
 """
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -78,10 +79,9 @@ class Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._take = take
-        self._weights = {
-            weight.untyped_storage().data_ptr(): (name, weight)
-            for name, weight in weights.items()
-        }
+        self._weights: dict[int, list[tuple[str, Tensor]]] = defaultdict(list)
+        for name, weight in weights.items():
+            self._weights[weight.untyped_storage().data_ptr()].append((name, weight))
 
     def __torch_dispatch__(
         self,
@@ -103,7 +103,13 @@ class Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return func(*args, **(kwargs or {}))
 
     def _known(self, tensor: Tensor) -> tuple[str, Tensor] | None:
-        return self._weights.get(tensor.untyped_storage().data_ptr())
+        """Return the weight that a tensor begins in; several may share a storage."""
+        place = tensor.storage_offset()
+        for name, weight in self._weights.get(tensor.untyped_storage().data_ptr(), ()):
+            start = weight.storage_offset()
+            if start <= place < start + weight.numel():
+                return name, weight
+        return None
 
     def _product(self, left: Tensor, right: Tensor) -> Use | None:
         """Return the use in x W^T, x W, W x or W^T x."""

@@ -132,3 +132,27 @@ def test_settings_of_torch_come_back():
     after = torch.backends.mha.get_fastpath_enabled(), torch.backends.mkldnn.enabled
     assert after == before
     assert torch.is_grad_enabled()
+
+
+class Shared(nn.Module):
+    """Two weights in one storage."""
+
+    def __init__(self):
+        super().__init__()
+        together = numbers(60)
+        self.a = nn.Parameter(together[:20].view(5, 4))
+        self.b = nn.Parameter(together[20:].view(8, 5))
+
+    def forward(self, x):
+        return F.linear(F.linear(x, self.a), self.b)
+
+
+def test_weights_of_one_storage_are_told_apart():
+    network, uses = Shared(), []
+    with (
+        plain_operations(network),
+        Watch(dict(network.named_parameters()), uses.append),
+    ):
+        network(numbers(3, 4))
+    found = [(use.part.name, use.part.start, use.part.stop) for use in uses]
+    assert found == [("a", 0, 5), ("b", 0, 8)]

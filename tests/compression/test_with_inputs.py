@@ -282,3 +282,14 @@ def test_a_network_that_changes_its_inputs_gets_the_same_ones_again():
     )
     assert 20 <= made.output_snr < 24
     assert torch.equal(inputs, before)
+
+
+def test_steps_of_weights_that_died_out_are_not_zero():
+    network, inputs = small()
+    with torch.no_grad():
+        network.deep.weight.mul_(1e-41)
+    known = study(network, weights_of(network), in_batches(inputs, "here"))
+    rounded = round_network(known, 1e-12)
+    assert rounded.steps["deep.weight"] > 0
+    value = rounded.network.deep.weight
+    assert (value - network.deep.weight).abs().max() <= rounded.steps["deep.weight"]
