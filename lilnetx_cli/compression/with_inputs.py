@@ -108,7 +108,8 @@ def compress_with_inputs(
     if not names:
         return WithInputs(Lossy(container, None, True, extreme), None, None)
     told = _told(progress)
-    known = study(network, names, batches, recalibrate=recalibrate, told=told)
+    follow = recalibrate and not exact_side  # statistics of batch norms are kept, too
+    known = study(network, names, batches, recalibrate=follow, told=told)
     search = _Search(container, known, exact_side, told)
     found = _found(search, target, judge)
     made, rounded = found.finished.container, found.finished.network

@@ -168,7 +168,7 @@ def test_halves_of_labelled_examples_are_apart():
     assert not search & check
 
 
-def test_exact_side_keeps_biases_to_the_bit():
+def test_exact_side_keeps_biases_and_batch_norms_to_the_bit():
     network, inputs = small()
     made = compress_with_inputs(
         dense(network),
@@ -176,7 +176,6 @@ def test_exact_side_keeps_biases_to_the_bit():
         in_batches(inputs, "here"),
         Target(output_snr=20),
         exact_side=True,
-        recalibrate=False,
     )
     other = decoded(network, made)
     for name, value in network.state_dict().items():
