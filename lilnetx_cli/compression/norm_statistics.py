@@ -5,9 +5,10 @@ moved it, since the dense network sees the same inputs. So what is measured is t
 change, and a network that was not changed keeps its statistics.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -49,7 +50,10 @@ class NormStatistics:
 
         handles = [
             norm.register_forward_pre_hook(
-                lambda norm, args, name=name: follow(name, norm, args[0])
+                lambda norm, args, named, name=name: follow(
+                    name, norm, _input_of(args, named)
+                ),
+                with_kwargs=True,
             )
             for name, norm in _norms(network).items()
             if name in self.seen
@@ -109,7 +113,10 @@ def _recorded(network: nn.Module, made: NormStatistics) -> Iterator[None]:
         seen.append([])
     handles = [
         norm.register_forward_pre_hook(
-            lambda _, args, name=name: made.seen[name][-1].append(_statistics(args[0]))
+            lambda _, args, named, name=name: made.seen[name][-1].append(
+                _statistics(_input_of(args, named))
+            ),
+            with_kwargs=True,
         )
         for name, norm in _norms(network).items()
         if name in made.seen
@@ -127,6 +134,12 @@ def _norms(network: nn.Module) -> dict[str, _BatchNorm]:
         for name, module in network.named_modules()
         if isinstance(module, _BatchNorm) and module.track_running_stats
     }
+
+
+def _input_of(args: tuple[Any, ...], named: Mapping[str, Any]) -> Tensor:
+    """Return what a norm was called with, `norm(x)` or `norm(input=x)`."""
+    found: Tensor = args[0] if args else named["input"]
+    return found
 
 
 def _statistics(inputs: Tensor) -> tuple[Tensor, Tensor]:

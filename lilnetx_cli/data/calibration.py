@@ -1,4 +1,7 @@
-"""Inputs to calibrate a finished network with, and labelled examples to judge it by."""
+"""Inputs to calibrate a finished network with, and labelled examples to judge it by.
+
+All are on the CPU, where the network runs.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils import _pytree as pytree
 from torch.utils.data import Dataset
 
 from lilnetx_cli.data.registry import Splits, load_splits
@@ -103,7 +107,7 @@ def in_batches(inputs: Tensor, name: str) -> tuple[tuple[Any, ...], ...]:
     """Return inputs in batches of about one size; raises InputError for too few."""
     _check_count(len(inputs) if inputs.dim() else 0, name)
     count = -(-len(inputs) // BATCH)
-    return tuple((part,) for part in inputs.chunk(count))
+    return tuple((part,) for part in inputs.cpu().chunk(count))
 
 
 def as_batches(found: Sequence[Any], name: str) -> tuple[tuple[Any, ...], ...]:
@@ -115,7 +119,7 @@ def as_batches(found: Sequence[Any], name: str) -> tuple[tuple[Any, ...], ...]:
                 f"{name} has a batch that does not begin with a tensor of inputs"
             )
     _check_count(sum(len(batch[0]) for batch in made), name)
-    return tuple(made)
+    return tuple(pytree.tree_map_only(Tensor, Tensor.cpu, batch) for batch in made)
 
 
 def calibration_of(splits: Splits) -> CalibrationData:
@@ -148,7 +152,7 @@ def half_labelled(
         kind = str(labels.dtype).removeprefix("torch.")
         raise InputError(f"{name} returns labels in {kind}, expected int64")
     half = len(inputs) // 2
-    labelled = Examples(inputs[half:], labels[half:].long())
+    labelled = Examples(inputs[half:].cpu(), labels[half:].cpu().long())
     return in_batches(inputs[:half], name), labelled
 
 

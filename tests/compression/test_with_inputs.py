@@ -15,7 +15,12 @@ from lilnetx_cli.compression.held_out import HeldOut
 from lilnetx_cli.compression.norm_statistics import norm_statistics
 from lilnetx_cli.compression.with_inputs import compress_with_inputs
 from lilnetx_cli.data import load_splits
-from lilnetx_cli.data.calibration import calibration_of, in_batches
+from lilnetx_cli.data.calibration import (
+    as_batches,
+    calibration_of,
+    half_labelled,
+    in_batches,
+)
 from lilnetx_cli.errors import UsageError
 from tests.compression.networks import Wide, digits, small, words_network
 from tests.nn.making import fill, filled, numbers, words
@@ -292,3 +297,32 @@ def test_steps_of_weights_that_died_out_are_not_zero():
     assert rounded.steps["deep.weight"] > 0
     value = rounded.network.deep.weight
     assert (value - network.deep.weight).abs().max() <= rounded.steps["deep.weight"]
+
+
+class NamesItsInput(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.mix = nn.Linear(12, 8)
+        self.norm = nn.BatchNorm1d(8)
+
+    def forward(self, x):
+        return self.norm(input=self.mix(x))
+
+
+def test_batch_norms_that_are_called_with_a_named_input_follow():
+    network = fill(NamesItsInput()).eval()
+    batches = in_batches(numbers(40, 12), "here")
+    made = compress_with_inputs(dense(network), network, batches, Target(output_snr=20))
+    assert made.output_snr >= 20
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+def test_inputs_come_to_the_cpu():
+    inputs = numbers(40, 12).cuda()
+    labels = torch.zeros(40, dtype=torch.int64).cuda()
+    batches, examples = half_labelled(inputs, labels, "here")
+    found = [
+        *batches, *in_batches(inputs, "here"), *as_batches([inputs], "here"),
+        examples.__getitems__([0]),
+    ]  # fmt: skip
+    assert all(tensor.is_cpu for batch in found for tensor in batch)
