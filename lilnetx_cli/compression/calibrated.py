@@ -170,8 +170,9 @@ def _rounded(weight: Tensor, moments: Mapping[Part, Moments], step: float) -> Te
 
 
 def _feedback(matrix: Tensor, own: Tensor, cross: Tensor, step: float) -> Tensor:
-    wanted = shifted(matrix, own.double(), cross.double())
-    return round_with_feedback(wanted, feedback_factor(own), step)
+    factor = feedback_factor(own)
+    wanted = shifted(matrix, own.double(), cross.double(), factor)
+    return round_with_feedback(wanted, factor, step)
 
 
 def _of(name: str, moments: Mapping[Part, Moments]) -> dict[Part, Moments]:

@@ -35,22 +35,27 @@ def damped(moments: Tensor) -> Tensor:
 
 
 def feedback_factor(moments: Tensor) -> Tensor:
-    """Return C, upper triangular, with C^T C the inverse of damped moments; (K, K)."""
-    lower = torch.linalg.cholesky(damped(moments))
-    inverse = torch.cholesky_inverse(lower)
-    factor: Tensor = torch.linalg.cholesky(inverse, upper=True)
+    """Return C, upper triangular, with C^T C the inverse of damped moments; (K, K).
+
+    Turned around, the Cholesky factor of the moments is an upper one, U U^T, and C is
+    its inverse.
+    """
+    turned = torch.linalg.cholesky(damped(moments).flip(0, 1))
+    upper = turned.flip(0, 1)
+    one = torch.eye(len(upper), dtype=upper.dtype, device=upper.device)
+    factor: Tensor = torch.linalg.solve_triangular(upper, one, upper=True)
     return factor
 
 
-def shifted(weights: Tensor, moments: Tensor, cross: Tensor) -> Tensor:
+def shifted(weights: Tensor, moments: Tensor, cross: Tensor, factor: Tensor) -> Tensor:
     """Return the weights that make of other inputs what `weights` make of theirs.
 
-    weights: (R, K). moments: (K, K) of the other inputs. cross: (K, K), the
-    mean of x y^T with x the inputs that the weights are of, and y the others.
+    weights: (R, K). moments: (K, K) of the other inputs, and their factor. cross:
+    (K, K), the mean of x y^T with x the inputs that the weights are of, and y the
+    others.
     """
     wanted = weights @ (cross - moments)  # (R, K)
-    lower = torch.linalg.cholesky(damped(moments))
-    return weights + torch.cholesky_solve(wanted.T, lower).T
+    return weights + wanted @ factor.T @ factor
 
 
 def round_with_feedback(weights: Tensor, factor: Tensor, step: float) -> Tensor:

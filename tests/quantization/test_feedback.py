@@ -55,7 +55,9 @@ def test_other_inputs_are_made_up_for():
     turn = torch.eye(12) + 0.2 * numbers(12, 12, seed=5)
     others = inputs @ turn
     cross = inputs.T @ others / len(inputs)
-    made = shifted(weights.double(), moments_of(others).double(), cross.double())
+    moments = moments_of(others).double()
+    factor = feedback_factor(moments)
+    made = shifted(weights.double(), moments, cross.double(), factor)
     before = (weights @ inputs.T - weights @ others.T).square().sum()
     after = (weights @ inputs.T - made.float() @ others.T).square().sum()
     assert after < 0.1 * before
@@ -64,7 +66,8 @@ def test_other_inputs_are_made_up_for():
 def test_the_same_inputs_shift_nothing():
     moments = moments_of(alike()).double()
     weights = numbers(4, 90).double()
-    assert torch.allclose(shifted(weights, moments, moments), weights)
+    factor = feedback_factor(moments)
+    assert torch.allclose(shifted(weights, moments, moments, factor), weights)
 
 
 @pytest.mark.parametrize("dead", [slice(0, 3), slice(0, 12)])
