@@ -105,7 +105,7 @@ def test_inspect_to_a_pipe_shows_all_of_it(capsys, network):
     rows = [line.split() for line in found.out.splitlines()]
     header = next(row for row in rows if row[:1] == ["tensor"])
     assert header[1:] == ["shape", "kind", "bytes", "bits/weight", "zeros", "slices",
-                          "rows", "columns"]  # fmt: skip
+                          "rows", "columns", "coding"]  # fmt: skip
     kinds = [row[2] for row in rows[rows.index(header) + 1 :]]
     assert sorted(kinds) == ["alias"] + 4 * ["exact"] + 4 * ["fill"] + 3 * ["latent"]
     assert "transformer.encoder.layers.encoder_layer_11.self_attention" in found.out
