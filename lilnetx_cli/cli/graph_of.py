@@ -15,9 +15,15 @@ if TYPE_CHECKING:
 
 
 def with_record(
-    container: lnx.Container, asked: GraphAsked | None, splits: "Splits | None"
+    container: lnx.Container,
+    asked: GraphAsked | None,
+    splits: "Splits | None",
+    dataset: str | None = None,
 ) -> lnx.Container:
-    """Return a container that says which network it holds, where that is named."""
+    """Return a container that says which network it holds, where that is named.
+
+    A data set by name is recorded as well: the network takes its images.
+    """
     if asked is None:
         return container
     from lilnetx_cli.models import describe
@@ -31,6 +37,8 @@ def with_record(
         record["input"] = asked.form
     elif splits is not None:
         record["size"] = splits.size
+    if splits is not None and dataset is not None and not is_factory(dataset):
+        record["dataset"] = dataset
     if splits is not None and not is_factory(asked.name):
         form = {"channels": splits.channels, "classes": splits.classes}
     record = {**describe(asked.name, {**form, **asked.arguments}), **record}

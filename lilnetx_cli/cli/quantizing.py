@@ -86,7 +86,7 @@ def _with_inputs(
         raise UsageError(
             f"--max-accuracy-drop needs labels, which {calib.name} does not give"
         )
-    container = dense_container(with_record(container, graph, data.splits))
+    container = dense_container(with_record(container, graph, data.splits, calib.name))
     found = _run(container, name, asked, graph, calib, data, out)
     _warn(found.lossy, name, out)
     lossy = found.lossy

@@ -331,3 +331,15 @@ def test_a_network_that_is_lost_is_warned_of(capsys):
     assert run(["compress", "digits.pt", "--model", "mine.py:network", "--calib",
                 "digits", "--target-size", "600"]) == 0  # fmt: skip
     assert "little of what the network computes is left" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("folder")
+def test_evaluate_knows_network_and_data(capsys):
+    compressed(
+        capsys, "digits.pt", "--model", "mine.py:network", "--calib", "digits",
+        "--target-size", "5kB",
+    )  # fmt: skip
+    arguments = ["evaluate", "digits.lnx", "--model", "mine.py:network", "--json"]
+    assert run([*arguments, "--no-latency"]) == 0
+    assert json.loads(capsys.readouterr().out)["accuracy"] > 0.9
+    assert lnx.summary("digits.lnx").architecture["dataset"] == "digits"

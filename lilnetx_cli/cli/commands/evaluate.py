@@ -39,7 +39,7 @@ def evaluate(
         str | None,
         typer.Option(
             help="Data set to test on, see lilnetx models.",
-            show_default="the one it was trained on",
+            show_default="the one it was trained or calibrated on",
         ),
     ] = None,
     data_dir: DataDir = None,
@@ -97,7 +97,7 @@ def evaluate(
     form = parse_form(input_shape) if input_shape is not None else None
     loaded = load_network(file, model, arguments)
     out.detail(f"read {file}: {len(loaded.network.state_dict())} tensors")
-    name = dataset or _recorded(loaded.training)
+    name = dataset or _recorded({**(loaded.architecture or {}), **loaded.training})
     splits = _splits(name, data_dir)
     if form is None and splits is not None:
         form = InputForm((splits.channels, splits.size, splits.size))
@@ -136,11 +136,11 @@ def evaluate(
         _table(record, out)
 
 
-def _recorded(training: Mapping[str, Any]) -> str | None:
+def _recorded(record: Mapping[str, Any]) -> str | None:
     """Return the data set that a file names, unless it is code of the user's own."""
     from lilnetx_cli.user_code import is_factory
 
-    name = training.get("dataset")
+    name = record.get("dataset")
     return name if isinstance(name, str) and not is_factory(name) else None
 
 
