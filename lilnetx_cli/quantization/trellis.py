@@ -6,7 +6,9 @@ side. Source: Marcellin and Fischer 1990; ISO/IEC 15938-17, dependent quantizati
 Legend: S segments, T cells of a segment, C classes, K prices of a class.
 """
 
+import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +17,8 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float32]
 Indices = NDArray[np.int32]
 
-BLOCK_CELLS = 1 << 19  # what is searched at once, so that memory stays bounded
+BLOCK_CELLS = 1 << 20  # what a thread searches at once, so that memory stays bounded
+MOST_THREADS = 4
 FAR = np.float32(1e30)
 
 
@@ -43,11 +46,19 @@ def choose_indices(
     """
     found = np.empty(values.shape, np.int32)
     block = max(1, BLOCK_CELLS // values.shape[1])
-    for start in range(0, len(values), block):
+
+    def search(start: int) -> float:
         part = slice(start, start + block)
         found[part] = _search(values[part], classes[part], prices)
-        if tick is not None:
-            tick(min(start + block, len(values)) / len(values))
+        return min((start + block) / len(values), 1.0)
+
+    threads = ThreadPoolExecutor(min(MOST_THREADS, os.cpu_count() or 1))
+    try:  # numpy computes outside of Python's lock
+        for done in threads.map(search, range(0, len(values), block)):
+            if tick is not None:
+                tick(done)
+    finally:
+        threads.shutdown(cancel_futures=True)
     return found
 
 
