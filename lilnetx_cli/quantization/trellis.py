@@ -45,7 +45,7 @@ def choose_indices(
     tick: is told after each block which part is done.
     """
     found = np.empty(values.shape, np.int32)
-    block = max(1, BLOCK_CELLS // values.shape[1])
+    block: int = max(1, BLOCK_CELLS // values.shape[1])
 
     def search(start: int) -> float:
         part = slice(start, start + block)
