@@ -11,25 +11,26 @@ from lilnetx_cli.errors import UsageError
 if TYPE_CHECKING:
     from torch import nn
 
-    from lilnetx_cli.data import Splits
+    from lilnetx_cli.data.calibration import CalibrationData
 
 
 def with_record(
     container: lnx.Container,
     asked: GraphAsked | None,
-    splits: "Splits | None",
+    data: "CalibrationData | None" = None,
     dataset: str | None = None,
 ) -> lnx.Container:
     """Return a container that says which network it holds, where that is named.
 
-    A data set by name is recorded as well: the network takes its images.
+    What the network takes is recorded as well: a form, or a data set by name.
     """
     if asked is None:
         return container
     from lilnetx_cli.models import describe
-    from lilnetx_cli.models.inputs import parse_form
+    from lilnetx_cli.models.inputs import form_text, parse_form
     from lilnetx_cli.user_code import is_factory
 
+    splits = None if data is None else data.splits
     form: Mapping[str, int] = {}
     record: dict[str, Any] = {}
     if asked.form is not None:
@@ -37,6 +38,9 @@ def with_record(
         record["input"] = asked.form
     elif splits is not None:
         record["size"] = splits.size
+    elif data is not None and len(data.batches[0]) == 1:
+        found = form_text(data.batches[0][0])
+        record |= {} if found is None else {"input": found}
     if splits is not None and dataset is not None and not is_factory(dataset):
         record["dataset"] = dataset
     if splits is not None and not is_factory(asked.name):

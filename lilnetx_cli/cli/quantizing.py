@@ -43,7 +43,7 @@ def quantized(
         return _with_inputs(container, name, asked, graph, calib, out)
     from lilnetx_cli.compression import Quality
 
-    container = with_record(container, graph, None)
+    container = with_record(container, graph)
     has_latents = any(isinstance(t, lnx.Latent) for t in container.tensors)
     if asked.lossless or (asked.nothing and has_latents):
         if graph is not None:  # what is recorded must be true
@@ -86,7 +86,7 @@ def _with_inputs(
         raise UsageError(
             f"--max-accuracy-drop needs labels, which {calib.name} does not give"
         )
-    container = dense_container(with_record(container, graph, data.splits, calib.name))
+    container = dense_container(with_record(container, graph, data, calib.name))
     found = _run(container, name, asked, graph, calib, data, out)
     _warn(found.lossy, name, out)
     lossy = found.lossy

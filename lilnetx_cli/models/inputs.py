@@ -73,6 +73,15 @@ def parse_form(text: str) -> InputForm:
     return InputForm(shape, TYPES[kind or "float32"])
 
 
+def form_text(inputs: Tensor) -> str | None:
+    """Return the form of a batch as `parse_form` reads it; None for other types."""
+    kinds = [name for name, dtype in TYPES.items() if dtype is inputs.dtype]
+    if not kinds or inputs.dim() < 2:
+        return None
+    sizes = "x".join(str(size) for size in inputs.shape[1:])
+    return sizes if kinds[0] == "float32" else f"{sizes}:{kinds[0]}"
+
+
 def _rows_looked_up(network: nn.Module, tokens: Tensor) -> int | None:
     """Return the rows of the smallest embedding that takes the input itself."""
     with _lookups(network, tokens) as rows, torch.no_grad(), suppress(Exception):

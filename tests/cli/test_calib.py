@@ -343,3 +343,20 @@ def test_evaluate_knows_network_and_data(capsys):
     assert run([*arguments, "--no-latency"]) == 0
     assert json.loads(capsys.readouterr().out)["accuracy"] > 0.9
     assert lnx.summary("digits.lnx").architecture["dataset"] == "digits"
+
+
+@pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize(
+    ("file", "network", "calib", "form"),
+    [
+        ("digits.pt", "network", "inputs", "1x8x8"),
+        ("words.pt", "tokens", "batches", "9:int64"),
+    ],
+)
+def test_what_inputs_look_like_is_recorded(capsys, file, network, calib, form):
+    network = f"mine.py:{network}"
+    compressed(capsys, file, "--model", network, "--calib", f"mine.py:{calib}")
+    made = file.replace(".pt", ".lnx")
+    assert lnx.summary(made).architecture["input"] == form
+    arguments = ["decompress", made, "--model", network, "-o", "out.pt2"]
+    assert run(arguments) == 0, capsys.readouterr().err
