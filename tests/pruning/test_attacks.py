@@ -10,19 +10,7 @@ from torch import nn
 from lilnetx_cli.graph import GraphError
 from lilnetx_cli.nn.constant import Constant
 from lilnetx_cli.pruning import prune
-
-
-class Net(nn.Module):
-    """What a function makes of some layers."""
-
-    def __init__(self, function, **layers):
-        super().__init__()
-        self.function = function
-        for name, layer in layers.items():
-            setattr(self, name, layer)
-
-    def forward(self, *inputs):
-        return self.function(self, *inputs)
+from tests.pruning.made import Net
 
 
 @torch.no_grad()

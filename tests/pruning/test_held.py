@@ -6,20 +6,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from lilnetx_cli.pruning import Kept, kept_lines, prune
+from tests.pruning.made import Net
 from tests.pruning.test_rules import filled, numbers
-
-
-class Net(nn.Module):
-    """What a function makes of some layers."""
-
-    def __init__(self, function, **layers):
-        super().__init__()
-        self.function = function
-        for name, layer in layers.items():
-            setattr(self, name, layer)
-
-    def forward(self, x):
-        return self.function(self, x)
 
 
 @torch.no_grad()
