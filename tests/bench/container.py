@@ -24,8 +24,10 @@ import lnx
 from lnx import spec
 from lnx.binary.source import Memory
 from lnx.coding import range_coder
+from lnx.coding.parallel import Coder
 from lnx.parts.chunks import order_of
 from lnx.parts.sections import SECTIONS, layouts_of
+from lnx.read.decode import read_classes
 from lnx.read.opening import open_source, read_chunk, stored_chunks
 from tests.bench.networks import KINDS, Kind, make_network
 
@@ -94,13 +96,15 @@ def without_constriction(container: lnx.Container, path: Path) -> dict[str, floa
 def streams(path: Path) -> Iterator[tuple[int, float]]:
     """Yield bits and ideal bits under the tables of each stream of a file."""
     opened = open_source(Memory(path.read_bytes()), max_size=spec.DEFAULT_MAX_SIZE)
+    with Coder() as coder:
+        classes = read_classes(opened, coder)
     for kind in SECTIONS:
         layouts = layouts_of(kind, opened.header.records)
         start = opened.starts[kind.name]
         for place in stored_chunks(kind, opened.header, layouts, start):
             data = read_chunk(opened.source, kind, layouts, place)
             words = place.chunk.words * spec.WORD_BYTES
-            order = order_of(layouts, place.parts, opened.tables)
+            order = order_of(layouts, place.parts, opened.tables, classes)
             (runs,) = range_coder.decode([(data[:words], order.runs)])
             ideal = 0.0
             for (table, _), symbols in zip(order.runs, runs, strict=True):

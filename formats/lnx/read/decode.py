@@ -43,7 +43,7 @@ def read_tensors(
     """
     records = opened.header.records
     chosen = [r for r in records if wanted is None or r.name in wanted]
-    classes = _read_classes(opened, coder)
+    classes = read_classes(opened, coder)
     symbols = {
         kind: _read_matrices(opened, coder, kind, {r.name for r in chosen}, classes)
         for kind in SECTIONS
@@ -73,7 +73,7 @@ def read_tensors(
         _check_digests(digests, opened.header)
 
 
-def _read_classes(opened: Opened, coder: Coder) -> ClassMap:
+def read_classes(opened: Opened, coder: Coder) -> ClassMap:
     """Read the scales of all tensors: without them no chunk of latents can be read."""
     header = opened.header
     records = [r for r in header.records if isinstance(r, LatentRecord) and r.classed]
