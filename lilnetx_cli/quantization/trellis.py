@@ -1,9 +1,11 @@
 """Trellis-coded quantization: the indices of least squared error plus price.
 
-A Viterbi search over the 16 states of `lnx.tensors.trellis`, all segments side by
+A Viterbi search over the 64 states of `lnx.tensors.trellis`, all segments side by
 side. Source: Marcellin and Fischer 1990; ISO/IEC 15938-17, dependent quantization.
 
-Legend: S segments, T cells of a segment, C classes, K prices of a class.
+Legend: S segments, T cells of a segment, C classes, K prices of a class. State
+(a, b, c, d, e, f) has the number 32 a + 16 b + 8 c + 4 d + 2 e + f. A move is a parity
+and a quantizer.
 """
 
 import os
@@ -18,18 +20,42 @@ Floats = NDArray[np.float32]
 Indices = NDArray[np.int32]
 
 BLOCK_CELLS = 1 << 20  # what a thread searches at once, so that memory stays bounded
+CACHED_CELLS = 1 << 15  # what a processor's cache holds with its temporaries
 MOST_THREADS = 4
+STATES = 64
 FAR = np.float32(1e30)
+
+
+def _ways_back() -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return the states before a state, by their last bit, and their moves; (64, 2).
+
+    A move is 2 * parity + quantizer.
+    """
+    state, last = np.indices((STATES, 2))
+    before = 2 * state % STATES + last
+    a, b, d = (before >> place & 1 for place in (5, 4, 2))
+    parity = state >> 5 ^ a ^ last
+    return before, 2 * parity + (b ^ d)
+
+
+BEFORE, MOVES = _ways_back()
+# Bits c and e of the state before do not matter for its move, and a new state with
+# a = 1 swaps what f gives: these moves, (f, ab, 1, d, 1), are all.
+AXES = (4, 2, 2, 2)  # of states before, (ab, c, d, e), f left out
+SHORT_MOVES = MOVES.reshape(2, *AXES, 2)[0, :, :1, :, :1].transpose(4, 0, 1, 2, 3)
 
 
 @dataclass(frozen=True, eq=False)
 class _Best:
-    """The best index of one quantizer for even and for odd parity; all (T, S)."""
+    """The best index of each move, and its cost.
 
-    even: Indices
-    odd: Indices
-    even_cost: Floats
-    odd_cost: Floats
+    Attributes:
+        indices: magnitudes, (T, parity, quantizer, S).
+        costs: the same shape.
+    """
+
+    indices: Indices
+    costs: Floats
 
 
 def choose_indices(
@@ -64,81 +90,90 @@ def choose_indices(
 
 def _search(values: Floats, classes: NDArray[np.uint8], prices: Floats) -> Indices:
     sizes = np.ascontiguousarray(np.abs(values).T)  # (T, S)
-    base = np.ascontiguousarray(classes.T).astype(np.int32) * prices.shape[1]
-    first = _best(sizes, base, prices, 0)
-    second = _best(sizes, base, prices, 1)
-    switched, state = _forward(first, second)
-    magnitudes = _backward(first, second, switched, state)
+    base = np.ascontiguousarray(classes.T).astype(np.intp) * prices.shape[1]
+    best = _best(sizes, base, prices)
+    ways, state = _forward(best.costs)
+    magnitudes = _backward(best.indices, ways, state)
     signed: Indices = magnitudes.T * np.sign(values).astype(np.int32)
     return signed
 
 
-def _best(sizes: Floats, base: Indices, prices: Floats, second: int) -> _Best:
-    """Price the two nearest indices of a quantizer, and zero."""
+def _best(sizes: Floats, base: NDArray[np.intp], prices: Floats) -> _Best:
+    """Price the two nearest indices of each quantizer, and zero; a few steps a time."""
+    steps, count = sizes.shape
+    indices = np.empty((steps, 2, 2, count), np.int32)
+    costs = np.empty((steps, 2, 2, count), np.float32)
+    few: int = max(1, CACHED_CELLS // count)
+    for start in range(0, steps, few):
+        part = slice(start, start + few)
+        for second in (0, 1):
+            _price(
+                sizes[part],
+                base[part],
+                prices,
+                second,
+                _Best(indices[part, :, second], costs[part, :, second]),
+            )
+    return _Best(indices, costs)
+
+
+def _price(
+    sizes: Floats, base: NDArray[np.intp], prices: Floats, second: int, best: _Best
+) -> None:
+    """Find the best even index and the best odd one of a quantizer."""
     flat, last = prices.ravel(), prices.shape[1] - 1
 
     def cost(index: Indices) -> Floats:
-        point = 2 * index - second
-        error = sizes - np.maximum(point, 0)
-        found: Floats = error * error + flat[base + np.minimum(index, last)]
-        return found
+        error = sizes - np.maximum(2 * index - second, 0)
+        error *= error
+        error += flat[base + np.minimum(index, last)]
+        return error
 
-    lower = ((sizes + second) * 0.5).astype(np.int32)  # rounds down: sizes are positive
-    costs = cost(lower), cost(lower + 1)
+    lower = ((sizes + second) * 0.5).astype(np.int32)  # rounds down: sizes >= 0
+    low, high = cost(lower), cost(lower + 1)
     is_odd = (lower & 1).astype(bool)
-    even = lower + is_odd
-    even_cost = np.where(is_odd, costs[1], costs[0])
+    even_cost = np.where(is_odd, high, low)
     zero = sizes * sizes + flat[base]
-    better = zero < even_cost
-    return _Best(
-        even=np.where(better, 0, even),
-        odd=lower + ~is_odd,
-        even_cost=np.where(better, zero, even_cost),
-        odd_cost=np.where(is_odd, costs[0], costs[1]),
-    )
+    best.indices[:, 0] = (lower + is_odd) * (even_cost <= zero)
+    best.indices[:, 1] = lower | 1
+    np.minimum(zero, even_cost, out=best.costs[:, 0])
+    best.costs[:, 1] = np.where(is_odd, low, high)
 
 
-def _forward(first: _Best, second: _Best) -> tuple[NDArray[np.bool_], Indices]:
-    """Return whence each state was reached, (T, 16, S), and the best last state.
+def _forward(costs: Floats) -> tuple[NDArray[np.bool_], NDArray[np.intp]]:
+    """Return from which state each was reached, (T, 64, S), and the best last state.
 
-    State (a, b, c, d) has the number a + 2 b + 4 c + 8 d. The new one (a', b', c', d')
-    comes from a = d', b = a' ^ d', d = c' and either c, by an index of parity b' ^ c;
-    True is c = 1.
+    Where True, the last bit of the state before is 1.
     """
-    steps, count = first.even.shape
-    even = np.stack((first.even_cost, second.even_cost), axis=1)  # (T, a, S)
-    odd = np.stack((first.odd_cost, second.odd_cost), axis=1)
-    switched = np.empty((steps, 2, 2, 2, 2, count), np.bool_)  # (T, d', c', b', a', S)
-    totals = np.full((2, 2, 2, 2, count), FAR, np.float32)  # (d, c, b, a, S)
-    totals[0, 0, 0, 0] = 0
+    steps, _, _, count = costs.shape
+    ways = np.empty((steps, 2, *AXES, count), np.bool_)
+    totals, others = np.full((2, STATES, count), FAR, np.float32)
+    totals[0] = 0
+    sums = np.empty((2, *AXES, count), np.float32)
     for step in range(steps):
-        old, totals = totals, np.empty_like(totals)
-        for b, (low, high) in enumerate(((even, odd), (odd, even))):
-            one, other = old[:, 0] + low[step], old[:, 1] + high[step]  # (d, b, a, S)
-            way, least = other < one, np.minimum(one, other)
-            for a in range(2):  # which is d'; then a' is b, or its opposite
-                turned = slice(None, None, -1 if a else 1)
-                switched[step, a, :, b] = way[:, turned, a]
-                totals[a, :, b] = least[:, turned, a]
-    last = np.argmin(totals.reshape(16, count), axis=0).astype(np.int32)
-    return switched.reshape(steps, 16, count), last
+        old = totals.reshape(*AXES, 2, count)
+        new = others.reshape(2, *AXES, count)
+        cost = costs[step].reshape(4, count)[SHORT_MOVES]  # (f, ab, 1, d, 1, S)
+        for a in range(2):
+            for f in range(2):
+                np.add(old[..., f, :], cost[f ^ a], out=sums[f])
+            np.less(sums[1], sums[0], out=ways[step, a])
+            np.minimum(sums[0], sums[1], out=new[a])
+        totals, others = others, totals
+    last: NDArray[np.intp] = np.argmin(totals, axis=0)
+    return ways.reshape(steps, STATES, count), last
 
 
 def _backward(
-    first: _Best, second: _Best, switched: NDArray[np.bool_], state: Indices
+    indices: Indices, ways: NDArray[np.bool_], state: NDArray[np.intp]
 ) -> Indices:
     """Follow the best path back; (T, S)."""
-    steps, count = first.even.shape
+    steps, _, _, count = indices.shape
     found = np.empty((steps, count), np.int32)
     places = np.arange(count)
     for step in range(steps - 1, -1, -1):
-        other = switched[step, state, places]
-        a, d = state >> 3, state >> 2 & 1
-        is_odd = (state >> 1 & 1) != other
-        found[step] = np.where(
-            a == 1,
-            np.where(is_odd, second.odd[step], second.even[step]),
-            np.where(is_odd, first.odd[step], first.even[step]),
-        )
-        state = a + 2 * (state & 1 ^ a) + 4 * other + 8 * d
+        last = ways[step].reshape(-1)[state * count + places].astype(np.intp)
+        move = MOVES[state, last]
+        found[step] = indices[step].reshape(-1)[move * count + places]
+        state = BEFORE[state, last]
     return found

@@ -8,18 +8,18 @@ from lnx.tensors.trellis import expand
 
 
 def moved(state, parity):
-    a, b, c, d = state
-    return a ^ b, c ^ parity, d, a
+    a, b, c, d, e, f = state
+    return a ^ f ^ parity, a, b, c, d, e
 
 
 def walked(indices):
     """Return what indices stand for, one by one."""
-    values, state = [], (0, 0, 0, 0)
+    values, state = [], (0,) * 6
     for place, index in enumerate(indices):
         if place % spec.TRELLIS_SEGMENT == 0:
-            state = (0, 0, 0, 0)
-        index = int(index)
-        values.append(2 * index - state[0] * int(np.sign(index)))
+            state = (0,) * 6
+        index, second = int(index), state[1] ^ state[3]
+        values.append(2 * index - second * int(np.sign(index)))
         state = moved(state, index & 1)
     return values
 

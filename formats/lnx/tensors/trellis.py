@@ -1,16 +1,19 @@
 """Trellis-coded integers: a parity in the stream picks the quantizer of the next cell.
 
 Two scalar quantizers share one step: the first holds its even multiples, the second its
-odd multiples and zero. A machine of 16 states, driven by the parities of the coded
+odd multiples and zero. A machine of 64 states, driven by the parities of the coded
 indices, says which of them a cell uses (dependent quantization, ISO/IEC 15938-17; the
-machine is the code of Ungerboeck 1982 with parity checks 23 and 04).
+machine is the code of Ungerboeck 1982 with parity checks 103 and 024).
 
-The state is four bits (a, b, c, d); a picks the quantizer, and index k moves the
-machine to (a ^ b, c ^ parity(k), d, a). So a(t) ^ a(t-1) ^ a(t-4) = parity(t-2). As
-polynomials in the delay D, 1 + D + D^4 times the one with the powers DELAYS is
-1 + D^15: eight parities added, and these sums added up at every 15th place, give a for
-all cells of a tensor at once.
+The state is the last six bits (a, b, c, d, e, f) of a sequence; b ^ d picks the
+quantizer, and index k puts a ^ f ^ parity(k) before them. So the sequence w, in powers
+of the delay D, is the parities over 1 + D + D^6, and the quantizers are w times
+D^2 + D^4. The square of 1 + D + D^6 is 1 + D^2 + D^12, and so on, until both delays
+are longer than a segment, which leaves 1. So the parities times the polynomial, its
+square, the square of that and so on give w for all cells at once.
 """
+
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,8 +21,8 @@ from numpy.typing import NDArray
 from lnx import spec
 from lnx.dtypes import Symbols, shortest_type
 
-DELAYS = (0, 1, 2, 3, 5, 7, 8, 11)  # of the parities that are added
-PERIOD = 15
+FEEDBACK = (1, 6)
+CHOICE = (2, 4)  # delays of the bits that pick the quantizer
 
 
 def expand(indices: Symbols) -> Symbols:
@@ -51,12 +54,17 @@ def second_quantizer(indices: Symbols) -> NDArray[np.int8]:
     rows = -(-len(indices) // segment)
     parity = np.zeros((rows, segment), np.int8)
     parity.reshape(-1)[: len(indices)] = indices & 1
-    turns = -(-segment // PERIOD)
-    sums = np.zeros((rows, turns, PERIOD), np.int8)
-    flat = sums.reshape(rows, turns * PERIOD)[:, :segment]
-    for delay in DELAYS:
-        flat[:, delay:] ^= parity[:, : segment - delay]
-    np.bitwise_xor.accumulate(sums, axis=1, out=sums)
-    chosen = np.zeros_like(parity)
-    chosen[:, 2:] = flat[:, :-2]
-    return chosen.reshape(-1)[: len(indices)]
+    bits = parity
+    power = 1
+    while power * min(FEEDBACK) < segment:
+        bits = bits ^ _delayed(bits, [power * delay for delay in FEEDBACK])
+        power *= 2
+    return _delayed(bits, CHOICE).reshape(-1)[: len(indices)]
+
+
+def _delayed(bits: NDArray[np.int8], delays: Sequence[int]) -> NDArray[np.int8]:
+    """Return the sum modulo 2 of rows of bits behind some delays; (R, T) -> (R, T)."""
+    sums = np.zeros_like(bits)
+    for delay in delays:
+        sums[:, delay:] ^= bits[:, : max(bits.shape[1] - delay, 0)]
+    return sums
