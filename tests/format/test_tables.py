@@ -9,6 +9,7 @@ from lnx import FormatError, spec
 from lnx.binary.wire import Reader, Writer, zigzag
 from lnx.coding.tables import PRICE_BITS, Table, log2_fixed, read_table, write_table
 from lnx.write.fit_tables import (
+    MOST_CLUSTERS,
     Histogram,
     histogram,
     make_table,
@@ -156,6 +157,27 @@ def test_many_planes_of_different_spread_lose_little_by_sharing_tables():
         coded += int((plane.counts * prices).sum())
     assert coded / 2**PRICE_BITS < 1.003 * ideal
     assert len(tables) < len(planes)
+
+
+def test_many_planes_of_equal_spread_share_tables_by_their_symbols():
+    kinds, each = 10, 12
+    planes = [
+        Histogram(np.arange(4) + 10 * (number % kinds), np.array([90, 70, 50, 30]))
+        for number in range(kinds * each)
+    ]
+    tables, ids = share_tables(planes, first_id=1)
+    assert len(tables) == kinds
+    assert ids == ids[:kinds] * each
+
+
+def test_a_section_has_at_most_a_share_of_all_tables():
+    planes = [
+        Histogram(np.arange(2) + 2 * number, np.array([10_000, 20_000]))
+        for number in range(300)
+    ]
+    tables, ids = share_tables(planes, first_id=1)
+    assert len(tables) == MOST_CLUSTERS
+    assert set(ids) == set(range(1, MOST_CLUSTERS + 1))
 
 
 def test_planes_of_huge_counts_share_a_table():

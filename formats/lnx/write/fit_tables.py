@@ -16,10 +16,11 @@ from lnx.coding.tables import (
 from lnx.dtypes import IntArray, Symbols
 
 ROUNDS = 6
-CLUSTER_COUNTS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
-MOST_MERGED = 64  # planes that are merged pair by pair
+MOST_MERGED = 256  # groups of planes that are merged pair by pair
+MOST_CLUSTERS = 120  # of a section, so that four of them stay below MAX_TABLES
 SUM_BITS = 40  # of all counts, so that costs fit 64 bits
 SYMBOL_BITS = 10  # that a symbol of a table takes in the file, about
+NEVER = -(1 << 62)  # what merging must not save
 SMOOTHING = 64  # counts are scaled by this before one is added to unseen symbols
 
 
@@ -77,59 +78,52 @@ def share_tables(
     counts = np.zeros((len(planes), len(symbols)), np.int64)  # (P, S)
     for row, plane in zip(counts, planes, strict=True):
         row[np.searchsorted(symbols, plane.values)] = plane.counts
-    best: tuple[int, list[Table], list[int]] | None = None
-    worse = 0
-    for clusters in CLUSTER_COUNTS:
-        if clusters > len(planes) or worse > 1:
-            break
-        labels = _assign(counts, clusters, raw_price)
-        price, tables, ids = _settle(symbols, counts, labels, first_id, raw_price)
-        if best is not None and sum(len(t.values) for t in tables) > most_symbols:
-            break
-        if best is None or price < best[0]:
-            best, worse = (price, tables, ids), 0
-        else:
-            worse += 1
-    if best is None:
-        raise ValueError("no clustering was tried")
-    if 1 < len(planes) <= MOST_MERGED:
-        labels = _merged(counts)
-        price, tables, ids = _settle(symbols, counts, labels, first_id, raw_price)
-        few = sum(len(t.values) for t in tables) <= most_symbols
-        if price < best[0] and few:
-            best = price, tables, ids
-    return best[1], best[2]
+    merged = _merged(counts, most_symbols)
+    moved = _moved(counts, merged, raw_price)
+    best, other = (
+        _settle(symbols, counts, labels, first_id, raw_price)
+        for labels in (merged, moved)
+    )
+    few = sum(len(table.values) for table in other[1]) <= most_symbols
+    _, tables, ids = other if few and other[0] < best[0] else best
+    return tables, ids
 
 
-def _merged(counts: IntArray) -> IntArray:
+def _merged(counts: IntArray, most_symbols: int) -> IntArray:
     """Return the cluster of each plane, from merging the two that cost the least.
 
-    It ends where any two would cost more together, tables counted. Counts are (P, S).
+    It ends where any two would cost more together, tables counted, and the clusters are
+    at most MOST_CLUSTERS of most_symbols together. Counts are (P, S); of many planes,
+    those whose symbols are spread alike are together from the start.
     """
     shift = max(0, int(counts.sum()).bit_length() - SUM_BITS)
-    counts = np.maximum(counts >> shift, counts > 0)
-    members = [[i] for i in range(len(counts))]
-    own = _costs(counts)
-    saved = np.stack([_savings(counts, own, i) for i in range(len(counts))])  # (P, P)
-    while len(members) > 1 and saved.max() > 0:
-        one, other = sorted(divmod(int(saved.argmax()), len(members)))
-        counts[one] += counts[other]
-        members[one] += members.pop(other)
-        counts, own = np.delete(counts, other, 0), np.delete(own, other)
-        saved = np.delete(np.delete(saved, other, 0), other, 1)
-        own[one] = _costs(counts[one : one + 1])[0]
-        saved[one] = saved[:, one] = _savings(counts, own, one)
-    labels = np.empty(sum(map(len, members)), np.int64)
-    for label, places in enumerate(members):
-        labels[places] = label
-    return labels
+    groups = _by_entropy(counts, min(len(counts), MOST_MERGED))
+    summed = np.zeros((int(groups.max()) + 1, counts.shape[1]), np.int64)  # (G, S)
+    np.add.at(summed, groups, np.maximum(counts >> shift, counts > 0))
+    own = _costs(summed)
+    labels = np.arange(len(summed))
+    left = labels.copy()
+    saved = np.full((len(summed), len(summed)), NEVER)
 
+    def compare(one: int, others: IntArray) -> None:
+        together = _costs(summed[others] + summed[one])
+        saved[one, others] = saved[others, one] = own[one] + own[others] - together
 
-def _savings(counts: IntArray, own: IntArray, place: int) -> IntArray:
-    """Return what merging a cluster with each saves; with itself, nothing."""
-    saved: IntArray = own + own[place] - _costs(counts + counts[place])
-    saved[place] = 0
-    return saved
+    for one in range(len(summed)):
+        compare(one, left[one + 1 :])
+    while len(left) > 1:
+        one, other = divmod(int(saved.argmax()), len(summed))
+        many = len(left) > MOST_CLUSTERS
+        many = many or int(np.count_nonzero(summed[left])) > most_symbols
+        if not many and saved[one, other] <= 0:
+            break
+        summed[one] += summed[other]
+        own[one] = _costs(summed[one : one + 1])[0]
+        labels[labels == other] = one
+        left = left[left != other]
+        saved[other] = saved[:, other] = NEVER
+        compare(one, left[left != one])
+    return labels[groups]
 
 
 def _costs(counts: IntArray) -> IntArray:
@@ -144,19 +138,26 @@ def _costs(counts: IntArray) -> IntArray:
 
 def _log2(numbers: IntArray) -> IntArray:
     """Return log2 of positive integers, in 2**-16 units, from their first 16 bits."""
+    if int(numbers.max(initial=0)) < 1 << spec.MAX_TABLE_BITS:
+        return log2_fixed(numbers)
     _, bits = np.frexp(numbers.astype(np.float64))  # exact below 2**53
     shift = np.maximum(bits.astype(np.int64) - spec.MAX_TABLE_BITS, 0)
     found: IntArray = log2_fixed(numbers >> shift) + (shift << PRICE_BITS)
     return found
 
 
-def _assign(counts: IntArray, clusters: int, raw_price: int | None) -> IntArray:
-    """Return the cluster of each plane, (P,); -1 where storing raw is cheaper."""
-    labels = _by_entropy(counts, clusters)
+def _moved(counts: IntArray, labels: IntArray, raw_price: int | None) -> IntArray:
+    """Return the cluster of each plane, moved to the cheapest again and again.
+
+    It is -1 where storing raw is cheaper.
+    """
     for _ in range(ROUNDS):
-        prices = np.stack([_model(counts[labels == c]) for c in range(clusters)])
+        clusters = np.unique(labels[labels >= 0])
+        if not len(clusters):
+            break
+        prices = np.stack([_model(counts[labels == c]) for c in clusters])
         costs = counts @ prices.T  # (P, C)
-        new = np.argmin(costs, axis=1)
+        new = clusters[np.argmin(costs, axis=1)]
         if raw_price is not None:
             raw = counts.sum(1) * (raw_price << PRICE_BITS)
             new = np.where(costs.min(axis=1) < raw, new, -1)
@@ -167,7 +168,7 @@ def _assign(counts: IntArray, clusters: int, raw_price: int | None) -> IntArray:
 
 
 def _by_entropy(counts: IntArray, clusters: int) -> IntArray:
-    """Start from planes sorted by how spread their symbols are; (P,)."""
+    """Return clusters of planes whose symbols are about equally spread; (P,)."""
     whole = 1 << spec.MAX_TABLE_BITS
     totals = np.maximum(counts.sum(1, keepdims=True), 1)
     shares = counts * whole // totals  # (P, S)
