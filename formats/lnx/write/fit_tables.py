@@ -100,13 +100,14 @@ def _merged(counts: IntArray, most_symbols: int) -> IntArray:
     groups = _by_entropy(counts, min(len(counts), MOST_MERGED))
     summed = np.zeros((int(groups.max()) + 1, counts.shape[1]), np.int64)  # (G, S)
     np.add.at(summed, groups, np.maximum(counts >> shift, counts > 0))
-    own = _costs(summed)
+    sizes = np.bincount(groups)
+    own = _costs(summed, sizes)
     labels = np.arange(len(summed))
     left = labels.copy()
     saved = np.full((len(summed), len(summed)), NEVER)
 
     def compare(one: int, others: IntArray) -> None:
-        together = _costs(summed[others] + summed[one])
+        together = _costs(summed[others] + summed[one], sizes[others] + sizes[one])
         saved[one, others] = saved[others, one] = own[one] + own[others] - together
 
     for one in range(len(summed)):
@@ -118,7 +119,8 @@ def _merged(counts: IntArray, most_symbols: int) -> IntArray:
         if not many and saved[one, other] <= 0:
             break
         summed[one] += summed[other]
-        own[one] = _costs(summed[one : one + 1])[0]
+        sizes[one] += sizes[other]
+        own[one] = _costs(summed[[one]], sizes[[one]])[0]
         labels[labels == other] = one
         left = left[left != other]
         saved[other] = saved[:, other] = NEVER
@@ -126,13 +128,17 @@ def _merged(counts: IntArray, most_symbols: int) -> IntArray:
     return labels[groups]
 
 
-def _costs(counts: IntArray) -> IntArray:
-    """Return the cost of symbols and of a table for each row, in 2**-16 bits."""
+def _costs(counts: IntArray, planes: IntArray) -> IntArray:
+    """Return the cost of symbols, a table and its ids for each row, in 2**-16 bits.
+
+    Of the ids of n of N planes, n log2(N / n) bits, the part of N is left out: it is
+    the same for all clusterings.
+    """
     used = np.maximum(counts, 1)
     totals = np.maximum(counts.sum(axis=1), 1)
     symbols = (counts > 0).sum(axis=1) * (SYMBOL_BITS << PRICE_BITS)
     ideal = totals * _log2(totals) - (counts * _log2(used)).sum(axis=1)
-    found: IntArray = ideal + symbols
+    found: IntArray = ideal + symbols - planes * _log2(planes)
     return found
 
 
