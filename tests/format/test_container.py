@@ -378,7 +378,7 @@ def test_chunks_of_nearly_free_symbols_are_cut():
 
 
 @pytest.mark.parametrize(
-    ("floats", "size"), [(20_000, 4096), (300_000, 6562), (3_000_000, 16_384)]
+    ("floats", "size"), [(20_000, 4096), (300_000, 6562), (3_000_000, 32_768)]
 )
 def test_few_exact_floats_are_cut_into_many_chunks(floats, size):
     """A file of 1 MB had 60 chunks of 16 kB: few to decode side by side."""

@@ -101,6 +101,14 @@ def test_noise_is_stored_as_it_is():
     assert not tables
 
 
+@pytest.mark.parametrize(("rarest", "raw"), [(0.5, True), (0.2, False)])
+def test_bytes_are_coded_where_that_saves_a_hundredth(rarest, raw):
+    """Counts fall evenly, as those of mantissas do: 0.3 % and 1.4 % are to be saved."""
+    counts = np.linspace(100_000, 100_000 * rarest, 256).astype(np.int64)
+    _, ids = share_tables([Histogram(np.arange(256), counts)], first_id=1, raw_price=8)
+    assert (ids == [spec.RAW_TABLE]) == raw
+
+
 def test_sparse_symbols_are_found_by_search():
     table = Table(np.array([-1000, 3, 70_000]), np.array([1, 1, (1 << 10) - 2]), 10)
     found = table.indices(np.array([3, 70_000, -1000], np.int32))

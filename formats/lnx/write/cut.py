@@ -7,7 +7,7 @@ from lnx.coding.tables import PRICE_BITS
 from lnx.parts.sections import Layout
 
 MOST_CHUNKS = 1 << 15
-LONGER = 4  # chunks of exact tensors, most of whose bytes are raw
+LONGER = 8  # chunks of exact tensors, most of whose bytes are raw
 LANES = 160  # this many decode fast with numpy alone
 
 

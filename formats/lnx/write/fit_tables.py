@@ -20,6 +20,7 @@ MOST_MERGED = 256  # groups of planes that are merged pair by pair
 MOST_CLUSTERS = 120  # of a section, so that four of them stay below MAX_TABLES
 SUM_BITS = 40  # of all counts, so that costs fit 64 bits
 SYMBOL_BITS = 10  # that a symbol of a table takes in the file, about
+LEAST_SAVING = 100  # coding saves one part of so many, or raw symbols decode faster
 NEVER = -(1 << 62)  # what merging must not save
 SMOOTHING = 64  # counts are scaled by this before one is added to unseen symbols
 
@@ -67,8 +68,8 @@ def share_tables(
 ) -> tuple[list[Table], list[int]]:
     """Return few tables, and the id of the one that each plane uses.
 
-    raw_price, in bits, is what a symbol costs when it is stored as it is under id 0;
-    None where that cannot be. Ids of tables start at first_id; together they hold at
+    raw_price, in bits, is what a symbol costs when it is stored as it is under id 0,
+    which is done where tables save next to nothing; None where it cannot be. Ids of tables start at first_id; together they hold at
     most most_symbols, or there is a single one. Integer arithmetic only: equal
     histograms give equal tables on every machine.
     """
@@ -165,7 +166,7 @@ def _moved(counts: IntArray, labels: IntArray, raw_price: int | None) -> IntArra
         costs = counts @ prices.T  # (P, C)
         new = clusters[np.argmin(costs, axis=1)]
         if raw_price is not None:
-            raw = counts.sum(1) * (raw_price << PRICE_BITS)
+            raw = _raw_cost(counts.sum(1), raw_price)
             new = np.where(costs.min(axis=1) < raw, new, -1)
         if np.array_equal(new, labels):
             break
@@ -207,7 +208,7 @@ def _settle(
     for cluster in np.unique(labels):
         mine = labels == cluster
         total = counts[mine].sum(0)
-        raw = int(total.sum()) * (raw_price or 0) << PRICE_BITS
+        raw = int(_raw_cost(total.sum(), raw_price or 0))
         if cluster < 0:
             price += raw
             continue
@@ -221,6 +222,12 @@ def _settle(
         tables.append(table)
     price += _overhead_price(tables, len(labels))
     return price, tables, [int(i) for i in ids]
+
+
+def _raw_cost(symbols: IntArray, raw_price: int) -> IntArray:
+    """Return what symbols cost as they are, less what coding them has to save."""
+    whole = symbols * (raw_price << PRICE_BITS)
+    return whole - whole // LEAST_SAVING
 
 
 def _overhead_price(tables: list[Table], planes: int) -> int:
