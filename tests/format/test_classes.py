@@ -64,6 +64,18 @@ def test_rows_of_one_spread_stay_planes():
     assert not record.classed
 
 
+@pytest.mark.parametrize("shape", [(9000, 1), (1, 9000), (4500, 2)])
+def test_no_cell_has_a_scale_of_its_own(shape):
+    """Such scales say what the cells do, in the same bits and more time to decode."""
+    rng = np.random.default_rng(0)
+    spread = np.exp2(np.arange(shape[0]) % 5 if shape[1] == 2 else 0.5).reshape(-1, 1)
+    symbols = np.rint(rng.laplace(size=shape) * spread).astype(np.int16)
+    one = lnx.Latent("a", shape, symbols.reshape(-1, 1), 0)
+    data = lnx.dumps(lnx.Container((one,), (np.eye(1, dtype=np.float32),)))
+    (record,) = records_of(data)
+    assert not record.classed
+
+
 @pytest.mark.parametrize("jobs", [1, 2])
 @pytest.mark.parametrize("names", [None, ["b"], ["a", "n"]])
 def test_tensors_decode_alone_and_in_processes(tmp_path, jobs, names):

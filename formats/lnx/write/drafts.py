@@ -38,6 +38,7 @@ from lnx.write.fit_tables import Histogram, histogram, merge, quantize_counts
 MOST_COUNTED = 1 << 15  # values of symbols, counted class by class at once
 LEAST_SPREAD = 3  # half octaves between classes; for fewer, one table does as well
 LEAST_CLASSED = 64  # cells; for fewer, scales never pay
+SCALE_PRICE = (1 << PRICE_BITS) // 64  # what a scale has to save for its decoding
 
 
 @dataclass(frozen=True, eq=False)
@@ -165,7 +166,8 @@ def _by_class(symbols: Symbols, classes: Symbols) -> dict[int, Histogram]:
 def _price(way: Draft) -> int:
     """Return the cost of a way to code a tensor, its tables guessed, in 2**-16 bits."""
     rest = [*way.classes.values(), *([way.mask] if way.mask else [])]
-    return _cheapest(way.planes) + sum(_described(part) for part in rest)
+    scales = 0 if way.scales is None else len(way.scales.numbers()) * SCALE_PRICE
+    return _cheapest(way.planes) + sum(map(_described, rest)) + scales
 
 
 def _cheapest(planes: tuple[Histogram, ...]) -> int:

@@ -69,9 +69,10 @@ def share_tables(
     """Return few tables, and the id of the one that each plane uses.
 
     raw_price, in bits, is what a symbol costs when it is stored as it is under id 0,
-    which is done where tables save next to nothing; None where it cannot be. Ids of tables start at first_id; together they hold at
-    most most_symbols, or there is a single one. Integer arithmetic only: equal
-    histograms give equal tables on every machine.
+    which is done where tables save next to nothing; None where it cannot be. Ids of
+    tables start at first_id; together they hold at most most_symbols, or there is a
+    single one. Integer arithmetic only: equal histograms give equal tables on every
+    machine.
     """
     if not planes:
         return [], []
