@@ -22,6 +22,7 @@ SUM_BITS = 40  # of all counts, so that costs fit 64 bits
 SYMBOL_BITS = 10  # that a symbol of a table takes in the file, about
 LEAST_SAVING = 100  # coding saves one part of so many, or raw symbols decode faster
 NEVER = -(1 << 62)  # what merging must not save
+TABLE_BITS, ZERO_BITS, BYTE_BITS = 40, 2, 6  # of a packed table: itself, zeros, others
 SMOOTHING = 64  # counts are scaled by this before one is added to unseen symbols
 
 
@@ -279,8 +280,10 @@ def make_table(values: IntArray, counts: IntArray) -> Table:
 
 
 def table_price(table: Table) -> int:
-    """Return what a table costs in the file, in 2**-16 bits; long ones pack well."""
+    """Return about what a table costs in the packed file, in 2**-16 bits."""
     writer = Writer()
     write_table(writer, table)
-    size = len(writer.getvalue())
-    return min(8 * size, 192 + 3 * size) << PRICE_BITS
+    data = writer.getvalue()
+    zeros = data.count(0)
+    bits = TABLE_BITS + ZERO_BITS * zeros + BYTE_BITS * (len(data) - zeros)
+    return bits << PRICE_BITS
