@@ -17,6 +17,7 @@ from lnx.dtypes import IntArray, Symbols
 
 ROUNDS = 6
 MOST_MERGED = 256  # groups of planes that are merged pair by pair
+COMPARED = 1 << 16  # counts at once, so that they stay in a processor's cache
 MOST_CLUSTERS = 120  # of a section, so that four of them stay below MAX_TABLES
 SUM_BITS = 40  # of all counts, so that costs fit 64 bits
 SYMBOL_BITS = 10  # that a symbol of a table takes in the file, about
@@ -109,12 +110,14 @@ def _merged(counts: IntArray, most_symbols: int) -> IntArray:
     left = labels.copy()
     saved = np.full((len(summed), len(summed)), NEVER)
 
-    def compare(one: int, others: IntArray) -> None:
+    def compare(one: int | IntArray, others: IntArray) -> None:
         together = _costs(summed[others] + summed[one], sizes[others] + sizes[one])
         saved[one, others] = saved[others, one] = own[one] + own[others] - together
 
-    for one in range(len(summed)):
-        compare(one, left[one + 1 :])
+    pairs = np.stack(np.triu_indices(len(summed), 1))
+    few: int = max(1, COMPARED // counts.shape[1])
+    for start in range(0, pairs.shape[1], few):
+        compare(*pairs[:, start : start + few])
     while len(left) > 1:
         one, other = divmod(int(saved.argmax()), len(summed))
         many = len(left) > MOST_CLUSTERS
