@@ -53,7 +53,7 @@ RAW_TABLE: Final = 0  # a plane of bytes stored as it is, no table behind it
 TURNED: Final = 128  # added to a stored type: the sign of floats is their lowest bit
 CHUNK_TARGET_BYTES: Final = 4096
 TRELLIS_INDICES: Final = 1 << 30  # magnitudes are below
-TRELLIS_SEGMENT: Final = 512  # cells after which the trellis starts again
+TRELLIS_SEGMENT: Final = 1024  # cells after which the trellis starts again
 CLASSES: Final = 40  # scale classes, in half octaves
 LEAST_CLASS: Final = -16  # a mean magnitude of 2**-8
 

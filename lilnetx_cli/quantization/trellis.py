@@ -140,16 +140,17 @@ def _price(
     best.costs[:, 1] = np.where(is_odd, low, high)
 
 
-def _forward(costs: Floats) -> tuple[NDArray[np.bool_], NDArray[np.intp]]:
-    """Return from which state each was reached, (T, 64, S), and the best last state.
+def _forward(costs: Floats) -> tuple[NDArray[np.uint8], NDArray[np.intp]]:
+    """Return from which state each was reached, and the best last state, (S,).
 
-    Where True, the last bit of the state before is 1.
+    The first is the last bit of the state before, packed; (T, 64, bytes of S bits).
     """
     steps, _, _, count = costs.shape
-    ways = np.empty((steps, 2, *AXES, count), np.bool_)
+    ways = np.empty((steps, STATES, -(-count // 8)), np.uint8)
     totals, others = np.full((2, STATES, count), FAR, np.float32)
     totals[0] = 0
     sums = np.empty((2, *AXES, count), np.float32)
+    way = np.empty((2, *AXES, count), np.bool_)
     for step in range(steps):
         old = totals.reshape(*AXES, 2, count)
         new = others.reshape(2, *AXES, count)
@@ -157,22 +158,24 @@ def _forward(costs: Floats) -> tuple[NDArray[np.bool_], NDArray[np.intp]]:
         for a in range(2):
             for f in range(2):
                 np.add(old[..., f, :], cost[f ^ a], out=sums[f])
-            np.less(sums[1], sums[0], out=ways[step, a])
+            np.less(sums[1], sums[0], out=way[a])
             np.minimum(sums[0], sums[1], out=new[a])
+        ways[step] = np.packbits(way.reshape(STATES, count), axis=1, bitorder="little")
         totals, others = others, totals
     last: NDArray[np.intp] = np.argmin(totals, axis=0)
-    return ways.reshape(steps, STATES, count), last
+    return ways, last
 
 
 def _backward(
-    indices: Indices, ways: NDArray[np.bool_], state: NDArray[np.intp]
+    indices: Indices, ways: NDArray[np.uint8], state: NDArray[np.intp]
 ) -> Indices:
     """Follow the best path back; (T, S)."""
     steps, _, _, count = indices.shape
     found = np.empty((steps, count), np.int32)
     places = np.arange(count)
+    byte, bit = places >> 3, (places & 7).astype(np.uint8)
     for step in range(steps - 1, -1, -1):
-        last = ways[step].reshape(-1)[state * count + places].astype(np.intp)
+        last = ways[step, state, byte] >> bit & 1
         move = MOVES[state, last]
         found[step] = indices[step].reshape(-1)[move * count + places]
         state = BEFORE[state, last]

@@ -13,6 +13,8 @@ from lnx.spec import Packing
 VARINT_BYTES = 9  # 63 bits
 MANY_VARINTS = 64  # from here on they are read with numpy
 WINDOW_BITS = -15  # raw DEFLATE, with the largest window
+EIGHTHS = (0, 2, 4, 5, 6, 7)  # where a second block is tried; 0 for none
+MOST_TRIED = 1 << 16  # bytes; in more, a block more or less is nothing
 MEMORY_LEVEL = 9  # of zlib: the most, for the longest blocks under one code
 
 
@@ -167,15 +169,26 @@ def digest(size: int, *parts: bytes) -> bytes:
 def pack(data: bytes) -> tuple[Packing, bytes]:
     """Return bytes in their shorter form, plain or raw DEFLATE.
 
-    Builds of zlib differ by some bytes in what they write; all of them read it.
+    Text packs better without digests under its code, so a second block may start at an
+    eighth of short data. Builds of zlib differ by some bytes in what they write; all of
+    them read it.
     """
-    packer = zlib.compressobj(
-        9, zlib.DEFLATED, WINDOW_BITS, MEMORY_LEVEL, zdict=spec.HEADER_DICTIONARY
-    )
-    packed = packer.compress(data) + packer.flush()
+    parts = EIGHTHS if len(data) <= MOST_TRIED else (0,)
+    packed = min((_deflate(data, part * len(data) // 8) for part in parts), key=len)
     if len(packed) < len(data):
         return Packing.DEFLATE, packed
     return Packing.PLAIN, data
+
+
+def _deflate(data: bytes, cut: int) -> bytes:
+    """Return raw DEFLATE of bytes; a block ends at the cut."""
+    packer = zlib.compressobj(
+        9, zlib.DEFLATED, WINDOW_BITS, MEMORY_LEVEL, zdict=spec.HEADER_DICTIONARY
+    )
+    head = packer.compress(data[:cut])
+    if cut:
+        head += packer.flush(zlib.Z_BLOCK)
+    return head + packer.compress(data[cut:]) + packer.flush()
 
 
 def unpack(name: str, packing: Packing, data: bytes, size: int) -> bytes:
