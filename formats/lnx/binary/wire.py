@@ -72,6 +72,9 @@ class Reader:
 
     def varint(self, name: str, cap: int, *, least: int = 0) -> int:
         """Read an unsigned integer between least and cap, in its shortest form."""
+        if self.left and self._data[self._at] < 0x80:  # most are that short
+            self._at += 1
+            return self._bounded(name, self._data[self._at - 1], least, cap)
         value = 0
         for place in range(VARINT_BYTES):
             byte = self.raw(name, 1)[0]

@@ -135,9 +135,10 @@ def _model(table: Table) -> Any:  # noqa: ANN401
     constriction turns probabilities into 24-bit frequencies by giving one to each
     symbol and sharing out the rest, hence w - 1 (`formats/SPEC.md`, Range coder).
     """
-    if table in _MODELS:
-        return _MODELS[table]
-    weights = table.frequencies << (spec.CODER_BITS - table.bits)
-    probabilities = np.ascontiguousarray(weights - 1, dtype=np.float64)
-    _MODELS[table] = constriction.stream.model.Categorical(probabilities, perfect=False)
-    return _MODELS[table]
+    model = _MODELS.get(table)
+    if model is None:
+        weights = table.frequencies << (spec.CODER_BITS - table.bits)
+        probabilities = np.ascontiguousarray(weights - 1, dtype=np.float64)
+        model = constriction.stream.model.Categorical(probabilities, perfect=False)
+        _MODELS[table] = model
+    return model

@@ -52,19 +52,21 @@ def second_quantizer(indices: Symbols) -> NDArray[np.int8]:
     """Tell which cells use the second quantizer, as 0 and 1; (N,) -> (N,)."""
     segment = spec.TRELLIS_SEGMENT
     rows = -(-len(indices) // segment)
-    parity = np.zeros((rows, segment), np.int8)
-    parity.reshape(-1)[: len(indices)] = indices & 1
-    bits = parity
+    bits = np.zeros((rows, segment), np.int8)
+    bits.reshape(-1)[: len(indices)] = indices & 1
+    last = np.empty_like(bits)
     power = 1
     while power * min(FEEDBACK) < segment:
-        bits = bits ^ _delayed(bits, [power * delay for delay in FEEDBACK])
+        last[:] = bits
+        _add(bits, last, [power * delay for delay in FEEDBACK])
         power *= 2
-    return _delayed(bits, CHOICE).reshape(-1)[: len(indices)]
+    last[:] = 0
+    _add(last, bits, CHOICE)
+    return last.reshape(-1)[: len(indices)]
 
 
-def _delayed(bits: NDArray[np.int8], delays: Sequence[int]) -> NDArray[np.int8]:
-    """Return the sum modulo 2 of rows of bits behind some delays; (R, T) -> (R, T)."""
-    sums = np.zeros_like(bits)
+def _add(sums: NDArray[np.int8], bits: NDArray[np.int8], delays: Sequence[int]) -> None:
+    """Add rows of bits behind some delays, modulo 2; both are (R, T)."""
     for delay in delays:
-        sums[:, delay:] ^= bits[:, : max(bits.shape[1] - delay, 0)]
-    return sums
+        if delay < bits.shape[1]:
+            sums[:, delay:] ^= bits[:, :-delay]
