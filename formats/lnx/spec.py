@@ -26,6 +26,8 @@ MAX_ELEMENTS: Final = 1 << 48
 MAX_SLICE: Final = 1024
 MAX_PLANES: Final = 1 << 18  # table ids of all tensors together
 MAX_TABLES: Final = 512
+MAX_GEOMETRIC: Final = 1 << 10  # symbols of a geometric table
+MAX_ZERO_WEIGHT: Final = 191  # code of the largest weight of its symbol 0
 MAX_SYMBOLS: Final = 1 << 14
 MAX_TABLE_SYMBOLS: Final = 1 << 18  # of all tables together
 MAX_DECODERS: Final = 1 << 15
@@ -35,7 +37,7 @@ MAX_CHUNKS: Final = 1 << 17
 MAX_CHUNK_CELLS: Final = 1 << 17
 MIN_CHUNK_BYTES: Final = 1024  # chunks of a section are at most one more than its
 MIN_CHUNK_CELLS: Final = 1 << 16  # bytes by the one and its symbols by the other
-SHARE_SLACK: Final = 128  # shares of tensors may be rounded up by a part of the whole
+SHARE_UNIT: Final = 32  # of a byte, that one non-zero latent takes
 WORK_OF_WEIGHT: Final = 64  # products that decoders may take for each weight,
 WORK_OF_BYTE: Final = 1 << 13  # and for each byte of the file
 MAX_RECORD_BYTES: Final = 1 << 20
@@ -46,10 +48,13 @@ DEFAULT_MAX_SIZE: Final = 16 << 30
 CODER_BITS: Final = 24
 MIN_TABLE_BITS: Final = 10
 MAX_TABLE_BITS: Final = 16
+GEOMETRIC: Final = 16  # added to the precision of a geometric table
 WORD_BYTES: Final = 4
 MAX_CODER_CALL: Final = 1 << 20
 
 RAW_TABLE: Final = 0  # a plane of bytes stored as it is, no table behind it
+MAX_EXPONENT: Final = 100  # of the power of two behind fixed-point numbers,
+MAX_MULTIPLE: Final = (1 << 15) - 1  # and what it is multiplied with; magnitudes
 TURNED: Final = 128  # added to a stored type: the sign of floats is their lowest bit
 CHUNK_TARGET_BYTES: Final = 4096
 TRELLIS_INDICES: Final = 1 << 30  # magnitudes are below
@@ -60,15 +65,17 @@ LEAST_CLASS: Final = -16  # a mean magnitude of 2**-8
 # Raw DEFLATE starts from these bytes when it packs a header: they are the words that
 # networks use for their tensors, so that short headers pack well.
 HEADER_DICTIONARY: Final = (
-    b"features.classifier.block.downsample.encoder.decoder.embeddings.attention."
-    b"self_attn.in_proj_weightq_proj.weightk_proj.weightv_proj.weightout_proj.weight"
-    b"norm1.weightnorm2.weightlayers.0.linear1.linear2.mlp.fc1.fc2.head.stem."
-    b'"training":{"accuracy":,"epochs":,"dataset":""},"args":{"classes":10,"channels":3'
-    b',"depth":,"width":1},"name":"resnet'
-    b"layer4.0.layer3.0.layer2.0.layer1.0.shortcut.0.conv3.weightbn3.weight"
-    b"conv1.weightbn1.weightbn1.biasbn1.running_meanbn1.running_var"
-    b"bn1.num_batches_trackedconv2.weightbn2.weightbn2.biasbn2.running_mean"
-    b"bn2.running_varbn2.num_batches_trackedfc.weightfc.bias"
+    b"embeddingsencoderdecoderattentionself_attn.in_proj_weightin_proj_biasout_proj"
+    b"q_projk_projv_projo_projgate_projup_projdown_projinput_layernormlinear1linear2"
+    b"norm1norm2layersblocksattn.qkvattn.projmlp.fc1mlp.fc2normhead.stemclassifier"
+    b'{"args":{"channels":3,"classes":100},"name":"mobilenet_v2","size":32}'
+    b'{"args":{"channels":1,"classes":10},"name":"resnet20","size":28}'
+    b'{"accuracy":0.,"dataset":"cifar10","epochs":20,"seed":0,"validation_accuracy":0.'
+    b'{"accuracy":0.9,"dataset":"fashion-mnist","epochs":5,"seed":0,'
+    b'"validation_accuracy":0.9'
+    b"weightbiasrunning_meanrunning_varnum_batches_trackedfeatures0.0.weight0.1conv"
+    b"conv1.weightbn1conv2.weightbn2conv3.weightbn3shortcut.0.weightdownsample.1"
+    b"0123456789101112131415161718conv1.weightbn1layer1layer2layer3layer4fc"
 )
 
 
@@ -79,6 +86,7 @@ class Kind(IntEnum):
     EXACT = 2
     FILL = 3
     ALIAS = 4
+    FIXED = 5
 
 
 class Form(IntEnum):
@@ -89,6 +97,7 @@ class Form(IntEnum):
     MATRIX_F32 = 4
     COSINE_F32 = 5
     REFLECTIONS = 6
+    MATRIX_I8 = 7
 
 
 class Packing(IntEnum):

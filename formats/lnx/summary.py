@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from lnx import spec
 from lnx.binary.atomic import PathLike
@@ -11,6 +12,7 @@ from lnx.parts.records import (
     AliasRecord,
     ExactRecord,
     FillRecord,
+    FixedRecord,
     LatentRecord,
     TensorRecord,
 )
@@ -116,18 +118,39 @@ def summary(path: PathLike) -> Summary:
 
 def _summarize(frame: Frame) -> Summary:
     header = frame.header
-    exact = [r for r in header.records if isinstance(r, ExactRecord)]
-    stored = sum(_stored_bytes(record) for record in exact)
-    rate = frame.sizes.exact / stored if stored else 0.0
     records = header.records
+    rates = _rates(records, frame.sizes)
     return Summary(
         version=".".join(str(number) for number in frame.version),
         sizes=frame.sizes,
-        tensors=tuple(_describe(record, records, rate) for record in records),
+        tensors=tuple(_describe(record, records, rates) for record in records),
         decoded_bytes=decoded_bytes(records),
         architecture=header.architecture,
         training=header.training,
         metadata=header.metadata,
+    )
+
+
+class _Rates(NamedTuple):
+    """Bytes that a part of a tensor takes: of latents, times shares those not zero.
+
+    Of exact tensors, a byte; in fixed point, an element.
+    """
+
+    latent: float
+    exact: float
+    fixed: float
+
+
+def _rates(records: tuple[TensorRecord, ...], sizes: Sizes) -> _Rates:
+    latents = [r for r in records if isinstance(r, LatentRecord)]
+    latent = sum(record.nonzero * record.share for record in latents)
+    exact = sum(_stored_bytes(r) for r in records if isinstance(r, ExactRecord))
+    fixed = sum(elements(r.shape) for r in records if isinstance(r, FixedRecord))
+    return _Rates(
+        sizes.payload / max(latent, 1),
+        sizes.exact / max(exact, 1),
+        sizes.fixed / max(fixed, 1),
     )
 
 
@@ -136,7 +159,7 @@ def _stored_bytes(record: ExactRecord) -> int:
 
 
 def _describe(
-    record: TensorRecord, records: tuple[TensorRecord, ...], exact_rate: float
+    record: TensorRecord, records: tuple[TensorRecord, ...], rates: _Rates
 ) -> TensorSummary:
     kind = record.kind.name.lower()
     if isinstance(record, AliasRecord):
@@ -148,13 +171,16 @@ def _describe(
     dtype, size = record.dtype.name, 0
     if isinstance(record, FillRecord):
         return TensorSummary(record.name, record.shape, dtype, kind, size)
+    if isinstance(record, FixedRecord):
+        size = round(rates.fixed * elements(record.shape))
+        return TensorSummary(record.name, record.shape, dtype, "exact", size)
     if isinstance(record, ExactRecord):
-        size = round(exact_rate * _stored_bytes(record))
+        size = round(rates.exact * _stored_bytes(record))
         return TensorSummary(record.name, record.shape, dtype, kind, size)
-    return _describe_latent(record)
+    return _describe_latent(record, rates.latent)
 
 
-def _describe_latent(record: LatentRecord) -> TensorSummary:
+def _describe_latent(record: LatentRecord, rate: float) -> TensorSummary:
     count = elements(record.shape)
     whole = record.slice_length > 1
     rows, columns = record.channels
@@ -163,7 +189,7 @@ def _describe_latent(record: LatentRecord) -> TensorSummary:
         shape=record.shape,
         dtype=record.dtype.name,
         kind=record.kind.name.lower(),
-        bytes=record.coded_bytes,
+        bytes=round(rate * record.nonzero * record.share),
         zero_fraction=1 - record.nonzero / count if count else None,
         slices=record.slices if whole else 0,
         zero_slices=record.zero_slices if whole else 0,

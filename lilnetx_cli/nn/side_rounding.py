@@ -1,6 +1,7 @@
 """Round what is not a latent: norms, biases, and the decoders."""
 
 import copy
+import math
 from collections.abc import Callable, Collection
 from typing import TypeVar
 
@@ -13,17 +14,35 @@ ModuleT = TypeVar("ModuleT", bound=nn.Module)
 
 MANTISSA_BITS = (3, 4, 5, 6, 7, 8, 9, 10)  # the last is that of float16
 SHORT_TOLERANCE = 2.0**-10  # of float16 in its normal range
+MOST_MULTIPLE = 127
+BYTE_TOLERANCE = 2.0**-7  # of multiples of one step that fit a signed byte
 
 
 def with_short_decoders(model: ModuleT) -> ModuleT:
-    """Return a copy whose decoders are float16 values where that loses little."""
+    """Return a copy whose decoders are of few bytes where that loses little."""
     model = copy.deepcopy(model)
     for group in latent_groups(model).values():
         decoder = group.decoder.data
-        short = decoder.half().to(decoder.dtype)
-        if float((short - decoder).norm()) <= SHORT_TOLERANCE * float(decoder.norm()):
-            group.decoder.data = short
+        for short, tolerance in (
+            (_bytes(decoder), BYTE_TOLERANCE),
+            (decoder.half().to(decoder.dtype), SHORT_TOLERANCE),
+        ):
+            if float((short - decoder).norm()) <= tolerance * float(decoder.norm()):
+                group.decoder.data = short
+                break
     return model
+
+
+def _bytes(decoder: Tensor) -> Tensor:
+    """Return the nearest multiples of a step that fit a signed byte; float32.
+
+    A single number stays. The step has 16 bits, so that multiples are exact.
+    """
+    if decoder.numel() == 1:
+        return decoder.half().to(decoder.dtype)
+    step = (decoder.abs().max() / MOST_MULTIPLE).bfloat16().to(decoder.dtype)
+    multiples = (decoder / step).round().clamp(-MOST_MULTIPLE, MOST_MULTIPLE)
+    return multiples * step + 0.0  # zeros have no sign
 
 
 def side_parameters(
@@ -62,16 +81,9 @@ def round_side(
         for parameter, value in zip(parameters, kept, strict=True):
             parameter.copy_(round_mantissa(value, bits))
         last = bits == MANTISSA_BITS[-1]
-        if last or _close(outputs(model), wanted, tolerance):
+        if last or relative_change(outputs(model), wanted) <= tolerance:
             return bits
     return MANTISSA_BITS[-1]
-
-
-@torch.no_grad()
-def round_side_to(model: nn.Module, bits: int) -> None:
-    """Round norms and biases to a number of mantissa bits."""
-    for parameter in side_parameters(model):
-        parameter.copy_(round_mantissa(parameter, bits))
 
 
 def round_mantissa(values: Tensor, bits: int) -> Tensor:
@@ -87,9 +99,10 @@ def round_mantissa(values: Tensor, bits: int) -> Tensor:
     return torch.where(half.isfinite(), half, values)
 
 
-def _close(new: Tensor | None, wanted: Tensor | None, tolerance: float) -> bool:
+def relative_change(new: Tensor | None, wanted: Tensor | None) -> float:
+    """Return the RMS change of outputs over their RMS; infinite without outputs."""
     if new is None or wanted is None:
-        return False
-    change = (new.double() - wanted.double()).square().mean().sqrt()
-    size = wanted.double().square().mean().sqrt()
-    return bool(change <= tolerance * size)
+        return math.inf
+    change = float((new.double() - wanted.double()).square().mean().sqrt())
+    size = float(wanted.double().square().mean().sqrt())
+    return change / size if size else (math.inf if change else 0.0)

@@ -15,14 +15,14 @@ from lilnetx_cli.measure import measure_accuracy
 from lilnetx_cli.measure.accuracy import plain_tensor
 from lilnetx_cli.nn.batch_norm import calibrate_batch_norms, fold_batch_norms
 from lilnetx_cli.nn.materialize import decode_in_place
-from lilnetx_cli.nn.side_rounding import round_side, round_side_to, with_short_decoders
+from lilnetx_cli.nn.side_rounding import with_short_decoders
+from lilnetx_cli.quantization.side import round_side_to_steps, round_side_unprobed
 from lilnetx_cli.training.state import Session
 
 CALIBRATION_BATCH = 256
 CALIBRATION_SEED = 0
 PROBE_IMAGES = 256
-SIDE_TOLERANCE = 0.01
-UNPROBED_MANTISSA_BITS = 5
+SIDE_TOLERANCE = 0.02
 
 
 @dataclass(frozen=True)
@@ -39,8 +39,9 @@ def finish(session: Session) -> Finished:
     session.splits.train.begin_epoch(settings.seed, settings.epochs)
     count = settings.calibration_images
     images = _images(session.splits.train, count, session.accelerator.device)
-    calibrate_batch_norms(session.model, images)
-    network, checkpoint = finalize(session.model, probe_images(session))
+    model = with_short_decoders(session.model)
+    calibrate_batch_norms(model, images)
+    network, checkpoint = finalize(model, probe_images(session))
     workers = session.config.data.workers
     validation = measure_accuracy(network, session.splits.validation, workers=workers)
     test = measure_accuracy(network, session.splits.test, workers=workers)
@@ -58,17 +59,16 @@ def finalize(
 
     Batch norms are folded, norms and biases rounded as far as the outputs on the probe
     images allow, decoders rounded to float16, weights decoded in the fixed order.
-    Without probe images norms and biases keep a fixed number of mantissa bits.
+    Without probe images norms and biases are rounded by their own size alone.
     """
     short = with_short_decoders(model)
     latents, decoders = take_latents(short)
     network = decode_in_place(short).cpu().eval()
     fold_batch_norms(network)
     if probe is None:
-        round_side_to(network, UNPROBED_MANTISSA_BITS)
+        round_side_unprobed(network)
     else:
-        images = probe
-        round_side(network, lambda net: plain_tensor(net(images)), tolerance)
+        round_side_to_steps(network, probe, plain_tensor, tolerance)
     return network, Checkpoint(network.state_dict(), latents, decoders)
 
 

@@ -24,6 +24,7 @@ from lnx.parts.records import (
     ClassTables,
     ExactRecord,
     FillRecord,
+    FixedRecord,
     Header,
     LatentRecord,
 )
@@ -87,7 +88,7 @@ def made(
     values = {
         "architecture": None, "training": None, "metadata": None,
         "integers_digest": bytes(8), "rebuilt_digest": bytes(8),
-        "class_tables": ClassTables(), "scales": (), **fields,
+        "class_tables": ClassTables(), "scales": (), "fixed": (), **fields,
     }  # fmt: skip
     masks, rows, exact = map(tuple, chunks)
     content = Header(
@@ -120,6 +121,21 @@ def written(*steps):
 def raw_header(*steps):
     """Make a file whose plain header is exactly these bytes."""
     return finished(write_frame(written(*steps), 0))
+
+
+def named(*steps):
+    """Make a file that has one tensor, named x, and whose header goes on with these."""
+    return raw_header(*tree(["x"]), *steps)
+
+
+def tree(*nodes):
+    """Return the steps that write nodes of names, of texts or (text, child) each."""
+    entries = [key if isinstance(key, tuple) else (key, 0) for n in nodes for key in n]
+    keys = [key if isinstance(key, bytes) else key.encode() for key, _ in entries]
+    return [
+        len(nodes), *map(len, nodes), *(child for _, child in entries),
+        *map(len, keys), *keys,
+    ]  # fmt: skip
 
 
 def fill(name="x", shape=(1,), dtype=U8, element=b"\0"):
@@ -264,25 +280,17 @@ def headers() -> Iterator[Case]:
     wrong = lnx.FormatError
     yield Case("header of zeros", raw_header(bytes(100)), wrong, "bytes too many|is")
     yield Case("header of 0xff", raw_header(b"\xff" * 100), wrong, "63 bits")
-    yield Case("name not UTF-8", raw_header(1, 2, b"\xff\xfe"), wrong, "not UTF-8")
-    million = raw_header(1_000_000, bytes(1_000_000))
-    yield Case("a million tensors", million, wrong, "is 1000000, at most 32768")
-    long = raw_header(1, "n" * (1 << 20))
-    yield Case("a name of 1 MB", long, wrong, "is 1048576, at most 1024")
-    twice = raw_header(2, "x", "x")
-    yield Case("two tensors of a name", twice, wrong, "two tensors are named 'x'")
-    rude = "\x1b]0;\n" * 200
-    twice = raw_header(2, rude, rude)
-    yield Case("two rude names", twice, wrong, r"named '\\x1b\]0;\\n.*\.\.\..*\\n'$")
-    yield Case("unknown kind", raw_header(1, "x", b"\x09"), wrong, "kind 9 is unknown")
-    yield Case("kind 0", raw_header(1, "x", b"\x00"), wrong, "kind 0 is unknown")
-    rank = raw_header(1, "x", b"\x03\xff")
+    yield Case("name not UTF-8", raw_header(*tree([b"\xff\xfe"])), wrong, "not UTF-8")
+    yield from names()
+    yield Case("unknown kind", named(b"\x09"), wrong, "kind 9 is unknown")
+    yield Case("kind 0", named(b"\x00"), wrong, "kind 0 is unknown")
+    rank = named(b"\x03\xff")
     yield Case("255 dimensions", rank, wrong, "255 dimensions, at most 16")
-    long_number = raw_header(1, "x", b"\x03\x01", b"\x80\x00")
+    long_number = named(b"\x03\x01", b"\x80\x00")
     yield Case("a number too long", long_number, wrong, "shortest form")
-    dtype = raw_header(1, "x", b"\x03\x01", 3, b"\x63\x00")
+    dtype = named(b"\x03\x01", 3, b"\x63\x00")
     yield Case("unknown type", dtype, wrong, "dtype 99 is unknown")
-    yield Case("ends early", raw_header(1, "x", b"\x03\x01"), wrong, "0 bytes left")
+    yield Case("ends early", named(b"\x03\x01"), wrong, "0 bytes left")
     for story, record, message in (
         ("NaN", '{"a":NaN}', "NaN is not a number"),
         ("infinite", '{"a":1e999}', "out of bounds"),
@@ -307,6 +315,38 @@ def headers() -> Iterator[Case]:
     yield Case("a record of 1 MB", data, wrong, "is 1048584, at most 1048576")
     data = made([fill()], header=partial(_with_record, 2, long * 4))
     yield Case("metadata of 4 MB", data, wrong, "is 4194336, at most 4194304")
+
+
+def names() -> Iterator[Case]:
+    wrong = lnx.FormatError
+
+    def case(story, message, *nodes):
+        return Case(story, raw_header(*tree(*nodes)), wrong, message)
+
+    million = raw_header(1, 1_000_000, bytes(1_000_000))
+    yield Case("a million tensors", million, wrong, "is 1000000, at most 32768")
+    many = raw_header(40_000, bytes(40_000))
+    yield Case("40,000 nodes", many, wrong, "is 40000, at most 32768")
+    yield Case("no root", raw_header(0), wrong, "at least 1")
+    long = raw_header(1, 1, 0, 1 << 20, bytes(1 << 20))
+    yield Case("a name of 1 MB", long, wrong, "is 1048576, at most 1024")
+    rude = "\x1b]0;\n" * 200
+    yield case("two tensors of a name", "two tensors are named 'x'", ["x", "x"])
+    message = r"named '\\x1b\]0;\\n.*\.\.\..*\\n'$"
+    yield case("two rude names", message, [rude, rude])
+    yield case("one name, two ways", "named 'a.b'", ["b", "c"], ["a.b", ("a", 1)])
+    yield case("a node in itself", "leads to a later", [("a", 1), "b"], [("c", 1)])
+    later = [[("a", 2), "b"], ["c", "d"], [("e", 1), ("f", 2)]]
+    yield case("a node in a later one", "leads to a later", *later)
+    yield case("no such node", "child is 7, at most 1", ["a", "b"], [("c", 7)])
+    yield case("an unused node", "not used", ["a", "b"], ["c"])
+    yield case("a node of one key", "less than 2 keys", ["a"], [("b", 1)])
+    yield case("a node of none", "less than 2 keys", [], [("b", 1)])
+    doubled = [["a", "b"], *([("a", i), ("b", i)] for i in range(1, 60))]
+    yield case("2**60 tensors", "32768 tensors|65536 tensors", *doubled)
+    part = "n" * 999
+    deep = [["a", "b"], [(part, 1), "c"], [(part, 2)]]
+    yield case("a name of 2 kB", "a tensor name of 2001 bytes", *deep)
 
 
 def _with_record(place, text, header):
@@ -368,6 +408,20 @@ def tensors() -> Iterator[Case]:
     yield Case("more zero rows than rows", grid, wrong, "3 of 2 rows")
     flat = made([latent(columns=1)], [SINGLE], ONE)
     yield Case("columns of one dimension", flat, wrong, "1 of 0 columns")
+    number = FixedRecord("x", (2,), 0, 1)
+    far = Table(np.array([0, 1 << 15]), np.array([512, 512]), 10)
+    big = made([number], [far], fixed=[chunk(2)])
+    yield Case("fixed point of 17 bits", big, wrong, "outside of -32767 to 32767")
+    none = made([number], [], fixed=[chunk(2)])
+    yield Case("fixed point, no table", none, wrong, "has no table 1")
+    few = made([number], [SINGLE], fixed=[chunk(1)])
+    yield Case("too few numbers", few, wrong, "chunks of fixed hold 1 of 2 rows")
+    tiny = made([replace(number, exponent=-101)], [SINGLE], fixed=[chunk(2)])
+    yield Case("an exponent of -101", tiny, wrong, "exponent is 201, at most 200")
+    raw = made([replace(number, table=0)], [SINGLE], fixed=[chunk(2)])
+    yield Case("raw fixed point", raw, wrong, "table id is 0, at least 1")
+    noise = made([number], [SINGLE], [], fixed=[chunk(2, bytes(4), 1)], body=bytes(4))
+    yield Case("words for fixed point", noise, lnx.CorruptError, "that take none")
     wide = latent((0,), 1024, tables=(1,) * 1024, zero=0)
     planes = [replace(wide, name=str(i)) for i in range(400)]
     yield Case("too many planes", made(planes, [SINGLE], ONE), wrong, "planes, at most")
@@ -378,9 +432,6 @@ def tensors() -> Iterator[Case]:
     yield Case("latents of integers", kind, wrong, "latents of type I32")
     both = made([latent((2, 2), 2, mask=1, tables=(), zero=2, scale=1)], [PAIR], ONE)
     yield Case("mask and scales", both, wrong, "both a mask and scales")
-    claims = replace(latent(), coded_bytes=1 << 40)
-    greedy = made([claims], [SINGLE], ONE, ((), [chunk(4)], ()))
-    yield Case("a tensor of all the payload", greedy, wrong, "tensors claim 10995")
     boolean = fill(dtype=DType.BOOL, element=b"\2")
     yield Case("a bool of 2", made([boolean]), wrong, "neither 0 nor 1")
     none = fill(shape=(0,), dtype=DType.BOOL, element=b"\2")
@@ -399,12 +450,14 @@ def tables() -> Iterator[Case]:
         return made([], plain_block(written(*steps)))
 
     yield Case("frequencies over the sum", block(1, 10, 2, 0, 0, 1023), wrong, "sum to")
-    yield Case("precision 30", block(1, 30, 1, 0), wrong, "at most 16")
+    yield Case("precision 34", block(1, 34, 1, 0), wrong, "at most 32")
+    yield Case("precision 20", block(1, 20, 1, 0), wrong, "table has precision 4")
     yield Case("precision 2", block(1, 2, 1, 0), wrong, "at least 10")
     yield Case("no symbols", block(1, 10, 0, 0), wrong, "at least 1")
     yield Case("more symbols than slots", block(1, 10, 1025, 0), wrong, "at most 1024")
     yield Case("20,000 symbols", block(1, 16, 20_000, 0), wrong, "at most 16384")
     yield Case("symbols not there", block(1, 16, 9000, 0), wrong, "announced")
+    yield from geometric(block)
     far = block(1, 10, 2, 2, (1 << 32) - 1, 0)
     yield Case("symbols past 32 bits", far, wrong, "outside of 32 bits")
     low = block(1, 10, 1, (1 << 32) - 1)
@@ -423,6 +476,24 @@ def tables() -> Iterator[Case]:
     three = Table(np.array([0, 2]), np.array([512, 512]), 10)
     mask = made([masked], [three], ONE, ([chunk(4)], (), ()))
     yield Case("a mask of 2", mask, wrong, "outside of 0 to 1")
+
+
+def geometric(block) -> Iterator[Case]:
+    wrong = lnx.FormatError
+    shape = b"\x40\x80\x80"
+    yield Case("precision 9", block(1, 25, 2, 0, 0, shape), wrong, "precision 9")
+    yield Case("precision 17", block(1, 33, 2, 0, 0, shape), wrong, "at most 32")
+    yield Case("no symbols in a shape", block(1, 26, 0, 0), wrong, "at least 1")
+    many = block(1, 26, 1025, 0, 0, shape)
+    yield Case("1,025 symbols in a shape", many, wrong, "1025, at most 1024")
+    yield Case("a peak outside", block(1, 26, 2, 0, 2, shape), wrong, "is 2, at most 1")
+    yield Case("a shape cut", block(1, 26, 2, 0, 0, b"\x40"), wrong, "needs 3 bytes")
+    heavy = block(1, 26, 2, 0, 0, b"\xc0\x80\x80")
+    yield Case("too heavy a zero", heavy, wrong, "zeros is 192, at most 191")
+    last = block(1, 26, 3, (1 << 32) - 4, 0, shape)
+    yield Case("a shape past 32 bits", last, wrong, "outside of 32 bits")
+    most = written(*[26, 1024, 0, 0, shape] * 300)
+    yield Case("shapes of 307,200 symbols", block(300, most), wrong, "hold over")
 
 
 def streams() -> Iterator[Case]:
@@ -492,7 +563,11 @@ def decoders() -> Iterator[Case]:
     yield Case("a decoder of Inf", block(1, 1, 2, infinite), wrong, "NaN or Inf")
     yield Case("a decoder of size 0", block(1, 0, 4), wrong, "at least 1")
     yield Case("a decoder of size 2000", block(1, 2000, 4), wrong, "at most 1024")
-    yield Case("an unknown form", block(1, 1, 7, b"123"), wrong, "is 7, at most 6")
+    yield Case("an unknown form", block(1, 1, 8, b"123"), wrong, "is 8, at most 7")
+    huge = np.array([3e38], "<f4").tobytes()
+    yield Case("multiples too large", block(1, 1, 7, huge, b"\7"), wrong, "NaN or Inf")
+    yield Case("multiples of NaN", block(1, 1, 7, nan, b"\1"), wrong, "NaN or Inf")
+    yield Case("multiples cut", block(1, 2, 7, huge, b"\7"), wrong, "needs 4 bytes")
     yield Case("a decoder cut", block(1, 2, 4, nan), wrong, "are left")
     yield Case("no decoder", block(0), wrong, "there is no decoder 0")
     large = [np.zeros((1024, 1024), np.float32)] * 5

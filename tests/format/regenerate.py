@@ -125,8 +125,13 @@ def quantized():
     vectors = ((np.arange(24).reshape(2, 12) * 37 + 5) % 251 - 125).astype(np.int8)
     cosines = np.array([0.25, 0.5, 0.46, 0.35, 0.19, 0], np.float32)
     types = lnx.DType
+    triangle = np.concatenate([np.arange(-n, n + 1) for n in range(2, 40, 3)])
+    scale = (triangle * 0.125 + 3).astype("<f4")
     return lnx.Container(
         (
+            held("scale", types.F32, scale),
+            held("shift", types.F32, (triangle[::2] / 64).astype("<f4")),
+            lnx.Latent("bytes", (8, 3), integers(8, 3, 5), 3),
             lnx.Latent("uneven", (24, 18, 4), uneven, 0, True),
             lnx.Latent("square", (40, 30), square, 1, True, types.BF16),
             lnx.Latent("half", (40, 30), square, 1, False, types.F16),
@@ -137,6 +142,7 @@ def quantized():
             cosine_matrix(cosines),
             np.full((1, 1), 0.015625, np.float32),
             make_reflections(np.float32(0.03125), vectors),
+            (np.arange(9, dtype=np.float32).reshape(3, 3) * 15 + 7) / 1024,
         ),
     )
 

@@ -66,7 +66,7 @@ def _table_bytes(bits=12, count=2, first=0, gaps=(0,), frequencies=(99,)):
     ("data", "message"),
     [
         (_table_bytes(bits=9), "at least 10"),
-        (_table_bytes(bits=17), "at most 16"),
+        (_table_bytes(bits=33), "at most 32"),
         (_table_bytes(count=0), "at least 1"),
         (_table_bytes(count=5000), "at most 4096"),
         (_table_bytes(frequencies=(4095,)), "do not sum to 4096"),

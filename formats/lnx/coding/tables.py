@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from lnx import spec
 from lnx.binary.wire import Reader, Writer, unzigzag, zigzag
+from lnx.coding.geometric import Geometric
 from lnx.dtypes import IntArray, Symbols, shortest_type
 from lnx.errors import FormatError
 
@@ -25,11 +26,13 @@ class Table:
         values: (n,) int64, strictly increasing, each within int32.
         frequencies: (n,) int64, each at least 1, sum 2**bits.
         bits: precision k of the table.
+        shape: what its frequencies are made from, None where each is stored.
     """
 
     values: IntArray
     frequencies: IntArray
     bits: int
+    shape: Geometric | None = None
 
     def indices(self, symbols: Symbols) -> NDArray[np.int32]:
         """Return the position of each symbol, which must be in the table."""
@@ -103,7 +106,15 @@ def _log2() -> IntArray:
 
 
 def write_table(writer: Writer, table: Table) -> None:
-    """Append: k, n, first value, gaps - 1, all frequencies but the last, minus 1."""
+    """Append: k, n, first value, gaps - 1, all frequencies but the last, minus 1.
+
+    Of a geometric table: k + 16, n, first value, and what its frequencies come from.
+    """
+    if table.shape is not None:
+        first, count, peak, *codes = table.shape
+        writer.varints([table.bits + spec.GEOMETRIC, count, zigzag(first), peak])
+        writer.raw(bytes(codes))
+        return
     writer.varint(table.bits)
     writer.varint(len(table.values))
     writer.varint(zigzag(int(table.values[0])))
@@ -113,7 +124,10 @@ def write_table(writer: Writer, table: Table) -> None:
 
 def read_table(reader: Reader) -> Table:
     """Read one table; what `write_table` cannot have written is refused."""
-    bits = reader.varint("table bits", spec.MAX_TABLE_BITS, least=spec.MIN_TABLE_BITS)
+    most = spec.MAX_TABLE_BITS + spec.GEOMETRIC
+    bits = reader.varint("table bits", most, least=spec.MIN_TABLE_BITS)
+    if bits > spec.MAX_TABLE_BITS:
+        return _read_geometric(reader, bits - spec.GEOMETRIC)
     cap = min(spec.MAX_SYMBOLS, 1 << bits)
     count = reader.varint("symbols of a table", cap, least=1)
     first = unzigzag(reader.varint("first symbol", (1 << 32) - 1))
@@ -127,6 +141,22 @@ def read_table(reader: Reader) -> Table:
         raise FormatError(f"frequencies of a table do not sum to {1 << bits}")
     frequencies = np.array([*head, last], np.int64)
     return Table(values.astype(np.int64), frequencies, bits)
+
+
+def _read_geometric(reader: Reader, bits: int) -> Table:
+    if bits < spec.MIN_TABLE_BITS:
+        raise FormatError(f"a geometric table has precision {bits}")
+    count = reader.varint("symbols of a table", spec.MAX_GEOMETRIC, least=1)
+    first = unzigzag(reader.varint("first symbol", (1 << 32) - 1))
+    if first < -(1 << 31) or first + count > 1 << 31:
+        raise FormatError("a table holds symbols outside of 32 bits")
+    peak = reader.varint("peak of a table", count - 1)
+    zero, left, right = reader.raw("shape of a table", 3)
+    if zero > spec.MAX_ZERO_WEIGHT:
+        raise FormatError(f"weight of zeros is {zero}, at most {spec.MAX_ZERO_WEIGHT}")
+    shape = Geometric(first, count, peak, zero, left, right)
+    values = np.arange(first, first + count, dtype=np.int64)
+    return Table(values, shape.frequencies(bits), bits, shape)
 
 
 def write_tables(writer: Writer, tables: Sequence[Table]) -> None:

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +13,7 @@ from lnx.errors import ContentError, FormatError
 from lnx.parts.records import PackedBlock
 from lnx.spec import Form
 from lnx.tensors.cosine import cosine_matrix, cosine_numbers
+from lnx.tensors.multiples import from_multiples, to_multiples
 from lnx.tensors.reflections import is_reflections, make_reflections
 
 
@@ -50,26 +50,28 @@ def pack_decoders(decoders: Sequence[NDArray[np.float32]]) -> Block:
             step, vectors = decoder[0, 0].astype("<f4"), decoder[1:].astype(np.int8)
             stored.append(step.tobytes() + vectors.tobytes())
             continue
-        form, numbers = _shortest_form(decoder)
+        form, data = _shortest_form(decoder)
         writer.varints([decoder.shape[0], form])
-        stored.append(numbers.tobytes())
+        stored.append(data)
     for data in stored:
         writer.raw(data)
     return _pack_block(writer.getvalue())
 
 
-def _shortest_form(
-    decoder: NDArray[np.float32],
-) -> tuple[Form, NDArray[np.floating[Any]]]:
+def _shortest_form(decoder: NDArray[np.float32]) -> tuple[Form, bytes]:
     """Return the form of a square that takes the fewest bytes, and its numbers."""
     numbers, forms = cosine_numbers(decoder), (Form.COSINE_F16, Form.COSINE_F32)
     if numbers is None:
+        whole = to_multiples(decoder) if decoder.size > 1 else None
+        if whole is not None:
+            step, multiples = whole
+            return Form.MATRIX_I8, step.astype("<f4").tobytes() + multiples.tobytes()
         numbers, forms = decoder, (Form.MATRIX_F16, Form.MATRIX_F32)
     with np.errstate(all="ignore"):
         short = numbers.astype("<f2")
     if bool((short.astype(np.float32) == numbers).all()):
-        return forms[0], short
-    return forms[1], numbers.astype("<f4")
+        return forms[0], short.tobytes()
+    return forms[1], numbers.astype("<f4").tobytes()
 
 
 def unpack_decoders(
@@ -102,6 +104,10 @@ def _read_decoder(
 ) -> NDArray[np.float32]:
     if form is Form.REFLECTIONS:
         return _read_reflections(reader, size, rows)
+    if form is Form.MATRIX_I8:
+        (step,) = _read_floats(reader, 1, 4)
+        multiples = np.frombuffer(reader.raw("decoder", size * size), np.int8)
+        return _finite(from_multiples(step, multiples).reshape(size, size))
     is_cosine = form in (Form.COSINE_F16, Form.COSINE_F32)
     count = size + 2 if is_cosine else size * size
     width = 2 if form in (Form.MATRIX_F16, Form.COSINE_F16) else 4
@@ -120,7 +126,10 @@ def _read_reflections(reader: Reader, size: int, rows: int) -> NDArray[np.float3
 
 def _read_floats(reader: Reader, count: int, width: int) -> NDArray[np.float32]:
     raw = reader.raw("decoder", count * width)
-    numbers = np.frombuffer(raw, f"<f{width}").astype(np.float32)
+    return _finite(np.frombuffer(raw, f"<f{width}").astype(np.float32))
+
+
+def _finite(numbers: NDArray[np.float32]) -> NDArray[np.float32]:
     if not np.isfinite(numbers).all():
         raise FormatError("a decoder holds NaN or Inf")
     return numbers

@@ -39,15 +39,6 @@ def check_budget(size: int, max_size: int) -> None:
         )
 
 
-def excess_shares(records: Iterable[TensorRecord], payload: int) -> str | None:
-    """Say what is wrong where tensors claim more of the payload than there is."""
-    latent = [r for r in records if isinstance(r, LatentRecord)]
-    claimed = sum(record.coded_bytes for record in latent)
-    if claimed <= payload + len(latent) + payload // spec.SHARE_SLACK:
-        return None
-    return f"tensors claim {claimed} of {payload} bytes of payload"
-
-
 def excess_work(records: Iterable[TensorRecord], file_bytes: int) -> str | None:
     """Say what is wrong where decoders have more to do than is allowed.
 

@@ -7,17 +7,23 @@ from collections.abc import Iterable, Sequence
 from typing import TypeVar
 
 from lnx import spec
-from lnx.binary.wire import Reader, Writer
+from lnx.binary.wire import Reader, Writer, unzigzag, zigzag
 from lnx.dtypes import ITEM_BYTES, ROUNDED_TO, TURNED, DType, can_widen
 from lnx.errors import FormatError, located, printable
-from lnx.parts.records import AliasRecord, ExactRecord, FillRecord, LatentRecord
+from lnx.parts.records import (
+    AliasRecord,
+    ExactRecord,
+    FillRecord,
+    FixedRecord,
+    LatentRecord,
+)
 from lnx.spec import Kind, Packing
 from lnx.tensors.container import elements
 
 EnumT = TypeVar("EnumT", Kind, DType, Packing)
 Slot = tuple[str, tuple[int, ...]]  # name and shape of a tensor
 
-COUNTS = ("nonzero", "zero_slices", "zero_rows", "zero_columns", "coded_bytes")
+COUNTS = ("nonzero", "zero_slices", "zero_rows", "zero_columns")
 
 
 def write_latents(writer: Writer, records: Sequence[LatentRecord]) -> None:
@@ -30,6 +36,7 @@ def write_latents(writer: Writer, records: Sequence[LatentRecord]) -> None:
         writer.varints(list(record.tables))
     for column in COUNTS:
         writer.varints([getattr(record, column) for record in records])
+    writer.raw(bytes(record.share for record in records))
 
 
 def read_latents(reader: Reader, slots: Sequence[Slot]) -> list[LatentRecord]:
@@ -47,12 +54,13 @@ def read_latents(reader: Reader, slots: Sequence[Slot]) -> list[LatentRecord]:
     ids = reader.varints("table id", sum(planes), spec.MAX_TABLES, least=1)
     tables = split(ids, planes)
     counts = [reader.varints(name, count, spec.MAX_ELEMENTS) for name in COUNTS]
+    shares = reader.raw("share", count)
     records = []
     for i, (name, shape) in enumerate(slots):
         record = LatentRecord(
             name, shape, lengths[i], decoders[i], trellises[i], dtypes[i], masks[i],
             scales[i], tables[i],
-            *(column[i] for column in counts),
+            *(column[i] for column in [*counts, shares]),
         )  # fmt: skip
         with located(f"tensor {printable(name)}"):
             _check_latent(record)
@@ -125,6 +133,23 @@ def _check_exact(record: ExactRecord) -> None:
         raise FormatError(
             f"{record.dtype.name} stored as {record.stored_type.name}{turned}"
         )
+
+
+def write_fixed(writer: Writer, records: Sequence[FixedRecord]) -> None:
+    """Append exponents and tables."""
+    writer.varints([zigzag(record.exponent) for record in records])
+    writer.varints([record.table for record in records])
+
+
+def read_fixed(reader: Reader, slots: Sequence[Slot]) -> list[FixedRecord]:
+    """Read the fixed-point tensors of these names and shapes; raises FormatError."""
+    most = zigzag(spec.MAX_EXPONENT)
+    exponents = reader.varints("exponent", len(slots), most)
+    tables = reader.varints("table id", len(slots), spec.MAX_TABLES, least=1)
+    return [
+        FixedRecord(name, shape, unzigzag(exponents[i]), tables[i])
+        for i, (name, shape) in enumerate(slots)
+    ]
 
 
 def write_fills(writer: Writer, records: Sequence[FillRecord]) -> None:

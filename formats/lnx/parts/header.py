@@ -16,19 +16,23 @@ from lnx.parts.columns import (
     read_aliases,
     read_exacts,
     read_fills,
+    read_fixed,
     read_latents,
     split,
     write_aliases,
     write_exacts,
     write_fills,
+    write_fixed,
     write_latents,
 )
+from lnx.parts.names import read_names, write_names
 from lnx.parts.records import (
     AliasRecord,
     Chunk,
     ClassTables,
     ExactRecord,
     FillRecord,
+    FixedRecord,
     Header,
     LatentRecord,
     PackedBlock,
@@ -36,9 +40,11 @@ from lnx.parts.records import (
 )
 from lnx.parts.sections import (
     EXACT,
+    FIXED,
     LATENTS,
     MASKS,
     SCALES,
+    SECTIONS,
     SectionKind,
     check_chunks,
     layouts_of,
@@ -50,18 +56,19 @@ from lnx.tensors.container import Metadata, Record, extent, is_metadata
 def write_header(header: Header) -> bytes:
     """Return the plain bytes of a header; raises ContentError."""
     writer, records = Writer(), header.records
-    _write_names(writer, [record.name for record in records])
+    write_names(writer, [record.name for record in records])
     writer.raw(bytes(record.kind for record in records))
     _write_shapes(writer, [r.shape for r in records if not isinstance(r, AliasRecord)])
     write_latents(writer, [r for r in records if isinstance(r, LatentRecord)])
     write_exacts(writer, [r for r in records if isinstance(r, ExactRecord)])
+    write_fixed(writer, [r for r in records if isinstance(r, FixedRecord)])
     write_fills(writer, [r for r in records if isinstance(r, FillRecord)])
     write_aliases(writer, [r for r in records if isinstance(r, AliasRecord)])
     for block in (header.tables, header.decoders):
         writer.varints([block.packing, block.stored, block.plain])
     _write_classes(writer, header.class_tables)
-    for chunks in (header.scales, header.masks, header.latents, header.exact):
-        _write_chunks(writer, chunks)
+    for kind in SECTIONS:
+        _write_chunks(writer, header.chunks(kind.name))
     writer.raw(header.blocks_digest + header.integers_digest + header.rebuilt_digest)
     _write_record(writer, header.architecture, spec.MAX_RECORD_BYTES)
     _write_record(writer, header.training, spec.MAX_RECORD_BYTES)
@@ -72,7 +79,7 @@ def write_header(header: Header) -> bytes:
 def read_header(data: bytes) -> Header:
     """Read the plain bytes of a header; raises FormatError for bytes that are none."""
     reader = Reader(data)
-    names = _read_names(reader)
+    names = read_names(reader)
     kinds = [enum_of(Kind, "kind", byte) for byte in reader.raw("kinds", len(names))]
     records = _read_records(reader, names, kinds)
     header = Header(
@@ -83,6 +90,7 @@ def read_header(data: bytes) -> Header:
         scales=_read_chunks(reader, SCALES, records),
         masks=_read_chunks(reader, MASKS, records),
         latents=_read_chunks(reader, LATENTS, records),
+        fixed=_read_chunks(reader, FIXED, records),
         exact=_read_chunks(reader, EXACT, records),
         blocks_digest=reader.raw("blocks digest", spec.BLOCKS_DIGEST_BYTES),
         integers_digest=reader.raw("integers digest", spec.CONTENT_DIGEST_BYTES),
@@ -110,27 +118,11 @@ def _read_records(
     columns: dict[Kind, Iterator[TensorRecord]] = {
         Kind.LATENT: iter(read_latents(reader, slots[Kind.LATENT])),
         Kind.EXACT: iter(read_exacts(reader, slots[Kind.EXACT])),
+        Kind.FIXED: iter(read_fixed(reader, slots[Kind.FIXED])),
         Kind.FILL: iter(read_fills(reader, slots[Kind.FILL])),
         Kind.ALIAS: iter(read_aliases(reader, names, kinds)),
     }
     return tuple(next(columns[kind]) for kind in kinds)
-
-
-def _write_names(writer: Writer, names: Sequence[str]) -> None:
-    writer.varint(len(names))
-    for name in names:
-        writer.text(name, spec.MAX_NAME_BYTES)
-
-
-def _read_names(reader: Reader) -> list[str]:
-    count = reader.varint("number of tensors", spec.MAX_TENSORS)
-    names = [reader.text("tensor name", spec.MAX_NAME_BYTES) for _ in range(count)]
-    seen: set[str] = set()
-    for name in names:
-        if name in seen:
-            raise FormatError(f"two tensors are named {printable(name)}")
-        seen.add(name)
-    return names
 
 
 def _write_shapes(writer: Writer, shapes: Sequence[tuple[int, ...]]) -> None:

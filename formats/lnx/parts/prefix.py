@@ -8,7 +8,7 @@ from lnx.binary.atomic import PathLike
 from lnx.binary.source import Source, open_file
 from lnx.binary.wire import digest, pack, unpack
 from lnx.errors import ContentError, CorruptError, FormatError, VersionError
-from lnx.parts.bounds import excess_shares, excess_work
+from lnx.parts.bounds import excess_work
 from lnx.parts.header import read_header
 from lnx.parts.records import Header
 from lnx.parts.sections import SECTIONS, layouts_of, section_bytes
@@ -29,6 +29,7 @@ class Sizes:
     scales: int
     masks: int
     latents: int
+    fixed: int
     exact: int
     digest: int
 
@@ -45,7 +46,7 @@ class Sizes:
     @property
     def side(self) -> int:
         """Exact tensors: norms, biases, buffers."""
-        return self.exact
+        return self.fixed + self.exact
 
     @property
     def overhead(self) -> int:
@@ -111,7 +112,9 @@ def read_frame(data: bytes) -> Frame:
         raise FormatError(
             f"parts of {sizes.file} bytes in a file of {file_bytes} bytes"
         )
-    _check_bounds(header, sizes)
+    excess = excess_work(header.records, sizes.file)
+    if excess is not None:
+        raise FormatError(excess)
     return Frame((major, minor), header, sizes)
 
 
@@ -170,15 +173,6 @@ def _foreign(magic: bytes) -> str:
         if magic.startswith(start):
             return f"this is {name}, not a .lnx file"
     return f"this is no .lnx file: it starts with {magic[:4].hex(' ')}"
-
-
-def _check_bounds(header: Header, sizes: Sizes) -> None:
-    for excess in (
-        excess_shares(header.records, sizes.payload),
-        excess_work(header.records, sizes.file),
-    ):
-        if excess is not None:
-            raise FormatError(excess)
 
 
 def _sizes(header: Header, stored: int) -> Sizes:

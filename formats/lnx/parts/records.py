@@ -26,7 +26,8 @@ class LatentRecord:
         zero_slices: number of slices with nothing but zeros.
         zero_rows: indices of dimension 0 with nothing but zeros.
         zero_columns: indices of dimension 1 with nothing but zeros.
-        coded_bytes: its share of the payload, mask included.
+        share: what a non-zero latent takes of the payload, for display, beside what
+            those of other tensors take.
     """
 
     kind: ClassVar[Kind] = Kind.LATENT
@@ -43,7 +44,7 @@ class LatentRecord:
     zero_slices: int
     zero_rows: int
     zero_columns: int
-    coded_bytes: int
+    share: int
 
     @property
     def classed(self) -> bool:
@@ -101,6 +102,23 @@ class ExactRecord:
 
 
 @dataclass(frozen=True)
+class FixedRecord:
+    """One exact F32 tensor stored in fixed point, a symbol for each element.
+
+    Attributes:
+        exponent: e; elements are symbols times 2**e.
+        table: id of the table of the symbols.
+    """
+
+    kind: ClassVar[Kind] = Kind.FIXED
+    dtype: ClassVar[DType] = DType.F32
+    name: str
+    shape: tuple[int, ...]
+    exponent: int
+    table: int
+
+
+@dataclass(frozen=True)
 class FillRecord:
     """One tensor that repeats one element, given by its bytes."""
 
@@ -120,7 +138,7 @@ class AliasRecord:
     target: int
 
 
-TensorRecord = LatentRecord | ExactRecord | FillRecord | AliasRecord
+TensorRecord = LatentRecord | ExactRecord | FixedRecord | FillRecord | AliasRecord
 
 
 class Chunk(NamedTuple):
@@ -171,6 +189,7 @@ class Header:
     scales: tuple[Chunk, ...]
     masks: tuple[Chunk, ...]
     latents: tuple[Chunk, ...]
+    fixed: tuple[Chunk, ...]
     exact: tuple[Chunk, ...]
     integers_digest: bytes
     rebuilt_digest: bytes
@@ -184,5 +203,6 @@ class Header:
             "scales": self.scales,
             "masks": self.masks,
             "latents": self.latents,
+            "fixed": self.fixed,
             "exact": self.exact,
         }[section]

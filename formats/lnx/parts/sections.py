@@ -10,7 +10,13 @@ from numpy.typing import NDArray
 from lnx import spec
 from lnx.coding.tables import Table
 from lnx.errors import FormatError, printable
-from lnx.parts.records import Chunk, ExactRecord, LatentRecord, TensorRecord
+from lnx.parts.records import (
+    Chunk,
+    ExactRecord,
+    FixedRecord,
+    LatentRecord,
+    TensorRecord,
+)
 from lnx.tensors.container import elements
 
 Tables = Sequence[Table]
@@ -37,8 +43,9 @@ class SectionKind:
 SCALES = SectionKind("scales", (-128, 127), False)
 MASKS = SectionKind("masks", (0, 1), False)
 LATENTS = SectionKind("latents", (-(1 << 31), (1 << 31) - 1), False)
+FIXED = SectionKind("fixed", (-spec.MAX_MULTIPLE, spec.MAX_MULTIPLE), False)
 EXACT = SectionKind("exact", (0, 255), True)
-SECTIONS = (SCALES, MASKS, LATENTS, EXACT)
+SECTIONS = (SCALES, MASKS, LATENTS, FIXED, EXACT)  # in the order of the file
 
 
 @dataclass(frozen=True)
@@ -117,6 +124,9 @@ def layouts_of(kind: SectionKind, records: Sequence[TensorRecord]) -> list[Layou
         return [
             Layout(r.name, elements(r.shape), len(r.tables), r.tables) for r in exact
         ]
+    if kind is FIXED:
+        fixed = [r for r in records if isinstance(r, FixedRecord)]
+        return [Layout(r.name, elements(r.shape), 1, (r.table,)) for r in fixed]
     latent = [r for r in records if isinstance(r, LatentRecord)]
     if kind is SCALES:
         classed = [r for r in latent if r.classed]

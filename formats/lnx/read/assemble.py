@@ -7,9 +7,16 @@ from numpy.typing import NDArray
 
 from lnx.dtypes import Symbols, turn_back, widen
 from lnx.errors import FormatError
-from lnx.parts.records import ExactRecord, FillRecord, LatentRecord, TensorRecord
+from lnx.parts.records import (
+    ExactRecord,
+    FillRecord,
+    FixedRecord,
+    LatentRecord,
+    TensorRecord,
+)
 from lnx.tensors.check import legal_bools
 from lnx.tensors.container import Alias, Exact, Latent, Tensor, elements
+from lnx.tensors.fixed_point import from_fixed
 from lnx.tensors.slices import alive_rows, zero_channels
 from lnx.tensors.trellis import legal_indices
 
@@ -40,6 +47,8 @@ def assemble(
         )
     if isinstance(record, ExactRecord):
         return _exact(record, cells)
+    if isinstance(record, FixedRecord):
+        return _fixed(record, cells)
     if isinstance(record, FillRecord):
         return _fill(record)
     return Alias(record.name, records[record.target].name)
@@ -91,6 +100,13 @@ def _exact(record: ExactRecord, cells: Symbols | None) -> Exact:
     data = widen(stored, record.stored_type, record.dtype)
     if not legal_bools(record.dtype, data):
         raise FormatError("a bool is neither 0 nor 1")
+    return Exact(record.name, record.dtype, record.shape, data)
+
+
+def _fixed(record: FixedRecord, cells: Symbols | None) -> Exact:
+    if cells is None:
+        raise FormatError("numbers are missing")
+    data = from_fixed(record.exponent, cells.reshape(-1))
     return Exact(record.name, record.dtype, record.shape, data)
 
 

@@ -13,9 +13,16 @@ from lnx.coding.parallel import Coder, ToDecode
 from lnx.dtypes import Bytes, Symbols
 from lnx.errors import CorruptError, located, printable
 from lnx.parts.chunks import ClassMap, Order, blank, order_of, scatter
-from lnx.parts.records import ExactRecord, Header, LatentRecord, TensorRecord
+from lnx.parts.records import (
+    ExactRecord,
+    FixedRecord,
+    Header,
+    LatentRecord,
+    TensorRecord,
+)
 from lnx.parts.sections import (
     EXACT,
+    FIXED,
     LATENTS,
     MASKS,
     SCALES,
@@ -53,12 +60,13 @@ def read_tensors(
     for record in chosen:
         with located(f"tensor {printable(record.name)}"):
             needed = {kind: next(symbols[kind]) for kind in _sections(record)}
+            mask = needed.pop(MASKS, None)
             tensor = assemble(
                 record,
                 records,
                 opened.decoders,
-                needed.get(MASKS),
-                needed.get(LATENTS, needed.get(EXACT)),
+                mask,
+                next(iter(needed.values()), None),
             )
             array = None
             if not isinstance(tensor, Alias):
@@ -95,6 +103,8 @@ def _sections(record: TensorRecord) -> list[SectionKind]:
     """Return the sections that hold a part of a tensor."""
     if isinstance(record, LatentRecord):
         return [MASKS, LATENTS] if record.masked else [LATENTS]
+    if isinstance(record, FixedRecord):
+        return [FIXED]
     return [EXACT] if isinstance(record, ExactRecord) else []
 
 

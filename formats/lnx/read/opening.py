@@ -1,6 +1,6 @@
 """Opening a file: header, tables and decoders read, every hash of them checked.
 
-file = prefix, header, tables, decoders, scales, masks, latents, exact, file digest
+file = prefix, header, tables, decoders, sections, file digest
 """
 
 import hashlib

@@ -26,17 +26,20 @@ from lnx.parts.records import (
     AliasRecord,
     ExactRecord,
     FillRecord,
+    FixedRecord,
     LatentRecord,
     TensorRecord,
 )
 from lnx.tensors.classes import Scales
 from lnx.tensors.container import Alias, Exact, Latent
+from lnx.tensors.fixed_point import to_fixed
 from lnx.tensors.slices import alive_rows, zero_channels
 from lnx.write.fit_scales import fit_scales
 from lnx.write.fit_tables import Histogram, histogram, merge, quantize_counts
 
 MOST_COUNTED = 1 << 15  # values of symbols, counted class by class at once
 LEAST_SPREAD = 3  # half octaves between classes; for fewer, one table does as well
+MOST_FIXED = 512  # different fixed-point numbers; for more, bytes of floats do better
 LEAST_CLASSED = 64  # cells; for fewer, scales never pay
 SCALE_PRICE = (1 << PRICE_BITS) // 64  # what a scale has to save for its decoding
 
@@ -69,6 +72,9 @@ def draft_of(tensor: Latent | Exact | Alias, index: dict[str, int]) -> Draft:
     element = repeated(data, tensor.dtype)
     if element is not None:
         return Draft(FillRecord(tensor.name, tensor.shape, tensor.dtype, element))
+    fixed = _draft_fixed(tensor, data) if tensor.dtype is DType.F32 else None
+    if fixed is not None:
+        return fixed
     stored_type, short = narrow(data, tensor.dtype)
     planes, turned = _byte_planes(short, stored_type), False
     if planes and stored_type in TURNED:
@@ -76,10 +82,23 @@ def draft_of(tensor: Latent | Exact | Alias, index: dict[str, int]) -> Draft:
         if _bytes_price(other) < _bytes_price(planes):
             planes, turned = other, True
     blank = (spec.RAW_TABLE,) * ITEM_BYTES[stored_type]
-    record = ExactRecord(
+    exact = ExactRecord(
         tensor.name, tensor.shape, tensor.dtype, stored_type, turned, blank
     )
-    return Draft(record, planes=planes)
+    return Draft(exact, planes=planes)
+
+
+def _draft_fixed(tensor: Exact, data: Bytes) -> Draft | None:
+    """Take fixed point where it loses nothing and a table can hold the symbols."""
+    fixed = to_fixed(data) if len(data) else None
+    if fixed is None:
+        return None
+    exponent, multiples = fixed
+    plane = histogram(multiples)
+    if len(plane.values) > MOST_FIXED:
+        return None
+    record = FixedRecord(tensor.name, tensor.shape, exponent, 1)
+    return Draft(record, planes=(plane,))
 
 
 def _byte_planes(data: Bytes, dtype: DType) -> tuple[Histogram, ...]:
@@ -117,7 +136,7 @@ def _draft_latent(tensor: Latent) -> Draft:
         zero_slices=len(symbols) - used,
         zero_rows=rows,
         zero_columns=columns,
-        coded_bytes=0,
+        share=0,
     )
     ways = [Draft(record, planes=planes)]
     if length > 1 and used < len(symbols):

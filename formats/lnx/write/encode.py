@@ -1,6 +1,6 @@
 """Tensors -> bytes, one at a time: chunks go out as they are coded.
 
-file = prefix, header, tables, decoders, scales, masks, latents, exact, file digest
+file = prefix, header, tables, decoders, sections, file digest
 """
 
 import hashlib
@@ -23,10 +23,17 @@ from lnx.parts.bounds import excess_work
 from lnx.parts.chunks import gather, order_of
 from lnx.parts.header import write_header
 from lnx.parts.prefix import write_frame
-from lnx.parts.records import Chunk, ExactRecord, Header, LatentRecord
+from lnx.parts.records import (
+    Chunk,
+    ExactRecord,
+    FixedRecord,
+    Header,
+    LatentRecord,
+)
 from lnx.parts.sections import MASKS, SCALES, SectionKind, pieces
 from lnx.tensors.container import Container, Exact, Latent
 from lnx.tensors.digests import Digests, digests_of
+from lnx.tensors.fixed_point import to_fixed
 from lnx.tensors.slices import alive_rows
 from lnx.write.plan import Plan, Section, make_plan
 
@@ -108,7 +115,7 @@ def make_header(
     digests: Digests,
 ) -> Header:
     """Return the header of a file."""
-    scales, masks, latents, exact = (tuple(section) for section in chunks)
+    scales, masks, latents, fixed, exact = (tuple(section) for section in chunks)
     return Header(
         records=plan.records,
         tables=tables.entry,
@@ -118,6 +125,7 @@ def make_header(
         scales=scales,
         masks=masks,
         latents=latents,
+        fixed=fixed,
         exact=exact,
         integers_digest=digests.integers(),
         rebuilt_digest=digests.rebuilt(),
@@ -199,6 +207,8 @@ def _matrices(
                 last = index, _latent(section.kind, tensor, record, plan)
             elif isinstance(tensor, Exact) and isinstance(record, ExactRecord):
                 last = index, _exact(tensor, record)
+            elif isinstance(tensor, Exact) and isinstance(record, FixedRecord):
+                last = index, _fixed(tensor, record)
             else:
                 raise ContentError(f"{printable(layout.name)} has no symbols")
         return last[1]
@@ -216,6 +226,13 @@ def _latent(
         return tensor.symbols
     alive = alive_rows(tensor.symbols)
     return alive[:, None].view(np.uint8) if kind is MASKS else tensor.symbols[alive]
+
+
+def _fixed(tensor: Exact, record: FixedRecord) -> Symbols:
+    exponent, multiples = to_fixed(np.ascontiguousarray(tensor.data)) or (None, None)
+    if multiples is None or exponent != record.exponent:
+        raise ContentError(f"{printable(tensor.name)} was changed while it was written")
+    return multiples.reshape(-1, 1)
 
 
 def _exact(tensor: Exact, record: ExactRecord) -> Symbols:

@@ -21,7 +21,7 @@ def estimate(container: Container) -> Sizes:
     chunks = [_expected_chunks(section) for section in plan.sections]
     header = make_header(container, plan, tables, decoders, chunks, Digests())
     _, packed = pack(write_header(header))
-    scales, masks, latents, exact = (
+    scales, masks, latents, fixed, exact = (
         section_bytes(section.layouts, expected)
         for section, expected in zip(plan.sections, chunks, strict=True)
     )
@@ -33,6 +33,7 @@ def estimate(container: Container) -> Sizes:
         scales=scales,
         masks=masks,
         latents=latents,
+        fixed=fixed,
         exact=exact,
         digest=spec.FILE_DIGEST_BYTES,
     )

@@ -14,12 +14,14 @@ from lnx.coding.tables import (
     write_table,
 )
 from lnx.dtypes import IntArray, Symbols
+from lnx.write.fit_geometric import fit_geometric
 
 ROUNDS = 6
 MOST_MERGED = 256  # groups of planes that are merged pair by pair
 COMPARED = 1 << 16  # counts at once, so that they stay in a processor's cache
 MOST_CLUSTERS = 120  # of a section, so that four of them stay below MAX_TABLES
 SUM_BITS = 40  # of all counts, so that costs fit 64 bits
+LITTLE = 32  # a table that takes less than this part of all is good enough
 SYMBOL_BITS = 10  # that a symbol of a table takes in the file, about
 LEAST_SAVING = 100  # coding that saves less than one part of so many takes too long
 NEVER = -(1 << 62)  # what merging must not save
@@ -218,7 +220,7 @@ def _settle(
             price += raw
             continue
         table = make_table(symbols, total)
-        coded = int((total[total > 0] * table.prices).sum())
+        coded = int((total * _prices_of(table, symbols)).sum())
         if raw_price is not None and coded + table_price(table) >= raw:
             price += raw
             continue
@@ -233,6 +235,12 @@ def _raw_cost(symbols: IntArray, raw_price: int) -> IntArray:
     """Return what symbols cost as they are, less what coding them has to save."""
     whole = symbols * (raw_price << PRICE_BITS)
     return whole - whole // LEAST_SAVING
+
+
+def _prices_of(table: Table, symbols: IntArray) -> IntArray:
+    """Return the prices of symbols, those that the table does not hold anything."""
+    places = np.minimum(np.searchsorted(table.values, symbols), len(table.values) - 1)
+    return table.prices[places]
 
 
 def _overhead_price(tables: list[Table], planes: int) -> int:
@@ -274,12 +282,21 @@ def make_table(values: IntArray, counts: IntArray) -> Table:
         if len(values) > 1 << bits:
             continue
         table = Table(values, quantize_counts(counts, bits), bits)
-        price = int((counts * table.prices).sum()) + table_price(table)
+        price = _whole_price(table, values, counts)
         if best is None or price < best[0]:
             best = (price, table)
     if best is None:
         raise ValueError(f"{len(values)} symbols are too many for a table")
+    if table_price(best[1]) * LITTLE > best[0]:
+        shaped = fit_geometric(values, counts)
+        if shaped is not None and _whole_price(shaped, values, counts) < best[0]:
+            return shaped
     return best[1]
+
+
+def _whole_price(table: Table, values: IntArray, counts: IntArray) -> int:
+    """Return the cost of symbols with counts, and of their table."""
+    return int((counts * _prices_of(table, values)).sum()) + table_price(table)
 
 
 def table_price(table: Table) -> int:

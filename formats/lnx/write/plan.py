@@ -12,7 +12,13 @@ from lnx import spec
 from lnx.coding.tables import PRICE_BITS, Table
 from lnx.errors import ContentError
 from lnx.parts.chunks import ClassMap
-from lnx.parts.records import ClassTables, ExactRecord, LatentRecord, TensorRecord
+from lnx.parts.records import (
+    ClassTables,
+    ExactRecord,
+    FixedRecord,
+    LatentRecord,
+    TensorRecord,
+)
 from lnx.parts.sections import (
     EXACT,
     LATENTS,
@@ -83,6 +89,7 @@ def _choose(
     latent = [d for d in drafts if isinstance(d.record, LatentRecord)]
     scaled = [d for d in latent if d.scales is not None]
     planar = [d for d in latent if d.scales is None]
+    fixed = [d for d in drafts if isinstance(d.record, FixedRecord)]
     exact = [d for d in drafts if isinstance(d.record, ExactRecord)]
     scales = iter(_share([h for d in scaled for h in d.planes], tables, None))
     masks = iter(_share([d.mask for d in planar if d.mask is not None], tables, None))
@@ -94,6 +101,7 @@ def _choose(
         tables.append(Table(np.zeros(1, np.int64), np.array([1 << 10]), 10))
     class_tables = _class_tables(dict(zip(merged, ids[len(planes) :], strict=True)))
     latents = iter(ids)
+    numbers = iter(_share([h for d in fixed for h in d.planes], tables, None))
     exacts = iter(_share([h for d in exact for h in d.planes], tables, 8))
     records: list[TensorRecord] = []
     for draft in drafts:
@@ -104,6 +112,8 @@ def _choose(
             own = tuple(next(latents) for _ in draft.planes) or record.tables
             mask = 0 if draft.mask is None else next(masks)
             records.append(replace(record, mask_table=mask, tables=own))
+        elif isinstance(record, FixedRecord):
+            records.append(replace(record, table=next(numbers)))
         elif isinstance(record, ExactRecord):
             own = tuple(next(exacts) for _ in draft.planes) or record.tables
             records.append(replace(record, tables=own))
@@ -201,14 +211,23 @@ def _price(layout: Layout, counted: Counted, tables: Sequence[Table]) -> int:
 def _with_shares(
     records: Sequence[TensorRecord], masks: Section, latents: Section
 ) -> list[TensorRecord]:
-    """Give each latent record its part of the payload, in bytes."""
-    shares: dict[str, int] = {}
+    """Tell each latent record what one of its non-zero latents takes."""
+    bits_of: dict[str, int] = {}
     for section in (masks, latents):
         for layout, bits in zip(section.layouts, section.prices, strict=True):
-            shares[layout.name] = shares.get(layout.name, 0) + bits
+            bits_of[layout.name] = bits_of.get(layout.name, 0) + bits
     return [
-        replace(r, coded_bytes=-(-shares[r.name] // (8 << PRICE_BITS)))
+        replace(r, share=_share_of(bits_of[r.name], r.nonzero))
         if isinstance(r, LatentRecord)
         else r
         for r in records
     ]
+
+
+def _share_of(bits: int, nonzero: int) -> int:
+    """Return what a non-zero latent takes, in SHARE_UNIT parts of a byte; 255 at most.
+
+    bits are in 2**-16.
+    """
+    whole = bits * spec.SHARE_UNIT // (8 << PRICE_BITS)
+    return min(-(-whole // max(nonzero, 1)), 255)

@@ -36,8 +36,8 @@ from lilnetx_cli.measure.parts import is_weight, parts_of
 from lnx.errors import printable
 
 SECTIONS = (
-    "prefix", "header", "tables", "decoders", "scales", "masks", "latents", "exact",
-    "digest",
+    "prefix", "header", "tables", "decoders", "scales", "masks", "latents", "fixed",
+    "exact", "digest",
 )  # fmt: skip
 MOST_BARS = 40
 BAR_NAME = 40
