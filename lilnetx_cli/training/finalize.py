@@ -22,7 +22,7 @@ from lilnetx_cli.training.state import Session
 CALIBRATION_BATCH = 256
 CALIBRATION_SEED = 0
 PROBE_IMAGES = 256
-SIDE_TOLERANCE = 0.02
+SIDE_TOLERANCE = 0.025
 
 
 @dataclass(frozen=True)
