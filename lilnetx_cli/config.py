@@ -51,16 +51,40 @@ class LossConfig(_Section):
     slice_weight: float = Field(default=0.3, ge=0)
 
 
+class TargetConfig(_Section):
+    """What the file is to be, in place of weights of the penalty.
+
+    Attributes:
+        size: of the whole file, in bytes.
+        ratio: of the bytes of the plain network to those of the whole file.
+    """
+
+    size: int | None = Field(default=None, ge=1)
+    ratio: float | None = Field(default=None, gt=1)
+
+
 class TrainConfig(_Section):
-    """How long, how fast, on what."""
+    """How long, how fast, on what.
+
+    Attributes:
+        spread: size of the latents, in quantization steps, once the steps have grown.
+        first_spread: the same at the start of the run.
+        growth: share of the run over which the steps grow.
+        teacher_weight: share of the task loss that the outputs of the teacher make up.
+    """
 
     epochs: int = Field(default=20, ge=1)
     batch_size: int = Field(default=128, ge=2)
     lr: float = Field(default=0.02, gt=0)
-    decoder_lr: float = Field(default=0.001, gt=0)
+    decoder_lr: float = Field(default=0.005, gt=0)
     density_lr: float = Field(default=0.01, gt=0)
     spread: float | None = Field(default=None, gt=0)
+    first_spread: float | None = Field(default=None, gt=0)
+    growth: float = Field(default=0.4, ge=0, le=1)
     warmup: float = Field(default=0.1, ge=0, lt=1)
+    teacher: Path | None = None
+    teacher_weight: float = Field(default=0.5, ge=0, le=1)
+    temperature: float = Field(default=4.0, gt=0)
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
     clip_grad: float | None = Field(default=None, gt=0)
     accumulate: int = Field(default=1, ge=1)
@@ -79,6 +103,7 @@ class RunConfig(_Section):
     model: ModelConfig = ModelConfig()
     data: DataConfig = DataConfig()
     loss: LossConfig = LossConfig()
+    target: TargetConfig = TargetConfig()
     train: TrainConfig = TrainConfig()
 
 
@@ -86,6 +111,7 @@ SECTIONS: dict[str, type[_Section]] = {
     "model": ModelConfig,
     "data": DataConfig,
     "loss": LossConfig,
+    "target": TargetConfig,
     "train": TrainConfig,
 }
 

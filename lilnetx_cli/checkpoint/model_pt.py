@@ -110,8 +110,8 @@ def put_latents(model: nn.Module, checkpoint: Checkpoint) -> None:
         number = next((d for d in decoders if d is not None), None)
         if number is None:
             continue
-        old = group[0][1].group.decoder.clone()
-        group[0][1].group.decoder.copy_(checkpoint.decoders[number])
+        old = group[0][1].group.decoder.detach()
+        group[0][1].group.set_decoder(checkpoint.decoders[number])
         for (name, weight, latent), decoder in zip(group, decoders, strict=True):
             if decoder == number:
                 symbols = checkpoint.latents[name].symbols

@@ -6,16 +6,14 @@ filter is cut out, and cutting it out is exact.
 """
 
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 from torch.nn.utils import parametrize
 
 from lilnetx_cli.nn.latents import LatentWeight, parametrizations_of
-
-GATEABLE = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+from lilnetx_cli.nn.norm_pairs import filters_before_norms
 
 
 class Gate(nn.Module):
@@ -54,7 +52,8 @@ def gate_dead_filters(model: nn.Module, run: Callable[[nn.Module], Any]) -> int:
     which convolution. A batch norm that also follows something else stays as it is.
     Returns how many are gated. `materialize` takes the gates off.
     """
-    pairs = _watch(model, run)
+    found = filters_before_norms(model, run)
+    pairs = {norm: conv for norm, conv in found.items() if _has_latents(conv)}
     for norm, conv in pairs.items():
         order = tuple(norm._parameters)
         for name in order:
@@ -66,43 +65,5 @@ def gate_dead_filters(model: nn.Module, run: Callable[[nn.Module], Any]) -> int:
     return len(pairs)
 
 
-def _watch(
-    model: nn.Module, run: Callable[[nn.Module], Any]
-) -> dict[nn.Module, nn.Module]:
-    """Return the convolution that each batch norm follows, at every call the same."""
-    made: dict[int, tuple[Tensor, nn.Module]] = {}  # the tensor, kept alive
-    before: dict[nn.Module, set[nn.Module | None]] = {}
-
-    def after_conv(module: nn.Module, args: Any, output: Tensor) -> None:  # noqa: ANN401
-        del args
-        made[id(output)] = (output, module)
-
-    def before_norm(module: nn.Module, args: tuple[Tensor, ...]) -> None:
-        found = made.get(id(args[0]))
-        before.setdefault(module, set()).add(found[1] if found else None)
-
-    handles = []
-    for module in model.modules():
-        if _has_filters(module):
-            handles.append(module.register_forward_hook(after_conv))
-        elif type(module) in GATEABLE and cast("Any", module).affine:
-            handles.append(module.register_forward_pre_hook(before_norm))
-    was_training = model.training
-    model.eval()
-    try:
-        run(model)
-    finally:
-        model.train(was_training)
-        for handle in handles:
-            handle.remove()
-    alone = {norm: next(iter(c)) for norm, c in before.items() if len(c) == 1}
-    return {norm: conv for norm, conv in alone.items() if conv is not None}
-
-
-def _has_filters(module: nn.Module) -> bool:
-    """Tell whether dimension 0 of a weight with latents is that of output channels."""
-    if isinstance(module, _ConvTransposeNd) or not isinstance(
-        module, _ConvNd | nn.Linear
-    ):
-        return False
+def _has_latents(module: nn.Module) -> bool:
     return any(True for _ in parametrizations_of(module, LatentWeight))

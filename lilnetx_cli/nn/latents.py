@@ -23,18 +23,37 @@ ModuleT = TypeVar("ModuleT", bound=nn.Module)
 class LatentGroup(nn.Module):
     """What the weights of one group share: a decoder and a density.
 
-    The decoder starts as an orthonormal basis times `step`, the quantization step.
+    The decoder is a basis, which is trained and starts orthonormal, times the
+    quantization step. So one learning rate suits the bases of all networks.
     """
 
-    decoder: nn.Parameter
+    basis: nn.Parameter
+    step: Tensor
 
     def __init__(self, key: str, kernel: tuple[int, ...], step: float) -> None:
         super().__init__()
         self.key = key
         self.kernel = kernel
         self.slice_length = math.prod(kernel)
-        self.decoder = nn.Parameter(step * cosine_basis(kernel))  # (L, L)
+        self.basis = nn.Parameter(cosine_basis(kernel))  # (L, L)
+        self.register_buffer("step", torch.tensor(step))
         self.density = FactorizedDensity(self.slice_length)
+
+    @property
+    def decoder(self) -> Tensor:
+        """What decodes the slices of the group, (L, L)."""
+        return self.step * self.basis
+
+    @torch.no_grad()
+    def set_decoder(self, decoder: Tensor) -> None:
+        """Take over a decoder, (L, L), to the bit.
+
+        The step becomes the power of two by which the basis is about orthonormal.
+        """
+        size = float(decoder.norm()) / math.sqrt(self.slice_length)
+        exponent = round(math.log2(size)) if size > 0 and math.isfinite(size) else 0
+        self.step.fill_(2.0**exponent)
+        self.basis.copy_(decoder / self.step)
 
 
 class LatentWeight(nn.Module):

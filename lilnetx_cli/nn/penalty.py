@@ -22,7 +22,8 @@ class Penalty:
         total: what to add to the task loss.
         bits_per_weight: estimated rate of the latents, in bits per weight.
         l2: mean squared latent, in steps squared.
-        slice_norm: mean Euclidean norm of a slice, in steps; 0 without slices.
+        slice_norm: mean over all weights of the Euclidean norm of their slice, in
+            steps; 0 for weights without slices.
         weights: number of weights that are latents.
     """
 
@@ -44,8 +45,10 @@ def penalty(
 
     total = rate_weight * bits_per_weight + l2_weight * l2 + slice_weight * slice_norm.
     Every part is a mean, so a weight keeps its meaning from one architecture to the
-    next (LilNetX, equation 7, divides bits by a count of rows instead). In training the
-    rate is that of latents with uniform noise, in evaluation that of rounded latents.
+    next (LilNetX, equation 7, divides bits by a count of rows instead). Slices count by
+    their weights: the few of a network of 1x1 kernels are pressed like any others. In
+    training the rate is that of latents with uniform noise, in evaluation that of
+    rounded latents.
     Of a large network, a training step sees every k-th slice, from a random one on. The
     parts are right on average, and their cost does not grow with the network. Raises
     ValueError for a model without latents.
@@ -56,10 +59,8 @@ def penalty(
     weights = sum(latent.numel() for _, latent in pairs)
     stride = -(-weights // RATED_WEIGHTS) if model.training else 1
     groups: dict[int, tuple[LatentGroup, list[Tensor]]] = {}
-    slices = 0
     for weight, latent in pairs:
         rows = weight.rows(latent)  # (N, L)
-        slices += rows.shape[0] if rows.shape[1] > 1 else 0
         members = groups.setdefault(id(weight.group), (weight.group, []))[1]
         members.append(rows if stride == 1 else _every(rows, stride))
     sums = [
@@ -67,7 +68,7 @@ def penalty(
         for group, members in groups.values()
     ]
     bits, squares, norms = stride * torch.stack(sums).sum(0)
-    rate, l2, norm = bits / weights, squares / weights, norms / max(slices, 1)
+    rate, l2, norm = bits / weights, squares / weights, norms / weights
     total = rate_weight * rate + l2_weight * l2 + slice_weight * norm
     return Penalty(total, rate, l2, norm, weights)
 
@@ -78,12 +79,12 @@ def _every(rows: Tensor, stride: int) -> Tensor:
 
 
 def _sums(group: LatentGroup, rows: Tensor, *, noisy: bool) -> Tensor:
-    """Return bits, squares and norms of slices, each summed; (N, L) -> (3,)."""
+    """Return bits, squares and norms, each summed over weights; (N, L) -> (3,)."""
     if not len(rows):
         return rows.new_zeros(3)
     rated = add_uniform_noise(rows) if noisy else torch.round(rows)
     energy = rows.square().sum(1)  # (N,)
-    norms = (energy + NORM_FLOOR).sqrt().sum()
+    norms = group.slice_length * (energy + NORM_FLOOR).sqrt().sum()
     if group.slice_length == 1:
         norms = torch.zeros_like(norms)
     return torch.stack([group.density.total_bits(rated), energy.sum(), norms])

@@ -22,13 +22,13 @@ def with_short_decoders(model: ModuleT) -> ModuleT:
     """Return a copy whose decoders are of few bytes where that loses little."""
     model = copy.deepcopy(model)
     for group in latent_groups(model).values():
-        decoder = group.decoder.data
+        decoder = group.decoder.detach()
         for short, tolerance in (
             (_bytes(decoder), BYTE_TOLERANCE),
             (decoder.half().to(decoder.dtype), SHORT_TOLERANCE),
         ):
             if float((short - decoder).norm()) <= tolerance * float(decoder.norm()):
-                group.decoder.data = short
+                group.set_decoder(short)
                 break
     return model
 

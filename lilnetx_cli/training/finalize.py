@@ -17,6 +17,7 @@ from lilnetx_cli.nn.batch_norm import calibrate_batch_norms, fold_batch_norms
 from lilnetx_cli.nn.materialize import decode_in_place
 from lilnetx_cli.nn.side_rounding import with_short_decoders
 from lilnetx_cli.quantization.side import round_side_to_steps, round_side_unprobed
+from lilnetx_cli.training.fit_size import fit_size
 from lilnetx_cli.training.state import Session
 
 CALIBRATION_BATCH = 256
@@ -35,13 +36,21 @@ class Finished:
 
 def finish(session: Session) -> Finished:
     """Finalize the network of a run, measure it on validation and test images."""
-    settings = session.config.train
-    session.splits.train.begin_epoch(settings.seed, settings.epochs)
-    count = settings.calibration_images
-    images = _images(session.splits.train, count, session.accelerator.device)
-    model = with_short_decoders(session.model)
-    calibrate_batch_norms(model, images)
-    network, checkpoint = finalize(model, probe_images(session))
+    probe = probe_images(session)
+
+    def shipped(model: nn.Module) -> tuple[nn.Module, Checkpoint]:
+        model = with_short_decoders(model)
+        _calibrate(model, session)
+        return finalize(model, probe)
+
+    if session.controller is not None:
+        fit_size(
+            session.model,
+            session.controller.target,
+            lambda model: estimate_file(model, session),
+            lambda model: _file_bytes(shipped(model)[1], session),
+        )
+    network, checkpoint = shipped(session.model)
     workers = session.config.data.workers
     validation = measure_accuracy(network, session.splits.validation, workers=workers)
     test = measure_accuracy(network, session.splits.test, workers=workers)
@@ -50,6 +59,14 @@ def finish(session: Session) -> Finished:
         replace(checkpoint, architecture=session.architecture, training=record),
         test.predictions,
     )
+
+
+def _calibrate(model: nn.Module, session: Session) -> None:
+    settings = session.config.train
+    session.splits.train.begin_epoch(settings.seed, settings.epochs)
+    count = settings.calibration_images
+    images = _images(session.splits.train, count, session.accelerator.device)
+    calibrate_batch_norms(model, images)
 
 
 def finalize(
@@ -74,7 +91,10 @@ def finalize(
 
 def estimate_file(model: nn.Module, session: Session) -> int:
     """Return how many bytes the file of a network would have now, without coding it."""
-    _, checkpoint = finalize(model, None)
+    return _file_bytes(finalize(model, None)[1], session)
+
+
+def _file_bytes(checkpoint: Checkpoint, session: Session) -> int:
     final = replace(
         checkpoint,
         architecture=session.architecture,

@@ -1,6 +1,7 @@
 """Where a run starts: trained weights and their latents, or weights that are drawn."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -12,39 +13,76 @@ from lilnetx_cli.checkpoint.model_pt import put_latents
 from lilnetx_cli.config import RunConfig
 from lilnetx_cli.data import EpochDataset, Splits, batches
 from lilnetx_cli.errors import InputError, reason_of
+from lilnetx_cli.measure.accuracy import plain_tensor
 from lilnetx_cli.models.pretrained import pretrained_state, start_from
 from lilnetx_cli.nn import reparameterize
 from lilnetx_cli.nn.batch_norm import unfold_batch_norms
+from lilnetx_cli.nn.equalizing import equalize_weights
+from lilnetx_cli.training.growing import Growth
 
 UNFOLDING_IMAGES = 256
 UNFOLDING_BATCH = 32
-# Coarser than for a network that is not trained on: the steps repair what rounding to
-# quarters of the deviation does, and fewer bits are left to take away.
-TRAINED_SPREAD = 4.0
+# Fine enough to lose little, and with fewer bits to take away than 16.
+FIRST_SPREAD = 4.0
+SPREAD = 0.3  # once the steps have grown
+
+
+@dataclass(frozen=True)
+class Beginning:
+    """How a run begins.
+
+    Attributes:
+        spread: size of the latents, in quantization steps.
+        text: what was taken over of a trained network, None from scratch.
+        growth: how the quantization steps grow, None where they stay.
+    """
+
+    spread: float
+    text: str | None
+    growth: Growth | None
 
 
 def initialize(
     model: nn.Module, config: RunConfig, splits: Splits, trained: Checkpoint | None
-) -> str | None:
-    """Put latents into a fresh network; return what it took over, None from scratch.
+) -> Beginning:
+    """Put latents into a fresh network.
 
     Latents of a lilnetx checkpoint are taken as they are, with their decoders, so that
-    nothing is rounded twice; other trained weights start fine, drawn ones coarse.
-    Raises InputError for weights that do not fit.
+    nothing is rounded twice. Other weights start fine, and their steps grow. Weights
+    before batch norms start with one size. Raises
+    InputError for weights that do not fit.
     """
-    spread = config.train.spread
-    if trained is None:
-        reparameterize(model, start="random", spread=spread)
-        return None
-    start = start_from(model, trained.state_dict)
+    settings, text = config.train, None
+    if trained is not None:
+        text = start_from(model, trained.state_dict).text()
+    images = list(_images(splits.calibration))
     try:
-        unfold_batch_norms(model, _images(splits.calibration))
-    except (RuntimeError, ValueError, IndexError) as error:
-        reason = reason_of(error)
-        raise InputError(f"the network does not take the images: {reason}") from error
-    reparameterize(model, start="trained", spread=spread or TRAINED_SPREAD)
-    put_latents(model, trained)
-    return start.text()
+        if trained is not None:
+            unfold_batch_norms(model, images)
+        if trained is None or not trained.latents:
+            equalize_weights(model, lambda net: _outputs(net, images[0]))
+    except (RuntimeError, ValueError, TypeError, IndexError) as error:
+        form, reason = tuple(images[0].shape[1:]), reason_of(error)
+        raise InputError(
+            f"the network does not take images {form} of the data set: {reason}"
+        ) from error
+    last = settings.spread or SPREAD
+    first = settings.first_spread or FIRST_SPREAD
+    reparameterize(
+        model, start="random" if trained is None else "trained", spread=first
+    )
+    if trained is not None and trained.latents:
+        put_latents(model, trained)
+        return Beginning(last, text, None)
+    return Beginning(first, text, Growth(first, last, settings.growth))
+
+
+@torch.no_grad()
+def _outputs(network: nn.Module, images: Tensor) -> Tensor | None:
+    was_training = network.training
+    output = network.eval()(images)
+    network.train(was_training)
+    return plain_tensor(output)
 
 
 def trained_weights(config: RunConfig, name: str) -> Checkpoint | None:

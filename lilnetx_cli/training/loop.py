@@ -16,11 +16,15 @@ from lilnetx_cli.measure import measure_accuracy
 from lilnetx_cli.measure.sparsity import slice_sparsity
 from lilnetx_cli.nn import penalty
 from lilnetx_cli.training.devices import autocast
+from lilnetx_cli.training.growing import grow_steps
+from lilnetx_cli.training.initial_weights import SPREAD
 from lilnetx_cli.training.reports import EpochReport, Observer, StepReport
 from lilnetx_cli.training.state import Session, Totals, save_session
+from lilnetx_cli.training.teacher import divergence, taught_by
 from lnx import LnxError
 
 ESTIMATE_SHARE = 0.03  # of the time, for the numbers beside the progress bar
+UPDATES = 150  # of the controller in a run
 
 Estimator = Callable[[nn.Module], int]
 
@@ -46,7 +50,7 @@ def train(
     started = time.monotonic() - session.seconds
     gauge = _Gauge(session.model, estimate)
     while session.step < session.steps:
-        for loss, task in _steps(session):
+        for loss, task in _steps(session, estimate):
             _check(loss, task, session)
             observer.on_step(_step_report(session, gauge.read()))
             within = session.step % session.steps_per_epoch
@@ -86,7 +90,7 @@ def _zero_slices(model: nn.Module) -> float | None:
     return slice_sparsity(latents.values())
 
 
-def _steps(session: Session) -> Iterator[tuple[float, float]]:
+def _steps(session: Session, estimate: Estimator) -> Iterator[tuple[float, float]]:
     """Take the steps that are left in the epoch, yielding losses after each."""
     settings, accelerator = session.config.train, session.accelerator
     done = session.step % session.steps_per_epoch
@@ -96,9 +100,12 @@ def _steps(session: Session) -> Iterator[tuple[float, float]]:
     session.sampler.set_position(epoch, skip)
     session.splits.train.begin_epoch(settings.seed, epoch)
     session.model.train()
+    steered = -1
     for images, labels in received(session.loader):
         with accelerator.accumulate(session.forward):
-            _set_rates(session)
+            if steered != session.step:  # in the first batch of a step
+                _steer(session, estimate)
+                steered = session.step
             loss, task = _backward(session, images, labels)
             session.optimizer.step()
             session.optimizer.zero_grad()
@@ -116,10 +123,14 @@ def _backward(session: Session, images: Tensor, labels: Tensor) -> tuple[float, 
         images = images.contiguous(memory_format=torch.channels_last)
     with autocast(accelerator, settings.precision):
         logits = session.forward(images)
-    task = F.cross_entropy(
-        logits.float(), labels, label_smoothing=settings.label_smoothing
-    )
-    terms = penalty(session.model, **session.config.loss.model_dump())
+        taught = None if session.teacher is None else taught_by(session.teacher, images)
+    logits = logits.float()
+    task = F.cross_entropy(logits, labels, label_smoothing=settings.label_smoothing)
+    if taught is not None:
+        weight = settings.teacher_weight
+        apart = divergence(logits, taught, settings.temperature)
+        task = (1 - weight) * task + weight * apart
+    terms = penalty(session.model, **_weights(session))
     loss = task + terms.total
     accelerator.backward(loss)
     if settings.clip_grad and accelerator.sync_gradients:
@@ -133,11 +144,39 @@ def _backward(session: Session, images: Tensor, labels: Tensor) -> tuple[float, 
     return float(loss.detach()), float(task.detach())
 
 
+def _weights(session: Session) -> dict[str, float]:
+    weights: dict[str, float] = session.config.loss.model_dump()
+    if session.controller is not None:
+        for name in ("rate_weight", "slice_weight"):
+            weights[name] *= session.controller.factor
+    return weights
+
+
+def _steer(session: Session, estimate: Estimator) -> None:
+    """Set learning rates, the size of the steps and the weights of the penalty."""
+    progress = session.step / session.steps
+    if session.growth is not None:
+        spread = session.growth.spread(progress)
+        grow_steps(session.model, session.optimizer, session.spread / spread)
+        session.spread = spread
+    due = session.step % max(1, session.steps // UPDATES) == 0
+    if session.controller is not None and due:
+        factor = session.controller.update(progress, estimate(session.model))
+        grow_steps(session.model, session.optimizer, factor)
+    _set_rates(session)
+
+
 def _set_rates(session: Session) -> None:
+    """Set learning rates; that of latents is relative to their size at the end.
+
+    So weights move as fast with fine steps as with coarse ones.
+    """
     settings = session.config.train
     factor = cosine(session.step, session.steps, settings.warmup)
     for group in session.optimizer.param_groups:
         group["lr"] = group["base_lr"] * (factor if group["scheduled"] else 1)
+        if group["latents"]:
+            group["lr"] *= max(1.0, session.spread / SPREAD)
 
 
 def _check(loss: float, task: float, session: Session) -> None:

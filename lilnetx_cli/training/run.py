@@ -28,6 +28,7 @@ from lilnetx_cli.nn import RoundingWarning
 from lilnetx_cli.plots import draw_curves
 from lilnetx_cli.training.finalize import estimate_file, finish
 from lilnetx_cli.training.loop import train
+from lilnetx_cli.training.reach import check_reach
 from lilnetx_cli.training.reports import EpochReport, Observer, Unheard
 from lilnetx_cli.training.set_up import open_session
 from lilnetx_cli.training.state import Session, restore_session
@@ -132,6 +133,8 @@ def _opened(
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", RoundingWarning)
         session = open_session(config, splits, fresh=fresh)
+    if fresh:
+        check_reach(session)
     spoiled = [str(x.message) for x in caught if x.category is RoundingWarning]
     for other in caught:
         if other.category is not RoundingWarning:

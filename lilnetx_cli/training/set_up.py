@@ -1,6 +1,7 @@
 """Build what a run needs: network, optimizer, loader, all from one seed."""
 
 import random
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,12 +13,14 @@ from lilnetx_cli.config import RunConfig
 from lilnetx_cli.data import Batch, EpochSampler, Splits, batches
 from lilnetx_cli.errors import InputError, UsageError, reason_of
 from lilnetx_cli.models import build, describe
-from lilnetx_cli.nn import density_parameters
+from lilnetx_cli.nn import density_parameters, materialize
 from lilnetx_cli.nn.gating import gate_dead_filters
-from lilnetx_cli.nn.latents import latent_groups
+from lilnetx_cli.nn.latents import latent_groups, latent_weights
 from lilnetx_cli.training.devices import open_accelerator, wrap
 from lilnetx_cli.training.initial_weights import initialize, trained_weights
+from lilnetx_cli.training.size_control import SizeController, spread_of
 from lilnetx_cli.training.state import Session
+from lilnetx_cli.training.teacher import load_teacher
 
 
 def open_session(config: RunConfig, splits: Splits, *, fresh: bool = True) -> Session:
@@ -34,9 +37,12 @@ def open_session(config: RunConfig, splits: Splits, *, fresh: bool = True) -> Se
     architecture = _architecture(config, splits)
     model = build(architecture["name"], architecture["args"])
     trained = trained_weights(config, architecture["name"]) if fresh else None
-    if settings.channels_last:
-        model = model.to(memory_format=torch.channels_last)
-    started = initialize(model, config, splits, trained)
+    model = model.to(memory_format=_layout(config))
+    beginning = initialize(model, config, splits, trained)
+    growth = beginning.growth
+    controller = _controller(config, model, 0.0 if growth is None else growth.share)
+    if controller is not None and growth is not None and config.train.spread is None:
+        growth = replace(growth, last=max(growth.last, spread_of(controller.bits)))
     model = model.to(accelerator.device)
     _gate(model, splits, accelerator.device)
     sampler = EpochSampler(len(splits.train), settings.seed)
@@ -51,8 +57,39 @@ def open_session(config: RunConfig, splits: Splits, *, fresh: bool = True) -> Se
     optimizer, loader = accelerator.prepare(_optimizer(config, model), loader)
     return Session(
         config, splits, accelerator, model, forward, optimizer, sampler, loader,
-        architecture, started,
+        architecture, beginning.spread, beginning.text, growth, controller,
+        _teacher(config, architecture, accelerator.device),
     )  # fmt: skip
+
+
+def _teacher(
+    config: RunConfig, architecture: dict[str, Any], device: torch.device
+) -> nn.Module | None:
+    if config.train.teacher is None:
+        return None
+    teacher = load_teacher(config.train.teacher, architecture).to(device)
+    return teacher.to(memory_format=_layout(config))
+
+
+def _layout(config: RunConfig) -> torch.memory_format:
+    last = config.train.channels_last
+    return torch.channels_last if last else torch.preserve_format
+
+
+def _controller(
+    config: RunConfig, model: nn.Module, begin: float
+) -> SizeController | None:
+    """Return what steers to the wanted size; raises UsageError for two wishes."""
+    size, ratio = config.target.size, config.target.ratio
+    if size is not None and ratio is not None:
+        raise UsageError("--target-size and --target-ratio are two wishes: give one")
+    if ratio is not None:
+        plain = materialize(model).state_dict().values()
+        size = int(sum(t.numel() * t.element_size() for t in plain) / ratio)
+    if size is None:
+        return None
+    weights = sum(latent.numel() for _, _, latent in latent_weights(model))
+    return SizeController(size, weights, begin)
 
 
 def _check_batch(config: RunConfig, splits: Splits, processes: int) -> None:
@@ -91,20 +128,31 @@ def _gate(model: nn.Module, splits: Splits, device: torch.device) -> None:
 
 
 def _optimizer(config: RunConfig, model: nn.Module) -> torch.optim.Optimizer:
-    """Return Adam with three groups, which act like three optimizers.
+    """Return Adam with groups that act like optimizers of their own.
 
     Adam treats every parameter on its own; densities only have another learning rate
     and no schedule. One optimizer keeps the loss scaling of fp16 in step.
     """
     settings = config.train
     densities = density_parameters(model)
-    decoders = [group.decoder for group in latent_groups(model).values()]
-    apart = {id(p) for p in [*densities, *decoders]}
+    bases = [group.basis for group in latent_groups(model).values()]
+    latents = [latent for _, _, latent in latent_weights(model)]
+    apart = {id(p) for p in [*densities, *bases, *latents]}
     rest = [p for p in model.parameters() if id(p) not in apart]
+    kinds = (
+        (latents, settings.lr, True),
+        (rest, settings.lr, True),
+        (bases, settings.decoder_lr, True),
+        (densities, settings.density_lr, False),
+    )
     groups = [
-        {"params": rest, "base_lr": settings.lr, "scheduled": True},
-        {"params": decoders, "base_lr": settings.decoder_lr, "scheduled": True},
-        {"params": densities, "base_lr": settings.density_lr, "scheduled": False},
+        {
+            "params": parameters,
+            "base_lr": rate,
+            "scheduled": scheduled,
+            "latents": parameters is latents,
+        }
+        for parameters, rate, scheduled in kinds
     ]
     return torch.optim.Adam(groups, lr=settings.lr)
 

@@ -13,9 +13,11 @@ from lilnetx_cli.checkpoint.torch_file import load_torch
 from lilnetx_cli.config import RunConfig
 from lilnetx_cli.data import EpochSampler, Splits
 from lilnetx_cli.errors import FileError, InputError, reason_of
+from lilnetx_cli.training.growing import Growth
+from lilnetx_cli.training.size_control import SizeController
 from lnx import write_atomic
 
-RESUME_VERSION = 2
+RESUME_VERSION = 3
 
 
 @dataclass
@@ -38,7 +40,11 @@ class Session:
         model: the reparameterized network.
         forward: the same network as the device runs it (wrapped, compiled).
         architecture: the record from which the network is rebuilt.
+        spread: size of the latents, in quantization steps, but for what they learned.
         started: what was taken over of a trained network, None from scratch.
+        growth: how the quantization steps grow, None where they stay.
+        controller: of the penalty, None where its weights stay.
+        teacher: whose outputs the network also learns from, or None.
         step: optimizer steps done, of `steps`.
         totals: sums over the present epoch.
         seconds: time spent in earlier sessions of this run.
@@ -53,7 +59,11 @@ class Session:
     sampler: EpochSampler
     loader: Any
     architecture: dict[str, Any]
+    spread: float
     started: str | None = None
+    growth: Growth | None = None
+    controller: SizeController | None = None
+    teacher: nn.Module | None = None
     step: int = 0
     totals: Totals = field(default_factory=Totals)
     seconds: float = 0.0
@@ -99,6 +109,9 @@ def save_session(session: Session, path: Path, seconds: float) -> None:
         "cuda_random": torch.cuda.get_rng_state() if on_cuda else None,
         "step": session.step,
         "totals": vars(session.totals),
+        "spread": session.spread,
+        "growth": session.growth and vars(session.growth),
+        "controller": session.controller and vars(session.controller),
         "seconds": seconds,
     }
     buffer = io.BytesIO()
@@ -128,5 +141,9 @@ def restore_session(session: Session, content: dict[str, Any]) -> None:
         session.step = int(content["step"])
         session.totals = Totals(**content["totals"])
         session.seconds = float(content["seconds"])
+        session.spread = float(content["spread"])
+        growth, control = content["growth"], content["controller"]
+        session.growth = None if growth is None else Growth(**growth)
+        session.controller = None if control is None else SizeController(**control)
     except (KeyError, RuntimeError, TypeError, ValueError, IndexError) as error:
         raise InputError(f"the run cannot be resumed: {reason_of(error)}") from error

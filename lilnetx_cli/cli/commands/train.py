@@ -17,6 +17,7 @@ from lilnetx_cli.cli.options import (
     check_input,
     make_output,
     parse_model_args,
+    parse_size,
 )
 from lilnetx_cli.errors import FileError, Interrupted, LilnetxError, UsageError
 
@@ -60,6 +61,28 @@ def train(
     ] = None,
     lr: Annotated[
         float | None, typer.Option(help="Learning rate of latents and norms.")
+    ] = None,
+    target_size: Annotated[
+        str | None,
+        typer.Option(
+            help="End with a file of at most this size, such as 10kB.",
+            show_default="none",
+        ),
+    ] = None,
+    target_ratio: Annotated[
+        float | None,
+        typer.Option(
+            help="End with a file this many times smaller than the dense network.",
+            show_default="none",
+        ),
+    ] = None,
+    teacher: Annotated[
+        Path | None,
+        typer.Option(
+            help="Learn also from the outputs of this trained network, a model.pt or"
+            " .lnx file.",
+            show_default="none",
+        ),
     ] = None,
     rate_weight: Annotated[
         float | None, typer.Option(help="Loss for one bit per weight.")
@@ -143,6 +166,9 @@ def train(
         "data.name": dataset,
         "data.dir": data_dir,
         "data.workers": workers,
+        "target.size": None if target_size is None else parse_size(target_size),
+        "target.ratio": target_ratio,
+        "train.teacher": teacher,
         "loss.rate_weight": rate_weight,
         "loss.slice_weight": slice_weight,
         "train.epochs": epochs,
@@ -157,10 +183,11 @@ def train(
         "train.clip_grad": clip_grad,
         "train.max_steps": max_steps,
     }
-    if init is not None:
-        check_input(init)
-        if pretrained:
-            raise UsageError("--init and --pretrained are two starts: give one")
+    for file in (init, teacher):
+        if file is not None:
+            check_input(file)
+    if init is not None and pretrained:
+        raise UsageError("--init and --pretrained are two starts: give one")
     settings = {key: value for key, value in given.items() if value is not None}
     for key, value in parse_model_args(model_arg).items():
         settings[f"model.args.{key}"] = value

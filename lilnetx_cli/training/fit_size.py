@@ -1,0 +1,77 @@
+"""The last step to a wanted size: which latents next to zero become zero."""
+
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor, nn
+
+from lilnetx_cli.nn.latents import latent_weights
+
+# A file may be this much smaller than asked for.
+TOLERANCE = 0.03
+AIM = 0.99
+# Latents nearer to zero than the threshold become zero; 1/2 is plain rounding.
+SMALLEST, LARGEST = 0.25, 64.0
+BISECTIONS = 16
+NEAR = 0.004  # ends the bisection
+ROUNDS = 6
+
+Sizer = Callable[[nn.Module], int]
+
+
+def fit_size(model: nn.Module, target: int, estimate: Sizer, exact: Sizer) -> int:
+    """Change which latents round to zero until the file has a size, in place.
+
+    `estimate` returns the bytes of a file fast, `exact` slowly, and may change anything
+    but the latents. Returns the bytes that `exact` gives in the end: at most the target
+    and at most 3 % below it, where the latents allow that.
+    """
+    kept = {name: latent.detach().clone() for name, _, latent in latent_weights(model)}
+    size, aim = exact(model), AIM * target
+    for _ in range(ROUNDS):
+        if (1 - TOLERANCE) * target <= size <= target:
+            break
+        difference = size - estimate(model)
+        threshold = _search(model, kept, aim - difference, estimate)
+        size = exact(model)
+        if threshold == SMALLEST and size <= target:
+            break
+        if size > target:
+            aim -= size - target
+    return size
+
+
+def _search(
+    model: nn.Module, kept: Mapping[str, Tensor], wanted: float, estimate: Sizer
+) -> float:
+    """Apply a threshold whose file has at most the wanted bytes, and hardly fewer."""
+    low, high = SMALLEST, LARGEST
+    round_to_zero(model, kept, low)
+    if estimate(model) <= wanted:
+        return low
+    for _ in range(BISECTIONS):
+        middle = (low * high) ** 0.5
+        round_to_zero(model, kept, middle)
+        size = estimate(model)
+        if (1 - NEAR) * wanted <= size <= wanted:
+            return middle
+        low, high = (low, middle) if size <= wanted else (middle, high)
+    round_to_zero(model, kept, high)
+    return high
+
+
+@torch.no_grad()
+def round_to_zero(
+    model: nn.Module, kept: Mapping[str, Tensor], threshold: float
+) -> None:
+    """Give a model the kept latents, those below a threshold rounding to zero.
+
+    Others round as before, but to 1 at least. The latents change no more than that
+    needs.
+    """
+    for name, _, latent in latent_weights(model):
+        values = kept[name]
+        size = values.abs()
+        one = torch.copysign(torch.ones_like(values), values)
+        values = torch.where((size >= threshold) & (size <= 0.5), one, values)
+        latent.copy_(torch.where(size < threshold, 0.0, values))

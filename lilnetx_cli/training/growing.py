@@ -1,0 +1,54 @@
+"""Quantization steps that grow over the first part of a run, from fine to coarse.
+
+With fine steps a network computes what its weights say; with coarse ones most latents
+are zero, which is where small files come from. Growing slowly leaves the network time
+to follow, so that trained weights are not lost. Gradual pruning (Zhu and Gupta 2017) is
+the same idea with zeros alone.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from lilnetx_cli.nn.latents import latent_groups, latent_weights
+
+
+@dataclass(frozen=True)
+class Growth:
+    """From where to where, how long.
+
+    Attributes:
+        first: size of the latents, in quantization steps, at the start of the run.
+        last: the same once the steps have grown.
+        share: of the run, over which they grow.
+    """
+
+    first: float
+    last: float
+    share: float
+
+    def spread(self, progress: float) -> float:
+        """Return the size of latents at a share of the run: geometric, then flat."""
+        done = 1.0 if progress >= self.share else progress / self.share
+        return float(self.first * (self.last / self.first) ** done)
+
+
+@torch.no_grad()
+def grow_steps(model: nn.Module, optimizer: Any, factor: float) -> None:  # noqa: ANN401
+    """Make the steps of a network larger by a factor, in place.
+
+    Weights stay what they are before rounding: latents shrink, so that their gradients
+    grow, and what Adam knows of these grows with them.
+    """
+    if factor == 1:
+        return
+    for group in latent_groups(model).values():
+        group.step.mul_(factor)
+    for _, _, latent in latent_weights(model):
+        latent.div_(factor)
+        known = optimizer.state.get(latent)
+        if known:
+            known["exp_avg"].mul_(factor)
+            known["exp_avg_sq"].mul_(factor * factor)

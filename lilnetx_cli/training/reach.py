@@ -1,0 +1,58 @@
+"""Whether a file can have the size that was asked for, told before the first step."""
+
+import copy
+
+import torch
+from torch import nn
+
+from lilnetx_cli.errors import UsageError
+from lilnetx_cli.nn import latent_weights
+from lilnetx_cli.training.finalize import estimate_file
+from lilnetx_cli.training.growing import grow_steps
+from lilnetx_cli.training.state import Session
+
+# A file holds 16384 different latents; as fine as this they say nothing more anyway.
+LARGEST_LATENT = 2**12
+
+
+def check_reach(session: Session) -> None:
+    """Make the steps of a fresh run fine enough for the size that was asked for.
+
+    Raises UsageError for a size that is below that of a network with one latent in each
+    weight, or above what the finest latents take.
+    """
+    if session.controller is None:
+        return
+    target = session.controller.target
+    smallest = estimate_file(_nearly_empty(session.model), session)
+    if target < smallest:
+        raise UsageError(
+            f"a file of {target:,} bytes is out of reach: with a single latent left in"
+            f" each weight it has {smallest:,}, and it should have twice that to learn"
+        )
+    size = estimate_file(session.model, session)
+    while size < target and _largest(session.model) < LARGEST_LATENT:
+        grow_steps(session.model, session.optimizer, 0.5)
+        session.spread *= 2
+        size = estimate_file(session.model, session)
+    if size < target:
+        raise UsageError(
+            f"a file of {target:,} bytes is out of reach: the finest latents of this"
+            f" network take {size:,}; for every bit train without a size, then"
+            " lilnetx compress --lossless"
+        )
+
+
+def _largest(model: nn.Module) -> float:
+    sizes = [latent.detach().abs().max() for _, _, latent in latent_weights(model)]
+    return float(torch.stack(sizes).max())
+
+
+@torch.no_grad()
+def _nearly_empty(model: nn.Module) -> nn.Module:
+    """Return a copy whose weights have one latent each that is not zero."""
+    model = copy.deepcopy(model)
+    for _, _, latent in latent_weights(model):
+        latent.zero_()
+        latent.view(-1)[:1] = 1
+    return model

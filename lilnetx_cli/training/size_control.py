@@ -1,0 +1,81 @@
+"""Steer a run to the size of file that was asked for."""
+
+import math
+from dataclasses import dataclass
+
+# The size that is steered to, as a share of the one asked for: a little below.
+AIM = 0.985
+# Where no steps grow, the size comes down over this share of the run.
+DESCENT = 0.2
+# How much of an error, in logarithms, the weights of the penalty answer at once, how
+# much a mean error over the whole run adds, and how far that may go.
+PROPORTIONAL, INTEGRAL, REACH = 1.0, 15.0, 3.0
+# Once they have grown, steps change by this share of an error at each update.
+GAIN, LIMIT = 0.2, 0.03
+# At the default weights a file has about this many bits a weight.
+USUAL_BITS = 0.4
+
+
+def spread_of(bits: float) -> float:
+    """Return the deviation, in steps, of normal values that take some bits each.
+
+    The entropy of a finely quantized normal value: log2(deviation * sqrt(2 pi e)).
+    """
+    return float(2.0**bits / math.sqrt(2 * math.pi * math.e))
+
+
+@dataclass
+class SizeController:
+    """Makes the penalty press as hard as a size needs it, and no harder.
+
+    While the steps grow, the planned size falls geometrically to the target, and the
+    weights of the penalty are found that keep to it: after that a file hardly changes
+    its size, and the network recovers. What is left of an error the steps even out,
+    growing or shrinking a little. Call `update` a hundred times or more in a run.
+
+    Attributes:
+        target: bytes of the whole file at the end of the run.
+        weights: of the network that become latents.
+        begin: share of the run over which steps grow, 0 where they stay.
+        first: bytes at the first update, None before it.
+        progress: share of the run done at the latest update, 0 to 1.
+        integral: what errors so far have added to the logarithm of `factor`.
+        now: what the latest error adds to it.
+    """
+
+    target: int
+    weights: int
+    begin: float = 0.0
+    first: float | None = None
+    progress: float = 0.0
+    integral: float = 0.0
+    now: float = 0.0
+
+    @property
+    def bits(self) -> float:
+        """The bits a weight of the target, everything counted."""
+        return 8 * self.target / self.weights
+
+    @property
+    def factor(self) -> float:
+        """What to multiply rate_weight and slice_weight by."""
+        return math.exp(self.integral + self.now) * USUAL_BITS / self.bits
+
+    def update(self, progress: float, size: int) -> float:
+        """Return how much larger the steps are to be, given the bytes of the file."""
+        if self.first is None:
+            self.first, self.progress = float(size), progress
+        error = math.log(size / self.planned(progress))
+        integral = self.integral + INTEGRAL * error * (progress - self.progress)
+        self.integral = min(max(integral, -REACH), REACH)
+        self.now = PROPORTIONAL * error
+        self.progress = progress
+        if progress < self.begin:
+            return 1.0
+        return math.exp(min(max(GAIN * error, -LIMIT), LIMIT))
+
+    def planned(self, progress: float) -> float:
+        """Return the bytes that the file should have at a share of the run."""
+        first, aim = self.first or self.target, AIM * self.target
+        done = min(1.0, progress / (self.begin or DESCENT))
+        return float(first * (aim / first) ** done)

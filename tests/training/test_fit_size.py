@@ -1,0 +1,61 @@
+import torch
+from torch import nn
+
+from lilnetx_cli.nn import latent_weights, reparameterize
+from lilnetx_cli.training.fit_size import LARGEST, SMALLEST, fit_size, round_to_zero
+from tests.nn.making import fill
+
+OVERHEAD = 37
+
+
+def made():
+    network = nn.Sequential(nn.Linear(40, 50), nn.Linear(50, 40))
+    return reparameterize(fill(network), start="random", spread=0.6)
+
+
+def ones(model):
+    return sum(int(latent.round().count_nonzero()) for _, _, latent in
+               latent_weights(model))  # fmt: skip
+
+
+def test_a_size_below_and_one_above_are_hit():
+    for share in (0.3, 0.9, 1.1):
+        model = made()
+        target = int(share * (ones(model) + OVERHEAD))
+        got = fit_size(model, target, ones, lambda net: ones(net) + OVERHEAD)
+        assert got == ones(model) + OVERHEAD
+        assert 0.97 * target <= got <= target
+
+
+def test_a_size_that_fits_changes_nothing():
+    model = made()
+    kept = {name: latent.clone() for name, _, latent in latent_weights(model)}
+    fit_size(model, ones(model) + 1, ones, ones)
+    for name, _, latent in latent_weights(model):
+        assert torch.equal(latent, kept[name])
+
+
+def test_more_than_the_latents_can_take_ends_below():
+    model = made()
+    got = fit_size(model, 10_000, ones, ones)
+    kept = {name: latent.clone() for name, _, latent in latent_weights(made())}
+    whole = made()
+    round_to_zero(whole, kept, SMALLEST)
+    assert got == ones(whole) < 9_700
+
+
+def test_thresholds_move_only_what_is_next_to_zero():
+    model = reparameterize(nn.Sequential(nn.Linear(3, 2, bias=False)))
+    values = torch.tensor([[0.2, 0.4, -0.45], [0.6, -1.4, 2.6]])
+    kept = {"0.weight": values}
+    wanted = {
+        0.3: [[0, 1, -1], [1, -1, 3]],
+        0.5: [[0, 0, 0], [1, -1, 3]],
+        0.7: [[0, 0, 0], [0, -1, 3]],
+        2.0: [[0, 0, 0], [0, 0, 3]],
+        LARGEST: [[0, 0, 0], [0, 0, 0]],
+    }
+    for threshold, integers in wanted.items():
+        round_to_zero(model, kept, threshold)
+        ((_, _, latent),) = latent_weights(model)
+        assert latent.round().tolist() == integers

@@ -1,0 +1,122 @@
+"""The controller alone, and runs that are to end at a size."""
+
+import json
+
+import pytest
+import torch
+
+import lnx
+from lilnetx_cli.checkpoint import load_checkpoint, pack
+from lilnetx_cli.errors import UsageError
+from lilnetx_cli.models import build
+from lilnetx_cli.training import Stopped, read_resume
+from lilnetx_cli.training.size_control import AIM, SizeController, spread_of
+from tests.nn.making import fill
+from tests.training.test_run import assert_same_model, run
+
+BEGIN = 0.4
+
+
+def steered(target, first, *, updates=200, drift=0.0):
+    """Return the sizes of a file that shrinks as steps grow, and grows by itself."""
+    controller = SizeController(target, 200_000, BEGIN)
+    size, sizes = float(first), []
+    usual = controller.factor
+    for number in range(updates):
+        progress = number / updates
+        growth = controller.update(progress, int(size))
+        pressed = 0.02 * (controller.factor / usual - 1)
+        falling = 0.03 if progress < BEGIN else 0.0
+        size *= growth**-1.5 * (1 + drift - pressed - falling)
+        sizes.append(size)
+    return controller, sizes
+
+
+@pytest.mark.parametrize("first", [20_000, 60_000, 200_000])
+@pytest.mark.parametrize("drift", [-0.01, 0.0, 0.01])
+def test_a_size_is_reached_and_kept(first, drift):
+    _, sizes = steered(10_000, first, drift=drift)
+    assert all(abs(size / 10_000 - AIM) < 0.15 for size in sizes[120:])
+    assert abs(sizes[-1] / 10_000 - AIM) < 0.1
+
+
+def test_steps_are_left_alone_until_they_have_grown():
+    controller = SizeController(10_000, 200_000, BEGIN)
+    before = controller.factor
+    assert controller.update(0.0, 90_000) == 1
+    assert controller.update(0.39, 90_000) == 1
+    assert controller.factor > 2 * before
+    assert controller.update(0.4, 40_000) > 1
+    assert controller.update(0.5, 5_000) < 1
+
+
+def test_the_penalty_presses_harder_where_files_would_grow():
+    pressed, _ = steered(10_000, 20_000, drift=0.02)
+    released, _ = steered(10_000, 20_000, drift=-0.02)
+    assert released.factor < SizeController(10_000, 200_000, 0).factor < pressed.factor
+
+
+def test_small_files_are_pressed_harder_from_the_start():
+    small, large = (SizeController(size, 200_000, 0.4) for size in (5_000, 50_000))
+    assert small.factor == pytest.approx(10 * large.factor)
+    assert spread_of(3.0) == pytest.approx(1.94, abs=0.01)
+
+
+@pytest.mark.parametrize("kind", ["target__size", "target__ratio"])
+def test_a_run_ends_at_its_size(tmp_path, tiny, digits, kind):
+    dense = 1_088_000  # bytes of ResNet-20 in float32, about
+    wanted = 12_000 if kind == "target__size" else dense / 12_000
+    config = tiny(train__max_steps=24, **{kind: wanted})
+    result, _ = run(config, tmp_path, splits=digits)
+    size = len(lnx.dumps(pack(load_checkpoint(result.checkpoint))))
+    assert size <= 12_050
+    assert size >= 0.97 * 11_950
+    lines = (tmp_path / "metrics.jsonl").read_text("utf-8").splitlines()
+    assert json.loads(lines[-1])["estimated_bytes"] == pytest.approx(size, rel=0.01)
+
+
+def test_a_run_with_a_size_goes_on_to_the_bit(tmp_path, tiny):
+    dense = fill(build("resnet20", {"channels": 1, "classes": 10}))
+    torch.save(dense.state_dict(), tmp_path / "dense.pt")
+    config = tiny(target__size=15_000, model__init=tmp_path / "dense.pt")
+    run(config, tmp_path / "whole")
+    asked = iter([False, False, True])
+    with pytest.raises(Stopped):
+        run(config, tmp_path / "parts", stop=lambda: next(asked))
+    content = read_resume(tmp_path / "parts" / "resume.pt")
+    run(config, tmp_path / "parts", resume=content)
+    assert_same_model(tmp_path / "whole", tmp_path / "parts")
+
+
+def test_a_trained_start_grows_coarse_without_a_size_too(tmp_path, tiny):
+    dense = fill(build("resnet20", {"channels": 1, "classes": 10}))
+    torch.save(dense.state_dict(), tmp_path / "dense.pt")
+    grown = tiny(model__init=tmp_path / "dense.pt")
+    kept = tiny(model__init=tmp_path / "dense.pt", train__spread=4.0)
+    sizes = [
+        run(config, tmp_path / name)[0].estimated_bytes
+        for config, name in ((grown, "grown"), (kept, "kept"))
+    ]
+    assert 5 * sizes[0] < 2 * sizes[1]
+
+
+@pytest.mark.parametrize(
+    ("size", "said"), [(300, "single latent"), (10**7, "finest latents")]
+)
+def test_a_size_out_of_reach_is_told_before_the_first_step(
+    tmp_path, tiny, digits, size, said
+):
+    with pytest.raises(UsageError, match=said):
+        run(tiny(target__size=size), tmp_path, splits=digits)
+    assert not list(tmp_path.iterdir())
+
+
+def test_steps_become_finer_for_a_large_file(tmp_path, tiny, digits):
+    config = tiny(target__size=150_000)
+    result, _ = run(config, tmp_path, splits=digits)
+    assert 0.97 * 150_000 <= result.estimated_bytes <= 150_000
+
+
+def test_two_sizes_are_refused(tmp_path, tiny, digits):
+    with pytest.raises(UsageError, match="give one"):
+        run(tiny(target__size=9000, target__ratio=9.0), tmp_path, splits=digits)
