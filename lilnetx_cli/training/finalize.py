@@ -23,6 +23,7 @@ from lilnetx_cli.training.state import Session
 CALIBRATION_BATCH = 256
 CALIBRATION_SEED = 0
 PROBE_IMAGES = 256
+ACCURACY_BYTES = 8  # by which digits of other accuracies may pack worse
 SIDE_TOLERANCE = 0.025
 
 
@@ -48,7 +49,7 @@ def finish(session: Session) -> Finished:
             session.model,
             session.controller.target,
             lambda model: estimate_file(model, session),
-            lambda model: _file_bytes(shipped(model)[1], session),
+            lambda model: _exact_bytes(shipped(model)[1], session),
         )
     network, checkpoint = shipped(session.model)
     workers = session.config.data.workers
@@ -91,16 +92,19 @@ def finalize(
 
 def estimate_file(model: nn.Module, session: Session) -> int:
     """Return how many bytes the file of a network would have now, without coding it."""
-    return _file_bytes(finalize(model, None)[1], session)
+    return lnx.estimate(_container(finalize(model, None)[1], session)).file
 
 
-def _file_bytes(checkpoint: Checkpoint, session: Session) -> int:
-    final = replace(
-        checkpoint,
-        architecture=session.architecture,
-        training=_training_record(session, 1 / 3, 1 / 3),
-    )
-    return lnx.estimate(pack(final)).file
+def _exact_bytes(checkpoint: Checkpoint, session: Session) -> int:
+    """Return how many bytes a file has, and those that its accuracies may add."""
+    return len(lnx.dumps(_container(checkpoint, session))) + ACCURACY_BYTES
+
+
+def _container(checkpoint: Checkpoint, session: Session) -> lnx.Container:
+    """Return what the file holds; accuracies, not known yet, have all their digits."""
+    record = _training_record(session, 1 / 3, 1 / 3)
+    architecture = session.architecture
+    return pack(replace(checkpoint, architecture=architecture, training=record))
 
 
 def probe_images(session: Session) -> Tensor:

@@ -50,7 +50,7 @@ def _search(
     if estimate(model) <= wanted:
         return low
     for _ in range(BISECTIONS):
-        middle = (low * high) ** 0.5
+        middle = float((low * high) ** 0.5)
         round_to_zero(model, kept, middle)
         size = estimate(model)
         if (1 - NEAR) * wanted <= size <= wanted:
