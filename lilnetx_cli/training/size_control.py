@@ -14,6 +14,7 @@ PROPORTIONAL, INTEGRAL, REACH = 1.0, 15.0, 3.0
 GAIN, LIMIT = 0.2, 0.03
 # At the default weights a file has about this many bits a weight.
 USUAL_BITS = 0.4
+MOST_BITS = 12.0
 
 
 def spread_of(bits: float) -> float:
@@ -21,7 +22,7 @@ def spread_of(bits: float) -> float:
 
     The entropy of a finely quantized normal value: log2(deviation * sqrt(2 pi e)).
     """
-    return float(2.0**bits / math.sqrt(2 * math.pi * math.e))
+    return float(2.0 ** min(bits, MOST_BITS) / math.sqrt(2 * math.pi * math.e))
 
 
 @dataclass

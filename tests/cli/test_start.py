@@ -39,10 +39,11 @@ def network(tmp_path):
     [
         ((), 0),
         (("--init", "dense.pt"), 0),
-        (("--init", "dense.pt", "--set", "train.spread=0.3"), 1),
-        (("--model", "own.py:network"), 1),
+        (("--init", "dense.pt", "--set", "train.first_spread=0.3"), 1),
+        (("--model", "own.py:network"), 0),
+        (("--model", "own.py:network", "--set", "train.first_spread=0.3"), 1),
     ],
-    ids=["drawn", "trained", "trained, coarse", "a factory's"],
+    ids=["drawn", "trained", "trained, coarse", "a factory's", "a factory's, coarse"],
 )
 def test_a_start_that_spoils_weights_is_one_line(cli, network, options, warnings):
     done = cli(*STEP, "-q", *options, cwd=network)
