@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
 import tomli_w
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from lilnetx_cli.errors import InputError, UsageError, one_line, reason_of, suggestion
 from lnx.errors import printable
@@ -16,6 +16,11 @@ from lnx.errors import printable
 MODEL, RESUME, CONFIG = "model.pt", "resume.pt", "config.toml"
 METRICS, CURVES = "metrics.jsonl", "curves.png"
 RUN_FILES = (MODEL, RESUME, CONFIG, METRICS, CURVES)
+
+# Learning rates of Adam: of latents, which are relative to steps, and of plain weights.
+LR, PLAIN_LR = 0.02, 0.005
+# What a plain run has none of.
+PLAIN_HAS_NO = ("loss", "target")
 
 Precision = Literal["fp32", "bf16", "fp16"]
 Device = Literal["auto", "cpu", "cuda", "mps"]
@@ -67,15 +72,18 @@ class TrainConfig(_Section):
     """How long, how fast, on what.
 
     Attributes:
+        plain: whether the network is trained as it is, without latents and penalty.
+        lr: where nothing is said, 0.02, or 0.005 of a plain run.
         spread: size of the latents, in quantization steps, once the steps have grown.
         first_spread: the same at the start of the run.
         growth: share of the run over which the steps grow.
         teacher_weight: share of the task loss that the outputs of the teacher make up.
     """
 
+    plain: bool = Field(default=False, strict=True)
     epochs: int = Field(default=20, ge=1)
     batch_size: int = Field(default=128, ge=2)
-    lr: float = Field(default=0.02, gt=0)
+    lr: float = Field(default=LR, gt=0)
     decoder_lr: float = Field(default=0.005, gt=0)
     density_lr: float = Field(default=0.01, gt=0)
     spread: float | None = Field(default=None, gt=0)
@@ -95,6 +103,13 @@ class TrainConfig(_Section):
     compile: bool = False
     max_steps: int | None = Field(default=None, ge=1)
     calibration_images: int = Field(default=4096, ge=1)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _plain_rate(cls, values: Any) -> Any:  # noqa: ANN401
+        if isinstance(values, Mapping) and values.get("plain") is True:
+            return {"lr": PLAIN_LR, **values}
+        return values
 
 
 class RunConfig(_Section):
@@ -119,15 +134,52 @@ SECTIONS: dict[str, type[_Section]] = {
 def resolve(file: Path | None, settings: Mapping[str, Any]) -> RunConfig:
     """Merge a TOML file and settings such as {"train.epochs": 5} over the defaults.
 
-    Raises UsageError for unknown keys and values out of bounds, InputError for a file
-    that is no TOML.
+    Of a file that is not plain itself, a plain run has no penalty, no size and no
+    learning rate. Raises UsageError for unknown keys, values out of bounds and contrary
+    ones, InputError for a file that is no TOML.
     """
     values = _read(file) if file is not None else {}
     if file is not None:
         _validate(values, f"{str(file)!r}: ")
+    if settings.get("train.plain") is True and not _is_plain(values):
+        values = _plain_part(values)
     for key, value in settings.items():
         _assign(values, key.split("."), value)
+    if _is_plain(values):
+        _check_plain(values)
     return _validate(values)
+
+
+def as_plain(config: RunConfig) -> RunConfig:
+    """Return the plain run of the same length on the same images."""
+    values = _plain_part(config.model_dump(exclude_none=True))
+    values["train"]["plain"] = True
+    return _validate(values)
+
+
+def _is_plain(values: Mapping[str, Any]) -> bool:
+    section = values.get("train")
+    return isinstance(section, Mapping) and section.get("plain") is True
+
+
+def _plain_part(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what says something of a plain run, too: no learning rate of latents."""
+    kept = {name: value for name, value in values.items() if name not in PLAIN_HAS_NO}
+    if isinstance(kept.get("train"), Mapping):
+        train = kept["train"].items()
+        kept["train"] = {key: value for key, value in train if key != "lr"}
+    return kept
+
+
+def _check_plain(values: Mapping[str, Any]) -> None:
+    """Raise UsageError for what a plain run has none of."""
+    for name in PLAIN_HAS_NO:
+        section = values.get(name)
+        if isinstance(section, Mapping) and section:
+            raise UsageError(
+                "a plain run has no penalty and no size to aim at: leave out --plain or"
+                f" {name}.{next(iter(section))}"
+            )
 
 
 @dataclass(frozen=True)
@@ -175,7 +227,9 @@ def parse_value(text: str) -> Any:  # noqa: ANN401
 
 def to_toml(config: RunConfig) -> str:
     """Return a configuration as TOML; keys that are not set are left out."""
-    return tomli_w.dumps(config.model_dump(mode="json", exclude_none=True))
+    left_out = set(PLAIN_HAS_NO) if config.train.plain else set()
+    values = config.model_dump(mode="json", exclude_none=True, exclude=left_out)
+    return tomli_w.dumps(values)
 
 
 def _read(file: Path) -> dict[str, Any]:

@@ -43,37 +43,66 @@ class Bar:
 
 
 def draw_curves(lines: Sequence[dict[str, Any]], path: Path) -> None:
-    """Draw accuracy and estimated file size over the epochs of `metrics.jsonl`."""
+    """Draw accuracy and estimated file size over the epochs of `metrics.jsonl`.
+
+    A plain run has no sizes.
+    """
     epochs = [line for line in lines if line["event"] == "epoch"]
     numbers = [line["epoch"] for line in epochs]
-    figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
-    left.set(title="Accuracy", xlabel="epoch", ylabel="correct, %")
-    for key, name, color in (
-        ("accuracy", "training, augmented", ACCURACY_COLOR),
-        ("validation_accuracy", "validation", VALIDATION_COLOR),
-    ):
-        values = [100 * line[key] for line in epochs]
-        left.plot(numbers, values, "o-", ms=3, color=color, label=name)
-    right.set(title="Whole file, estimated", xlabel="epoch", ylabel="kB")
-    sizes = [line["estimated_bytes"] / 1000 for line in epochs]
-    right.plot(numbers, sizes, "o-", ms=3, color=SIZE_COLOR, label="epochs")
-    for final in (line for line in lines if line["event"] == "final"):
-        last = numbers[-1] if numbers else 0
-        test = f"test, shipped: {100 * final['accuracy']:.2f} %"
-        left.plot(last, 100 * final["accuracy"], "k*", ms=11, label=test)
-        size = final["estimated_bytes"] / 1000
-        sizes.append(size)
-        right.plot(last, size, "k*", ms=11, label=f"shipped: {size:.1f} kB")
-    left.margins(y=MARGIN)
-    right.set_ylim(0, (1 + MARGIN) * max(sizes, default=1))
+    count = 2 if any(line["estimated_bytes"] is not None for line in lines) else 1
+    figure, grid = plt.subplots(
+        1, count, figsize=(5 * count, 4), squeeze=False, layout="constrained"
+    )
+    _draw_accuracy(grid[0][0], epochs, lines)
+    if count == 2:
+        _draw_sizes(grid[0][1], epochs, lines)
     first, last = min(numbers, default=0), max(numbers, default=0)
     beside = max(0.5, MARGIN * (last - first))
-    for axes in (left, right):
+    for axes in grid[0]:
         axes.grid(alpha=0.3)
         axes.set_xlim(first - beside, last + beside)
         axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
         axes.legend(frameon=False)
     _save(figure, path)
+
+
+def _draw_accuracy(
+    axes: Axes, epochs: Sequence[dict[str, Any]], lines: Sequence[dict[str, Any]]
+) -> None:
+    numbers = [line["epoch"] for line in epochs]
+    axes.set(title="Accuracy", xlabel="epoch", ylabel="correct, %")
+    for key, name, color in (
+        ("accuracy", "training, augmented", ACCURACY_COLOR),
+        ("validation_accuracy", "validation", VALIDATION_COLOR),
+    ):
+        values = [100 * line[key] for line in epochs]
+        axes.plot(numbers, values, "o-", ms=3, color=color, label=name)
+    for final in _finals(lines):
+        test = f"test, shipped: {100 * final['accuracy']:.2f} %"
+        axes.plot(_last(numbers), 100 * final["accuracy"], "k*", ms=11, label=test)
+    axes.margins(y=MARGIN)
+
+
+def _draw_sizes(
+    axes: Axes, epochs: Sequence[dict[str, Any]], lines: Sequence[dict[str, Any]]
+) -> None:
+    numbers = [line["epoch"] for line in epochs]
+    axes.set(title="Whole file, estimated", xlabel="epoch", ylabel="kB")
+    sizes = [line["estimated_bytes"] / 1000 for line in epochs]
+    axes.plot(numbers, sizes, "o-", ms=3, color=SIZE_COLOR, label="epochs")
+    for final in _finals(lines):
+        size = final["estimated_bytes"] / 1000
+        sizes.append(size)
+        axes.plot(_last(numbers), size, "k*", ms=11, label=f"shipped: {size:.1f} kB")
+    axes.set_ylim(0, (1 + MARGIN) * max(sizes, default=1))
+
+
+def _finals(lines: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [line for line in lines if line["event"] == "final"]
+
+
+def _last(numbers: Sequence[int]) -> int:
+    return numbers[-1] if numbers else 0
 
 
 def draw_contents(

@@ -36,17 +36,16 @@ class Watcher:
     def on_step(self, report: StepReport) -> None:
         """Move the bar."""
         self._steps = report.steps
-        size = report.estimated_bytes
+        facts = [f"loss {report.loss:.3f}", f"accuracy {percent_text(report.accuracy)}"]
+        if report.bits_per_weight is not None:  # not of a plain run
+            size = report.estimated_bytes
+            facts.append("-" if size is None else size_text(size))
+            facts.append(f"zero slices {percent_text(report.slice_sparsity)}")
         self._ticker.move(
             report.step,
             total=report.steps,
             label=f"epoch {report.epoch}",
-            facts=(
-                f"loss {report.loss:.3f}",
-                f"accuracy {percent_text(report.accuracy)}",
-                "-" if size is None else size_text(size),
-                f"zero slices {percent_text(report.slice_sparsity)}",
-            ),
+            facts=facts,
         )
 
     def on_epoch(self, report: EpochReport) -> None:
@@ -91,7 +90,7 @@ def _cells(report: EpochReport) -> tuple[str, ...]:
         "-" if report.loss is None else f"{report.loss:.3f}",
         percent_text(report.accuracy),
         percent_text(report.validation_accuracy),
-        size_text(report.estimated_bytes),
+        "-" if report.estimated_bytes is None else size_text(report.estimated_bytes),
         percent_text(report.slice_sparsity),
     )
 

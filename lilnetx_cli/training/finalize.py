@@ -36,7 +36,12 @@ class Finished:
 
 
 def finish(session: Session) -> Finished:
-    """Finalize the network of a run, measure it on validation and test images."""
+    """Finalize the network of a run, measure it on validation and test images.
+
+    A plain network ships as it is.
+    """
+    if session.config.train.plain:
+        return _measured(*_plain(session.model), session)
     probe = probe_images(session)
 
     def shipped(model: nn.Module) -> tuple[nn.Module, Checkpoint]:
@@ -51,7 +56,17 @@ def finish(session: Session) -> Finished:
             lambda model: estimate_file(model, session),
             lambda model: _exact_bytes(shipped(model)[1], session),
         )
-    network, checkpoint = shipped(session.model)
+    return _measured(*shipped(session.model), session)
+
+
+def _plain(model: nn.Module) -> tuple[nn.Module, Checkpoint]:
+    """Return a network without latents, on the CPU, and its tensors in C order."""
+    network = model.cpu().eval()
+    state = network.state_dict()
+    return network, Checkpoint({name: t.contiguous() for name, t in state.items()})
+
+
+def _measured(network: nn.Module, checkpoint: Checkpoint, session: Session) -> Finished:
     workers = session.config.data.workers
     validation = measure_accuracy(network, session.splits.validation, workers=workers)
     test = measure_accuracy(network, session.splits.test, workers=workers)

@@ -39,13 +39,13 @@ class Beginning:
 
     spread: float
     text: str | None
-    growth: Growth | None
+    growth: Growth | None = None
 
 
 def initialize(
     model: nn.Module, config: RunConfig, splits: Splits, trained: Checkpoint | None
 ) -> Beginning:
-    """Put latents into a fresh network.
+    """Put latents into a fresh network, unless the run is a plain one.
 
     Latents of a lilnetx checkpoint are taken as they are, with their decoders, so that
     nothing is rounded twice. Other weights start fine, and their steps grow. Weights
@@ -59,13 +59,17 @@ def initialize(
     try:
         if trained is not None:
             unfold_batch_norms(model, images)
-        if trained is None or not trained.latents:
+        if settings.plain:
+            _outputs(model, images[0])
+        elif trained is None or not trained.latents:
             equalize_weights(model, lambda net: _outputs(net, images[0]))
     except (RuntimeError, ValueError, TypeError, IndexError) as error:
         form, reason = tuple(images[0].shape[1:]), reason_of(error)
         raise InputError(
             f"the network does not take images {form} of the data set: {reason}"
         ) from error
+    if settings.plain:
+        return Beginning(SPREAD, text)
     last = settings.spread or SPREAD
     first = settings.first_spread or FIRST_SPREAD
     reparameterize(
@@ -73,7 +77,7 @@ def initialize(
     )
     if trained is not None and trained.latents:
         put_latents(model, trained)
-        return Beginning(last, text, None)
+        return Beginning(last, text)
     return Beginning(first, text, Growth(first, last, settings.growth))
 
 

@@ -26,7 +26,8 @@ from lnx import LnxError
 ESTIMATE_SHARE = 0.03  # of the time, for the numbers beside the progress bar
 UPDATES = 150  # of the controller in a run
 
-Estimator = Callable[[nn.Module], int]
+# Returns None of a plain network.
+Estimator = Callable[[nn.Module], int | None]
 
 
 class Stopped(Exception):  # noqa: N818
@@ -130,8 +131,7 @@ def _backward(session: Session, images: Tensor, labels: Tensor) -> tuple[float, 
         weight = settings.teacher_weight
         apart = divergence(logits, taught, settings.temperature)
         task = (1 - weight) * task + weight * apart
-    terms = penalty(session.model, **_weights(session))
-    loss = task + terms.total
+    loss = task if settings.plain else task + _penalty(session)
     accelerator.backward(loss)
     if settings.clip_grad and accelerator.sync_gradients:
         accelerator.clip_grad_norm_(session.model.parameters(), settings.clip_grad)
@@ -140,8 +140,21 @@ def _backward(session: Session, images: Tensor, labels: Tensor) -> tuple[float, 
     totals.hits += int((logits.detach().argmax(1) == labels).sum())
     totals.loss += float(loss.detach()) / settings.accumulate
     totals.task += float(task.detach()) / settings.accumulate
-    totals.bits += float(terms.bits_per_weight.detach()) / settings.accumulate
     return float(loss.detach()), float(task.detach())
+
+
+def _penalty(session: Session) -> Tensor:
+    terms = penalty(session.model, **_weights(session))
+    bits = float(terms.bits_per_weight.detach())
+    session.totals.bits += bits / session.config.train.accumulate
+    return terms.total
+
+
+def _bits(session: Session) -> float | None:
+    """Return the mean bits a weight over the epoch so far; None of a plain run."""
+    if session.config.train.plain:
+        return None
+    return session.totals.bits / session.totals.steps
 
 
 def _weights(session: Session) -> dict[str, float]:
@@ -161,7 +174,8 @@ def _steer(session: Session, estimate: Estimator) -> None:
         session.spread = spread
     due = session.step % max(1, session.steps // UPDATES) == 0
     if session.controller is not None and due:
-        factor = session.controller.update(progress, estimate(session.model))
+        size = estimate(session.model)
+        factor = 1 if size is None else session.controller.update(progress, size)
         grow_steps(session.model, session.optimizer, factor)
     _set_rates(session)
 
@@ -197,7 +211,7 @@ def _step_report(
         steps=session.steps,
         loss=totals.loss / totals.steps,
         accuracy=totals.hits / totals.examples,
-        bits_per_weight=totals.bits / totals.steps,
+        bits_per_weight=_bits(session),
         estimated_bytes=sizes[0],
         slice_sparsity=sizes[1],
     )
@@ -221,7 +235,7 @@ def _end_epoch(
         step=session.step,
         loss=totals.loss / totals.steps,
         task_loss=totals.task / totals.steps,
-        bits_per_weight=totals.bits / totals.steps,
+        bits_per_weight=_bits(session),
         accuracy=totals.hits / totals.examples,
         validation_accuracy=validation.accuracy,
         estimated_bytes=estimate(session.model),

@@ -11,7 +11,9 @@ class StepReport:
     Attributes:
         step: steps done, of `steps`.
         loss: task and penalty together.
-        estimated_bytes: of the whole file, None before the first estimate.
+        bits_per_weight: as in an EpochReport.
+        estimated_bytes: of the whole file, None before the first estimate, and of a
+            plain run.
         slice_sparsity: share of zero slices, None without slices or estimate.
     """
 
@@ -20,7 +22,7 @@ class StepReport:
     steps: int
     loss: float
     accuracy: float
-    bits_per_weight: float
+    bits_per_weight: float | None
     estimated_bytes: int | None
     slice_sparsity: float | None
 
@@ -32,10 +34,12 @@ class EpochReport:
     Attributes:
         event: "epoch", or "final" for the network that ships.
         task_loss: mean over the epoch; None in the final line.
-        bits_per_weight: of the latents as the density prices them; None at the end.
+        bits_per_weight: of the latents as the density prices them; None at the end, and
+            of a plain run.
         accuracy: on the training images, or at the end on the test images.
-        estimated_bytes: of the whole file, made without coding.
-        lr: of the latents, at the end of the epoch.
+        estimated_bytes: of the whole file, made without coding; None of a plain run.
+        slice_sparsity: share of zero slices, None without latents.
+        lr: of the latents, or of plain weights, at the end of the epoch.
     """
 
     event: str
@@ -46,7 +50,7 @@ class EpochReport:
     bits_per_weight: float | None
     accuracy: float
     validation_accuracy: float
-    estimated_bytes: int
+    estimated_bytes: int | None
     slice_sparsity: float | None
     lr: float | None
     seconds: float

@@ -36,14 +36,17 @@ from lilnetx_cli.training.state import Session, restore_session
 
 @dataclass(frozen=True)
 class RunResult:
-    """What a finished run reports; bytes are those of the whole file, estimated."""
+    """What a finished run reports; bytes are those of the whole file, estimated.
+
+    They are None of a plain run, and so is the share of zero slices.
+    """
 
     checkpoint: Path
     epochs: int
     steps: int
     accuracy: float
     validation_accuracy: float
-    estimated_bytes: int
+    estimated_bytes: int | None
     slice_sparsity: float | None
     channel_sparsity: float | None
     seconds: float
@@ -91,8 +94,8 @@ def run_training(
         if main:
             _write_lines(lines, metrics)
 
-    def estimate(model: nn.Module) -> int:
-        return estimate_file(model, session)
+    def estimate(model: nn.Module) -> int | None:
+        return None if config.train.plain else estimate_file(model, session)
 
     seconds = train(
         session,
@@ -104,7 +107,8 @@ def run_training(
     )
     final = finish(session)
     sparsity = slice_sparsity(final.checkpoint.latents.values())
-    size = lnx.estimate(pack(final.checkpoint)).file
+    plain = config.train.plain
+    size = None if plain else lnx.estimate(pack(final.checkpoint)).file
     if main:
         save_checkpoint(final.checkpoint, folder / MODEL)
     record(_final_report(final.checkpoint, session.epochs_begun, session.step, size,
@@ -155,7 +159,7 @@ def _final_report(
     checkpoint: Checkpoint,
     epoch: int,
     step: int,
-    size: int,
+    size: int | None,
     sparsity: float | None,
     seconds: float,
 ) -> EpochReport:

@@ -34,7 +34,7 @@ def open_session(config: RunConfig, splits: Splits, *, fresh: bool = True) -> Se
     accelerator = open_accelerator(settings)
     _check_batch(config, splits, accelerator.num_processes)
     _seed(settings.seed)
-    architecture = _architecture(config, splits)
+    architecture = architecture_of(config, splits)
     model = build(architecture["name"], architecture["args"])
     trained = trained_weights(config, architecture["name"]) if fresh else None
     model = model.to(memory_format=_layout(config))
@@ -44,7 +44,8 @@ def open_session(config: RunConfig, splits: Splits, *, fresh: bool = True) -> Se
     if controller is not None and growth is not None and config.train.spread is None:
         growth = replace(growth, last=max(growth.last, spread_of(controller.bits)))
     model = model.to(accelerator.device)
-    _gate(model, splits, accelerator.device)
+    if not settings.plain:
+        _gate(model, splits, accelerator.device)
     sampler = EpochSampler(len(splits.train), settings.seed)
     loader: DataLoader[Batch] = batches(
         splits.train,
@@ -102,7 +103,7 @@ def _check_batch(config: RunConfig, splits: Splits, processes: int) -> None:
         )
 
 
-def _architecture(config: RunConfig, splits: Splits) -> dict[str, Any]:
+def architecture_of(config: RunConfig, splits: Splits) -> dict[str, Any]:
     """Return the record of the network; raises UsageError where images contradict."""
     form = {"channels": splits.channels, "classes": splits.classes}
     for key in form.keys() & config.model.args.keys():
@@ -153,6 +154,7 @@ def _optimizer(config: RunConfig, model: nn.Module) -> torch.optim.Optimizer:
             "latents": parameters is latents,
         }
         for parameters, rate, scheduled in kinds
+        if parameters
     ]
     return torch.optim.Adam(groups, lr=settings.lr)
 

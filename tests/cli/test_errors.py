@@ -87,6 +87,7 @@ LINES = [
     (("train", "--epochs", "many", "-o", "r"), 2, "(see lilnetx train --help)"),
     (("train", "--set", "train.nothing=1", "-o", "r"), 2, "'train.nothing'"),
     (("train", "--set", "train", "-o", "r"), 2, "section.key=value"),
+    (("train", "--plain", "--target-size", "9kB", "-o", "r"), 2, "or target.size"),
     (("train", "--set", "train.lr.x=1", "--lr", "1", "-o", "r"), 2, "train.lr"),
     (("train", "-c", "none.toml", "-o", "r"), 2, "does not exist"),
     (("train", "-c", "text", "-o", "r"), 1, "no TOML file"),

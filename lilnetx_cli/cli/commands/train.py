@@ -23,6 +23,7 @@ from lilnetx_cli.errors import FileError, Interrupted, LilnetxError, UsageError
 
 if TYPE_CHECKING:
     from lilnetx_cli.config import RunConfig
+    from lilnetx_cli.training import RunResult
 
 DEFAULT_FOLDER = Path("run")
 
@@ -53,6 +54,14 @@ def train(
         str | None, typer.Option(help="Name of the data set, see lilnetx models.")
     ] = None,
     data_dir: DataDir = None,
+    plain: Annotated[
+        bool,
+        typer.Option(
+            "--plain",
+            help="Train the network as it is, without latents and penalty; --lr is then"
+            " 0.005 by default.",
+        ),
+    ] = False,
     epochs: Annotated[
         int | None, typer.Option(help="Passes over the training images.")
     ] = None,
@@ -171,6 +180,7 @@ def train(
         "train.teacher": teacher,
         "loss.rate_weight": rate_weight,
         "loss.slice_weight": slice_weight,
+        "train.plain": plain or None,
         "train.epochs": epochs,
         "train.batch_size": batch_size,
         "train.lr": lr,
@@ -235,7 +245,12 @@ def _train(
         ) from None
     if os.environ.get("RANK", "0") != "0":
         return  # one process of several speaks
-    record = {
+    out.result(_record_of(result), *_lines_of(result))
+
+
+def _record_of(result: "RunResult") -> dict[str, Any]:
+    """Return what --json says of a run."""
+    return {
         "checkpoint": str(result.checkpoint),
         "epochs": result.epochs,
         "accuracy": result.accuracy,
@@ -246,14 +261,19 @@ def _train(
         "seconds": result.seconds,
         "seconds_per_step": round(result.seconds_per_step, 6),
     }
-    out.result(
-        record,
+
+
+def _lines_of(result: "RunResult") -> list[str]:
+    lines = [
         f"{result.checkpoint}: test accuracy {100 * result.accuracy:.2f} %,"
         f" validation {percent_text(result.validation_accuracy)}",
-        f"  about {size_text(result.estimated_bytes)} as a .lnx file,"
-        f" {percent_text(result.slice_sparsity)} of the slices zero",
         f"next: lilnetx compress {result.checkpoint}",
-    )
+    ]
+    if result.estimated_bytes is not None:  # not of a plain run
+        size, zero = size_text(result.estimated_bytes), result.slice_sparsity
+        text = f"  about {size} as a .lnx file, {percent_text(zero)} of the slices zero"
+        lines.insert(1, text)
+    return lines
 
 
 def _check_folder(folder: Path, *, force: bool) -> None:

@@ -3,11 +3,11 @@
     make rivals             an environment with NNCodec, ZipNN and zstd
     python -m tests.bench.compressors --nncodec .venv-rivals/bin/python \\
         --data-dir FOLDER --csv bench.csv --plot bench.png \\
-        resnet20.pt=resnet20 vgg16.pt=vgg16_bn,percent=25 \\
-        mobilenet.pt=mobilenet_v2_cifar,percent=25 resemblyzer.pt silero.pt
+        resnet20/model.pt=resnet20 vgg16/model.pt=vgg16_bn,percent=25 \\
+        mobilenet/model.pt=mobilenet_v2_cifar,percent=25 resemblyzer.pt silero.pt
 
-A network is FILE, a plain state dict, or FILE=MODEL,key=count, which adds accuracies
-on the test images of --dataset. SNR is over all float tensors of two or more
+A network is FILE, a checkpoint, or FILE=MODEL,key=count, which adds accuracies on the
+test images of --dataset. SNR is over all float tensors of two or more
 dimensions together. "/NNCodec" is the bytes over those of NNCodec at the same SNR, log
 bytes interpolated over dB between its runs. NNCodec runs with its defaults (dependent
 quantization on); it leaves 0-d tensors out. Every file is made in a process of its own
@@ -15,11 +15,12 @@ on one thread: its peak holds the interpreter and, but for zstd, all of torch.
 
 The five networks:
 
-    python -m tests.bench.dense --model resnet20 --data-dir FOLDER -o resnet20.pt
-    python -m tests.bench.dense --model vgg16_bn --model-arg percent=25 \\
-        --data-dir FOLDER -o vgg16.pt
-    python -m tests.bench.dense --model mobilenet_v2_cifar --model-arg percent=25 \\
-        --data-dir FOLDER -o mobilenet.pt
+    lilnetx train --plain --dataset fashion-mnist --data-dir FOLDER --epochs 4 \\
+        -o resnet20
+    lilnetx train --plain --dataset fashion-mnist --data-dir FOLDER --epochs 4 \\
+        --model vgg16_bn --model-arg percent=25 -o vgg16
+    lilnetx train --plain --dataset fashion-mnist --data-dir FOLDER --epochs 5 \\
+        --model mobilenet_v2_cifar --model-arg percent=25 -o mobilenet
     pip download --no-deps resemblyzer silero-vad
     python -m tests.bench.compressors.speech Resemblyzer-*.whl silero_vad-*.whl
 """
@@ -49,7 +50,7 @@ def options_of(arguments: Sequence[str] | None) -> argparse.Namespace:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("networks", nargs="+", metavar="NETWORK.pt[=MODEL[,KEY=COUNT]]")
+    parser.add_argument("networks", nargs="+", metavar="FILE[=MODEL[,KEY=COUNT]]")
     parser.add_argument("--nncodec", metavar="PYTHON", help="that has the rivals")
     parser.add_argument("--snr", type=float, action="append", help="of ours, in dB")
     parser.add_argument("--qp-step", type=int, default=2, help="between NNCodec runs")

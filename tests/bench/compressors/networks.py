@@ -7,7 +7,9 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from lilnetx_cli.checkpoint import read_source
 from lilnetx_cli.cli.options import parse_model_args
+from lilnetx_cli.config import MODEL
 from lilnetx_cli.data import Splits, load_splits
 from lilnetx_cli.measure import measure_accuracy
 from lilnetx_cli.models import build
@@ -20,7 +22,7 @@ class Network:
     """One trained network.
 
     Attributes:
-        name: of its file.
+        name: of its file, or of the folder of its run.
         state: every tensor.
         source: a file with the plain state dict.
         model: what `build` takes, with its arguments; None for tensors alone.
@@ -73,7 +75,7 @@ def open_networks(options: argparse.Namespace, folder: Path) -> list[Network]:
         model, *arguments = rest.split(",") if rest else [None]
         if model is not None and splits is None:
             splits = load_splits(options.dataset, options.data_dir)
-        state = torch.load(file, map_location="cpu")
+        state = dict(read_source(Path(file)).checkpoint.state_dict)
         if options.cast:
             kind = getattr(torch, options.cast)
             state = {k: t.to(kind) if t.is_floating_point() else t
@@ -82,8 +84,13 @@ def open_networks(options: argparse.Namespace, folder: Path) -> list[Network]:
         torch.save(state, source)
         found.append(
             Network(
-                Path(file).stem, state, source, model, parse_model_args(arguments),
+                _name_of(Path(file)), state, source, model, parse_model_args(arguments),
                 splits if model else None,
             )
         )  # fmt: skip
     return found
+
+
+def _name_of(path: Path) -> str:
+    """Return what a file is called: model.pt is named by the folder of its run."""
+    return path.parent.name if path.name == MODEL else path.stem
