@@ -80,10 +80,10 @@ class TrainConfig(_Section):
         teacher_weight: share of the task loss that the outputs of the teacher make up.
     """
 
-    plain: bool = Field(default=False, strict=True)
     epochs: int = Field(default=20, ge=1)
     batch_size: int = Field(default=128, ge=2)
     lr: float = Field(default=LR, gt=0)
+    plain: bool = Field(default=False, strict=True)
     decoder_lr: float = Field(default=0.005, gt=0)
     density_lr: float = Field(default=0.01, gt=0)
     spread: float | None = Field(default=None, gt=0)

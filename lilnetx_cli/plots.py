@@ -1,7 +1,7 @@
 """Pictures of a run and of a file, drawn without a display."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ mpl.use("Agg")
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
 
 import lnx
 
@@ -23,6 +24,7 @@ ZERO_COLOR = "#cbd5e0"
 MARGIN = 0.08  # of an axis, so that no mark touches its end
 BAR_INCHES = 0.24
 DPI = 120
+MOST_DROP = 15  # points of accuracy, below which a front is not drawn
 
 
 @dataclass(frozen=True)
@@ -103,6 +105,46 @@ def _finals(lines: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def _last(numbers: Sequence[int]) -> int:
     return numbers[-1] if numbers else 0
+
+
+def draw_front(curves: Mapping[str, Sequence[tuple[int, float]]], path: Path) -> None:
+    """Draw accuracy against the bytes of whole files, a line for each method.
+
+    `curves` has bytes and accuracies by method, the most important one first. Lines
+    leave the picture far below the best accuracy.
+    """
+    figure, axes = plt.subplots(figsize=(8, 5), layout="constrained")
+    for number, (method, curve) in enumerate(curves.items()):
+        points = sorted(curve)
+        axes.plot(
+            [size / 1000 for size, _ in points],
+            [100 * accuracy for _, accuracy in points],
+            "o-",
+            ms=5,
+            lw=1.5 if number else 2.5,
+            zorder=3 if number else 4,
+            label=method,
+        )
+    axes.set(xscale="log", xlabel="whole file, kB", ylabel="test accuracy, %")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    _limit(axes, [100 * point[1] for curve in curves.values() for point in curve])
+    axes.grid(alpha=0.3)
+    axes.legend(frameon=False, loc="lower right")
+    _save(figure, path)
+
+
+def _limit(axes: Axes, values: Sequence[float]) -> None:
+    """Let an axis of accuracies in percent begin where most has not collapsed."""
+    best = max(values)
+    shown = [value for value in values if value >= best - MOST_DROP]
+    room = MARGIN * max(best - min(shown), 1)
+    axes.set_ylim(min(shown) - room, best + room)
+    below = len(values) - len(shown)
+    if below:
+        text = f"outside of the picture: {below} below {best - MOST_DROP:.1f} %"
+        axes.set_title(text, fontsize=10)
 
 
 def draw_contents(

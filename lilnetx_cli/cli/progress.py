@@ -10,7 +10,13 @@ from typing import Any
 from lilnetx_cli.cli.console import Output, Ticker, percent_text, size_text
 from lilnetx_cli.config import RunConfig
 from lilnetx_cli.data import Splits
-from lilnetx_cli.training import EpochReport, RunResult, StepReport, run_training
+from lilnetx_cli.training import (
+    EpochReport,
+    RunResult,
+    StepReport,
+    Stopped,
+    run_training,
+)
 
 TITLES = ("epoch", "loss", "accuracy", "validation", "whole file", "zero slices")
 WIDTHS = (5, 8, 8, 10, 10, 11)
@@ -71,10 +77,14 @@ def watched(
     *,
     resume: dict[str, Any] | None = None,
     lines: bool = True,
+    last: bool = True,
 ) -> RunResult:
-    """Train with a bar, and with a line for each epoch; Ctrl-C raises Stopped."""
+    """Train with a bar, and with a line for each epoch; Ctrl-C raises Stopped.
+
+    After the last step it does so only if this run is not the last of several.
+    """
     with polite_interrupt() as interrupt, out.progress("starting") as ticker:
-        return run_training(
+        result = run_training(
             config,
             splits,
             folder,
@@ -82,6 +92,9 @@ def watched(
             should_stop=interrupt,
             resume=resume,
         )
+    if interrupt() and not last:
+        raise Stopped
+    return result
 
 
 def _cells(report: EpochReport) -> tuple[str, ...]:

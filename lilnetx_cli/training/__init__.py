@@ -1,6 +1,7 @@
 """One joint run: task, rate and slice prior; ends with the network that ships."""
 
 from lilnetx_cli.training.loop import Stopped
+from lilnetx_cli.training.reach import OutOfReach
 from lilnetx_cli.training.reports import EpochReport, Observer, StepReport
 from lilnetx_cli.training.run import RunResult, run_training
 from lilnetx_cli.training.state import read_resume
@@ -8,6 +9,7 @@ from lilnetx_cli.training.state import read_resume
 __all__ = [
     "EpochReport",
     "Observer",
+    "OutOfReach",
     "RunResult",
     "StepReport",
     "Stopped",

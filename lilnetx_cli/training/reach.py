@@ -15,10 +15,14 @@ from lilnetx_cli.training.state import Session
 LARGEST_LATENT = 2**12
 
 
+class OutOfReach(UsageError):  # noqa: N818
+    """No file of the network has the size that was asked for."""
+
+
 def check_reach(session: Session) -> None:
     """Make the steps of a fresh run fine enough for the size that was asked for.
 
-    Raises UsageError for a size that is below that of a network with one latent in each
+    Raises OutOfReach for a size that is below that of a network with one latent in each
     weight, or above what the finest latents take.
     """
     if session.controller is None:
@@ -26,7 +30,7 @@ def check_reach(session: Session) -> None:
     target = session.controller.target
     smallest = estimate_file(_nearly_empty(session.model), session)
     if target < smallest:
-        raise UsageError(
+        raise OutOfReach(
             f"a file of {target:,} bytes is out of reach: with a single latent left in"
             f" each weight it has {smallest:,}, and it should have twice that to learn"
         )
@@ -36,7 +40,7 @@ def check_reach(session: Session) -> None:
         session.spread *= 2
         size = estimate_file(session.model, session)
     if size < target:
-        raise UsageError(
+        raise OutOfReach(
             f"a file of {target:,} bytes is out of reach: the finest latents of this"
             f" network take {size:,}; for every bit train without a size, then"
             " lilnetx compress --lossless"

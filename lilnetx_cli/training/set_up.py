@@ -1,6 +1,7 @@
 """Build what a run needs: network, optimizer, loader, all from one seed."""
 
 import random
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -80,17 +81,26 @@ def _layout(config: RunConfig) -> torch.memory_format:
 def _controller(
     config: RunConfig, model: nn.Module, begin: float
 ) -> SizeController | None:
-    """Return what steers to the wanted size; raises UsageError for two wishes."""
-    size, ratio = config.target.size, config.target.ratio
-    if size is not None and ratio is not None:
-        raise UsageError("--target-size and --target-ratio are two wishes: give one")
-    if ratio is not None:
+    def dense_bytes() -> int:
         plain = materialize(model).state_dict().values()
-        size = int(sum(t.numel() * t.element_size() for t in plain) / ratio)
+        return sum(tensor.nbytes for tensor in plain)
+
+    size = wanted_size(config, dense_bytes)
     if size is None:
         return None
     weights = sum(latent.numel() for _, _, latent in latent_weights(model))
     return SizeController(size, weights, begin)
+
+
+def wanted_size(config: RunConfig, dense_bytes: Callable[[], int]) -> int | None:
+    """Return the bytes that a file is to have, None where nothing is asked for.
+
+    `dense_bytes` gives those of the plain network. Raises UsageError for two wishes.
+    """
+    size, ratio = config.target.size, config.target.ratio
+    if size is not None and ratio is not None:
+        raise UsageError("--target-size and --target-ratio are two wishes: give one")
+    return size if ratio is None else int(dense_bytes() / ratio)
 
 
 def _check_batch(config: RunConfig, splits: Splits, processes: int) -> None:

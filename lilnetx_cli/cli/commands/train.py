@@ -19,7 +19,8 @@ from lilnetx_cli.cli.options import (
     parse_model_args,
     parse_size,
 )
-from lilnetx_cli.errors import FileError, Interrupted, LilnetxError, UsageError
+from lilnetx_cli.cli.run_folder import check_folder, read_run
+from lilnetx_cli.errors import Interrupted, UsageError
 
 if TYPE_CHECKING:
     from lilnetx_cli.config import RunConfig
@@ -83,6 +84,18 @@ def train(
         typer.Option(
             help="End with a file this many times smaller than the dense network.",
             show_default="none",
+        ),
+    ] = None,
+    sweep: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=16,
+            metavar="COUNT",
+            help="Train this many sizes, each half of the one before, from"
+            " --target-size or a 40th of the dense network on; compare them with the"
+            " plain network, compressed.",
+            show_default="one run",
         ),
     ] = None,
     teacher: Annotated[
@@ -164,8 +177,9 @@ def train(
     """Train a network to be accurate and small in one run.
 
     The run writes model.pt (the network that ships), config.toml (all settings),
-    metrics.jsonl, curves.png and resume.pt (for --resume). Options override the file
-    of --config, which overrides the defaults. Ctrl-C stops after the current step.
+    metrics.jsonl, curves.png and resume.pt (for --resume); --sweep writes a folder of
+    runs, front.csv and front.png. Options override the file of --config, which
+    overrides the defaults. Ctrl-C stops after the current step.
     """
     out = make_output(json, quiet, verbose)
     given: dict[str, Any] = {
@@ -206,8 +220,21 @@ def train(
     settings.update(parse_setting(text) for text in set_ or [])
     if config is not None:
         check_input(config)
-    resolved = resolve(config, settings)
-    _train(resolved, output, resume, bool(settings or config), force, out)
+    resolved, configured = resolve(config, settings), bool(settings or config)
+    if sweep is None:
+        _train(resolved, output, resume, configured, force, out)
+        return
+    from lilnetx_cli.cli.sweeping import run_sweep
+
+    run_sweep(
+        resolved,
+        output,
+        sweep,
+        out,
+        resume=resume,
+        configured=configured,
+        force=force,
+    )
 
 
 def _train(
@@ -220,9 +247,9 @@ def _train(
 ) -> None:
     content = None
     if resume is None:
-        _check_folder(folder, force=force)
+        check_folder(folder, force=force)
     else:
-        content, config = _read_resume(folder, resume, config, configured, force)
+        content, config = read_run(folder, resume, config, configured, force)
     from lilnetx_cli.cli.progress import watched
     from lilnetx_cli.data import load_splits
     from lilnetx_cli.training import Stopped
@@ -274,45 +301,3 @@ def _lines_of(result: "RunResult") -> list[str]:
         text = f"  about {size} as a .lnx file, {percent_text(zero)} of the slices zero"
         lines.insert(1, text)
     return lines
-
-
-def _check_folder(folder: Path, *, force: bool) -> None:
-    """Refuse a folder that holds a run, or that cannot be made."""
-    if folder.exists() and not folder.is_dir():
-        raise LilnetxError(f"output {str(folder)!r} is a file, expected a folder")
-    from lilnetx_cli.config import RUN_FILES
-
-    found = next((name for name in RUN_FILES if (folder / name).exists()), None)
-    if found is not None and not force:
-        raise UsageError(
-            f"{str(folder)!r} holds a run ({found}): go on with --resume,"
-            " or overwrite it with -f"
-        )
-
-
-def _read_resume(
-    folder: Path, resume: str, config: "RunConfig", configured: bool, force: bool
-) -> tuple[dict[str, Any], "RunConfig"]:
-    """Return the state of a run and its own configuration."""
-    from lilnetx_cli.config import RESUME, RunConfig
-    from lilnetx_cli.training import read_resume
-
-    path = folder / RESUME if resume == "auto" else Path(resume)
-    if path.is_dir():
-        raise UsageError(
-            f"{resume!r} is a folder: to go on with its run, -o {resume} --resume"
-        )
-    check_input(path)
-    if path.resolve().parent != folder.resolve():
-        _check_folder(folder, force=force)
-    content = read_resume(path)
-    try:
-        stored = RunConfig.model_validate(content["config"])
-    except ValueError as error:
-        raise FileError(f"{str(path)!r} holds no settings of this version") from error
-    if configured and config != stored:
-        raise UsageError(
-            "a resumed run keeps its own settings: leave out all options but"
-            " --output and --resume"
-        )
-    return content, stored
