@@ -24,7 +24,7 @@ from lilnetx_cli.training.teacher import divergence, taught_by
 from lnx import LnxError
 
 ESTIMATE_SHARE = 0.03  # of the time, for the numbers beside the progress bar
-UPDATES = 150  # of the controller in a run
+UPDATES = 100  # of the controller in a run
 
 # Returns None of a plain network.
 Estimator = Callable[[nn.Module], int | None]

@@ -19,8 +19,7 @@ if TYPE_CHECKING:
 SETTINGS = {
     "model.name": "resnet20",
     "data.name": "digits",
-    "loss.rate_weight": 1.0,
-    "loss.slice_weight": 2.0,
+    "target.size": 7_000,
     "train.epochs": 24,
     "train.batch_size": 64,
     "train.label_smoothing": 0.1,
