@@ -1,6 +1,5 @@
 """The loop: steps, epochs and estimates, stopped and resumed without a trace."""
 
-import math
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,18 +15,15 @@ from lilnetx_cli.measure import measure_accuracy
 from lilnetx_cli.measure.sparsity import slice_sparsity
 from lilnetx_cli.nn import penalty
 from lilnetx_cli.training.devices import autocast
-from lilnetx_cli.training.growing import grow_steps
-from lilnetx_cli.training.initial_weights import SPREAD
 from lilnetx_cli.training.reports import EpochReport, Observer, StepReport
 from lilnetx_cli.training.state import Session, Totals, save_session
+from lilnetx_cli.training.steering import Estimator, steer, weights_of
 from lilnetx_cli.training.teacher import divergence, taught_by
 from lnx import LnxError
 
 ESTIMATE_SHARE = 0.03  # of the time, for the numbers beside the progress bar
-UPDATES = 100  # of the controller in a run
 
 # Returns None of a plain network.
-Estimator = Callable[[nn.Module], int | None]
 
 
 class Stopped(Exception):  # noqa: N818
@@ -105,7 +101,7 @@ def _steps(session: Session, estimate: Estimator) -> Iterator[tuple[float, float
     for images, labels in received(session.loader):
         with accelerator.accumulate(session.forward):
             if steered != session.step:  # in the first batch of a step
-                _steer(session, estimate)
+                steer(session, estimate)
                 steered = session.step
             loss, task = _backward(session, images, labels)
             session.optimizer.step()
@@ -144,7 +140,7 @@ def _backward(session: Session, images: Tensor, labels: Tensor) -> tuple[float, 
 
 
 def _penalty(session: Session) -> Tensor:
-    terms = penalty(session.model, **_weights(session))
+    terms = penalty(session.model, **weights_of(session))
     bits = float(terms.bits_per_weight.detach())
     session.totals.bits += bits / session.config.train.accumulate
     return terms.total
@@ -155,42 +151,6 @@ def _bits(session: Session) -> float | None:
     if session.config.train.plain:
         return None
     return session.totals.bits / session.totals.steps
-
-
-def _weights(session: Session) -> dict[str, float]:
-    weights: dict[str, float] = session.config.loss.model_dump()
-    if session.controller is not None:
-        for name in ("rate_weight", "slice_weight"):
-            weights[name] *= session.controller.factor
-    return weights
-
-
-def _steer(session: Session, estimate: Estimator) -> None:
-    """Set learning rates, the size of the steps and the weights of the penalty."""
-    progress = session.step / session.steps
-    if session.growth is not None:
-        spread = session.growth.spread(progress)
-        grow_steps(session.model, session.optimizer, session.spread / spread)
-        session.spread = spread
-    due = session.step % max(1, session.steps // UPDATES) == 0
-    if session.controller is not None and due:
-        size = estimate(session.model)
-        factor = 1 if size is None else session.controller.update(progress, size)
-        grow_steps(session.model, session.optimizer, factor)
-    _set_rates(session)
-
-
-def _set_rates(session: Session) -> None:
-    """Set learning rates; that of latents is relative to their size at the end.
-
-    So weights move as fast with fine steps as with coarse ones.
-    """
-    settings = session.config.train
-    factor = cosine(session.step, session.steps, settings.warmup)
-    for group in session.optimizer.param_groups:
-        group["lr"] = group["base_lr"] * (factor if group["scheduled"] else 1)
-        if group["latents"]:
-            group["lr"] *= max(1.0, session.spread / SPREAD)
 
 
 def _check(loss: float, task: float, session: Session) -> None:
@@ -247,16 +207,3 @@ def _end_epoch(
     record(report)
     observer.on_epoch(report)
     save_session(session, resume_path, time.monotonic() - started)
-
-
-def cosine(step: int, steps: int, warmup: float) -> float:
-    """Return the factor for a step: linear from 0 over the warm-up, then a cosine.
-
-    `warmup` is a share of the steps. Source: Loshchilov and Hutter 2017, equation 5,
-    one period without restarts.
-    """
-    rising = max(1, round(steps * warmup))
-    if step < rising:
-        return (step + 1) / rising
-    progress = (step - rising) / max(1, steps - rising)
-    return 0.5 * (1 + math.cos(math.pi * progress))

@@ -1,6 +1,6 @@
 from itertools import pairwise
 
-from lilnetx_cli.training.loop import cosine
+from lilnetx_cli.training.steering import cosine
 
 
 def test_rises_then_falls_to_zero():

@@ -1,0 +1,64 @@
+"""What changes from step to step: learning rates, size of the steps, the penalty."""
+
+import math
+from collections.abc import Callable
+
+from torch import nn
+
+from lilnetx_cli.training.growing import grow_steps
+from lilnetx_cli.training.initial_weights import SPREAD
+from lilnetx_cli.training.state import Session
+
+UPDATES = 100  # of the controller in a run
+
+Estimator = Callable[[nn.Module], int | None]
+
+
+def weights_of(session: Session) -> dict[str, float]:
+    """Return the weights of the penalty at the present step."""
+    weights: dict[str, float] = session.config.loss.model_dump()
+    if session.controller is not None:
+        for name in ("rate_weight", "slice_weight"):
+            weights[name] *= session.controller.factor
+    return weights
+
+
+def steer(session: Session, estimate: Estimator) -> None:
+    """Set learning rates, the size of the steps and the weights of the penalty."""
+    progress = session.step / session.steps
+    if session.growth is not None:
+        spread = session.growth.spread(progress)
+        grow_steps(session.model, session.optimizer, session.spread / spread)
+        session.spread = spread
+    due = session.step % max(1, session.steps // UPDATES) == 0
+    if session.controller is not None and due:
+        size = estimate(session.model)
+        factor = 1 if size is None else session.controller.update(progress, size)
+        grow_steps(session.model, session.optimizer, factor)
+    _set_rates(session)
+
+
+def _set_rates(session: Session) -> None:
+    """Set learning rates; that of latents is relative to their size at the end.
+
+    So weights move as fast with fine steps as with coarse ones.
+    """
+    settings = session.config.train
+    factor = cosine(session.step, session.steps, settings.warmup)
+    for group in session.optimizer.param_groups:
+        group["lr"] = group["base_lr"] * (factor if group["scheduled"] else 1)
+        if group["latents"]:
+            group["lr"] *= max(1.0, session.spread / SPREAD)
+
+
+def cosine(step: int, steps: int, warmup: float) -> float:
+    """Return the factor for a step: linear from 0 over the warm-up, then a cosine.
+
+    `warmup` is a share of the steps. Source: Loshchilov and Hutter 2017, equation 5,
+    one period without restarts.
+    """
+    rising = max(1, round(steps * warmup))
+    if step < rising:
+        return (step + 1) / rising
+    progress = (step - rising) / max(1, steps - rising)
+    return 0.5 * (1 + math.cos(math.pi * progress))
