@@ -44,19 +44,21 @@ def finish(session: Session) -> Finished:
         return _measured(*_plain(session.model), session)
     probe = probe_images(session)
 
-    def shipped(model: nn.Module) -> tuple[nn.Module, Checkpoint]:
+    def shipped(model: nn.Module) -> tuple[int, tuple[nn.Module, Checkpoint]]:
         model = with_short_decoders(model)
         _calibrate(model, session)
-        return finalize(model, probe)
+        network, checkpoint = finalize(model, probe)
+        return _exact_bytes(checkpoint, session), (network, checkpoint)
 
-    if session.controller is not None:
-        fit_size(
-            session.model,
-            session.controller.target,
-            lambda model: estimate_file(model, session),
-            lambda model: _exact_bytes(shipped(model)[1], session),
-        )
-    return _measured(*shipped(session.model), session)
+    def estimated(model: nn.Module) -> int:
+        return estimate_file(model, session)
+
+    if session.controller is None:
+        _, ready = shipped(session.model)
+    else:
+        target = session.controller.target
+        _, ready = fit_size(session.model, target, estimated, shipped)
+    return _measured(*ready, session)
 
 
 def _plain(model: nn.Module) -> tuple[nn.Module, Checkpoint]:

@@ -1,6 +1,7 @@
 """The last step to a wanted size: which latents next to zero become zero."""
 
 from collections.abc import Callable, Mapping
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -16,29 +17,34 @@ BISECTIONS = 16
 NEAR = 0.004  # ends the bisection
 ROUNDS = 6
 
+FinishedT = TypeVar("FinishedT")
 Sizer = Callable[[nn.Module], int]
+Finisher = Callable[[nn.Module], tuple[int, FinishedT]]
 
 
-def fit_size(model: nn.Module, target: int, estimate: Sizer, exact: Sizer) -> int:
+def fit_size(
+    model: nn.Module, target: int, estimate: Sizer, finish: Finisher[FinishedT]
+) -> tuple[int, FinishedT]:
     """Change which latents round to zero until the file has a size, in place.
 
-    `estimate` returns the bytes of a file fast, `exact` slowly, and may change anything
-    but the latents. Returns the bytes that `exact` gives in the end: at most the target
-    and at most 3 % below it, where the latents allow that.
+    `estimate` returns the bytes of a file fast; `finish` makes the network that ships
+    and its exact bytes, slowly, and leaves the latents as they are. Returns what
+    `finish` gives in the end: at most the target and at most 3 % below it, where the
+    latents allow that.
     """
     kept = {name: latent.detach().clone() for name, _, latent in latent_weights(model)}
-    size, aim = exact(model), AIM * target
+    (size, finished), aim = finish(model), AIM * target
     for _ in range(ROUNDS):
         if (1 - TOLERANCE) * target <= size <= target:
             break
         difference = size - estimate(model)
         threshold = _search(model, kept, aim - difference, estimate)
-        size = exact(model)
+        size, finished = finish(model)
         if threshold == SMALLEST and size <= target:
             break
         if size > target:
             aim -= size - target
-    return size
+    return size, finished
 
 
 def _search(

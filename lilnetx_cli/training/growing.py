@@ -23,11 +23,14 @@ class Growth:
         first: size of the latents, in quantization steps, at the start of the run.
         last: the same once the steps have grown.
         share: of the run, over which they grow.
+        quick: whether weights learn as fast with fine steps as with coarse ones, which
+            drawn weights need and trained ones are lost by.
     """
 
     first: float
     last: float
     share: float
+    quick: bool = True
 
     def spread(self, progress: float) -> float:
         """Return the size of latents at a share of the run: geometric, then flat."""

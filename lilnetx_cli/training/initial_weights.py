@@ -78,7 +78,8 @@ def initialize(
     if trained is not None and trained.latents:
         put_latents(model, trained)
         return Beginning(last, text)
-    return Beginning(first, text, Growth(first, last, settings.growth))
+    growth = Growth(first, last, settings.growth, quick=trained is None)
+    return Beginning(first, text, growth)
 
 
 @torch.no_grad()

@@ -39,15 +39,12 @@ def steer(session: Session, estimate: Estimator) -> None:
 
 
 def _set_rates(session: Session) -> None:
-    """Set learning rates; that of latents is relative to their size at the end.
-
-    So weights move as fast with fine steps as with coarse ones.
-    """
+    """Set learning rates; that of latents of drawn weights grows with their size."""
     settings = session.config.train
     factor = cosine(session.step, session.steps, settings.warmup)
     for group in session.optimizer.param_groups:
         group["lr"] = group["base_lr"] * (factor if group["scheduled"] else 1)
-        if group["latents"]:
+        if group["latents"] and session.growth is not None and session.growth.quick:
             group["lr"] *= max(1.0, session.spread / SPREAD)
 
 
