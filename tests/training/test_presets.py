@@ -44,7 +44,11 @@ def test_a_preset_takes_steps(preset, tmp_path, monkeypatch):
     data, out = tmp_path / "data", tmp_path / "run"
     data.mkdir()
     out.mkdir()
-    config = resolve(preset, STEPS)
+    wanted = resolve(preset, {}).target
+    assert wanted.size or wanted.ratio
+    # After two steps, a size is a long search for nothing; one preset shows it.
+    free = {} if preset.stem == "fashion_resnet20" else {"target.ratio": None}
+    config = resolve(preset, {**STEPS, **free})
     make_images(config.data.name, data)
     splits = load_splits(config.data.name, data)
     result = run_training(
