@@ -12,7 +12,7 @@ def test_a_size_is_kept_by_the_file(cli, tmp_path):
     assert done.code == 0, done.err
     assert done.json["estimated_bytes"] <= 20_000
     packed = cli("compress", "run/model.pt", "--json", cwd=tmp_path)
-    assert 0.97 * 20_000 <= packed.json["output_bytes"] <= 20_000
+    assert 0.9 * 20_000 <= packed.json["output_bytes"] <= 20_000
 
 
 @pytest.mark.parametrize(
