@@ -21,10 +21,10 @@ from lilnetx_cli.quantization.feedback import feedback_factor, round_with_feedba
 IMAGES = 64  # that J is computed on
 AT_ONCE = 8  # of them, for the sake of memory
 SEEN = 16  # numbers of the outputs of an image; of more, as many random sums
-TOGETHER = 2048  # parameters that make up for each other
+TOGETHER = 512  # parameters that make up for each other
 COARSEST = 8.0  # times the tolerance: what rounding alone would change, tried first
-FINER = 0.5**0.5
-MOST_TRIES = 20
+FINER = 0.5**0.25
+MOST_TRIES = 40
 LEAST_BITS = 1  # between the step and the largest number of a tensor
 MOST_BITS = 14  # of fixed point in .lnx files
 UNPROBED_BITS = 3  # between the step and the root mean square of a tensor

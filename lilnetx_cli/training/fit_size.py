@@ -15,7 +15,9 @@ AIM = 0.99
 SMALLEST, LARGEST = 0.5, 64.0
 BISECTIONS = 16
 NEAR = 0.004  # ends the bisection
-ROUNDS = 6
+ROUNDS = 4  # of which the file nearest to the size is kept
+MOST_ROUNDS = 20  # where all files so far were too large
+WORTH = 0.98  # of the size ends them early
 
 FinishedT = TypeVar("FinishedT")
 Sizer = Callable[[nn.Module], int]
@@ -33,16 +35,18 @@ def fit_size(
     as it is.
     """
     kept = {name: latent.detach().clone() for name, _, latent in latent_weights(model)}
-    (size, finished), aim = finish(model), AIM * target
-    for _ in range(ROUNDS):
-        if size <= target:
+    best = last = finish(model)
+    wanted = float(estimate(model))
+    for number in range(MOST_ROUNDS):
+        enough = number >= ROUNDS or best[0] >= WORTH * target or number == 0
+        if best[0] <= target and enough:
             break
-        difference = size - estimate(model)
-        _search(model, kept, aim - difference, estimate)
-        size, finished = finish(model)
-        if size > target:
-            aim -= size - target
-    return size, finished
+        wanted += AIM * target - last[0]
+        _search(model, kept, wanted, estimate)
+        last = finish(model)
+        if best[0] > target or best[0] < last[0] <= target:
+            best = last
+    return best
 
 
 def _search(

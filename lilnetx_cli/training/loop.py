@@ -16,14 +16,13 @@ from lilnetx_cli.measure.sparsity import slice_sparsity
 from lilnetx_cli.nn import penalty
 from lilnetx_cli.training.devices import autocast
 from lilnetx_cli.training.reports import EpochReport, Observer, StepReport
+from lilnetx_cli.training.sizes import Sizes
 from lilnetx_cli.training.state import Session, Totals, save_session
-from lilnetx_cli.training.steering import Estimator, steer, weights_of
+from lilnetx_cli.training.steering import steer, weights_of
 from lilnetx_cli.training.teacher import divergence, taught_by
 from lnx import LnxError
 
 ESTIMATE_SHARE = 0.03  # of the time, for the numbers beside the progress bar
-
-# Returns None of a plain network.
 
 
 class Stopped(Exception):  # noqa: N818
@@ -34,27 +33,27 @@ def train(
     session: Session,
     *,
     observer: Observer,
-    estimate: Estimator,
+    sizes: Sizes,
     resume_path: Path,
     record: Callable[[EpochReport], None],
     should_stop: Callable[[], bool],
 ) -> float:
     """Run all steps that are left; return the seconds of the whole run so far.
 
-    `estimate` returns the bytes of a network's whole file. Raises Stopped after a step
+    Raises Stopped after a step
     once should_stop() is true, and InputError when the loss is NaN or infinite.
     """
     started = time.monotonic() - session.seconds
-    gauge = _Gauge(session.model, estimate)
+    gauge = _Gauge(session.model, sizes)
     while session.step < session.steps:
-        for loss, task in _steps(session, estimate):
+        for loss, task in _steps(session, sizes):
             _check(loss, task, session)
             observer.on_step(_step_report(session, gauge.read()))
             within = session.step % session.steps_per_epoch
             if within and session.step < session.steps and should_stop():
                 save_session(session, resume_path, time.monotonic() - started)
                 raise Stopped
-        _end_epoch(session, started, estimate, observer, record, resume_path)
+        _end_epoch(session, started, sizes, observer, record, resume_path)
         if session.step < session.steps and should_stop():
             raise Stopped
     return time.monotonic() - started
@@ -63,9 +62,9 @@ def train(
 class _Gauge:
     """File size and slice sparsity, measured again only as often as is cheap."""
 
-    def __init__(self, model: nn.Module, estimate: Estimator) -> None:
+    def __init__(self, model: nn.Module, sizes: Sizes) -> None:
         self._model = model
-        self._estimate = estimate
+        self._sizes = sizes
         self._next = 0.0
         self._last: tuple[int | None, float | None] = (None, None)
 
@@ -74,7 +73,10 @@ class _Gauge:
         start = time.monotonic()
         if start >= self._next:
             try:
-                self._last = (self._estimate(self._model), _zero_slices(self._model))
+                self._last = (
+                    self._sizes.estimate(self._model),
+                    _zero_slices(self._model),
+                )
             except (InputError, LnxError):  # latents run away: the steps go on
                 self._last = (None, None)
             cost = time.monotonic() - start
@@ -87,7 +89,7 @@ def _zero_slices(model: nn.Module) -> float | None:
     return slice_sparsity(latents.values())
 
 
-def _steps(session: Session, estimate: Estimator) -> Iterator[tuple[float, float]]:
+def _steps(session: Session, sizes: Sizes) -> Iterator[tuple[float, float]]:
     """Take the steps that are left in the epoch, yielding losses after each."""
     settings, accelerator = session.config.train, session.accelerator
     done = session.step % session.steps_per_epoch
@@ -101,7 +103,7 @@ def _steps(session: Session, estimate: Estimator) -> Iterator[tuple[float, float
     for images, labels in received(session.loader):
         with accelerator.accumulate(session.forward):
             if steered != session.step:  # in the first batch of a step
-                steer(session, estimate)
+                steer(session, sizes)
                 steered = session.step
             loss, task = _backward(session, images, labels)
             session.optimizer.step()
@@ -180,7 +182,7 @@ def _step_report(
 def _end_epoch(
     session: Session,
     started: float,
-    estimate: Estimator,
+    sizes: Sizes,
     observer: Observer,
     record: Callable[[EpochReport], None],
     resume_path: Path,
@@ -198,7 +200,7 @@ def _end_epoch(
         bits_per_weight=_bits(session),
         accuracy=totals.hits / totals.examples,
         validation_accuracy=validation.accuracy,
-        estimated_bytes=estimate(session.model),
+        estimated_bytes=sizes.estimate(session.model),
         slice_sparsity=_zero_slices(session.model),
         lr=session.optimizer.param_groups[0]["lr"],
         seconds=time.monotonic() - started,

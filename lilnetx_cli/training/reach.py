@@ -7,8 +7,8 @@ from torch import nn
 
 from lilnetx_cli.errors import UsageError
 from lilnetx_cli.nn import latent_weights
-from lilnetx_cli.training.finalize import estimate_file
 from lilnetx_cli.training.growing import grow_steps
+from lilnetx_cli.training.sizes import estimate_file
 from lilnetx_cli.training.state import Session
 
 # A file holds 16384 different latents; as fine as this they say nothing more anyway.

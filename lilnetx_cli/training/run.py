@@ -7,8 +7,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from torch import nn
-
 import lnx
 from lilnetx_cli.checkpoint import Checkpoint, pack, save_checkpoint
 from lilnetx_cli.config import (
@@ -26,11 +24,12 @@ from lilnetx_cli.errors import FileError, reason_of
 from lilnetx_cli.measure.sparsity import channel_sparsity, slice_sparsity
 from lilnetx_cli.nn import RoundingWarning
 from lilnetx_cli.plots import draw_curves
-from lilnetx_cli.training.finalize import estimate_file, finish
+from lilnetx_cli.training.finish import finish
 from lilnetx_cli.training.loop import train
 from lilnetx_cli.training.reach import check_reach
 from lilnetx_cli.training.reports import EpochReport, Observer, Unheard
 from lilnetx_cli.training.set_up import open_session
+from lilnetx_cli.training.sizes import Sizes
 from lilnetx_cli.training.state import Session, restore_session
 
 
@@ -94,13 +93,10 @@ def run_training(
         if main:
             _write_lines(lines, metrics)
 
-    def estimate(model: nn.Module) -> int | None:
-        return None if config.train.plain else estimate_file(model, session)
-
     seconds = train(
         session,
         observer=observer,
-        estimate=estimate,
+        sizes=Sizes(session),
         resume_path=folder / RESUME,
         record=record,
         should_stop=should_stop,

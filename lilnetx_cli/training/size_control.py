@@ -15,6 +15,8 @@ GAIN, LIMIT = 0.2, 0.03
 # At the default weights a file has about this many bits a weight.
 USUAL_BITS = 0.4
 MOST_BITS = 12.0
+# Shares of the run at which estimates are set right by an exact size.
+EXACT_AT = (0.6, 0.85)
 
 
 def spread_of(bits: float) -> float:
@@ -42,6 +44,8 @@ class SizeController:
         progress: share of the run done at the latest update, 0 to 1.
         integral: what errors so far have added to the logarithm of `factor`.
         now: what the latest error adds to it.
+        missed: bytes of the file that estimates do not see.
+        checks: how often an exact size was heard.
     """
 
     target: int
@@ -51,6 +55,8 @@ class SizeController:
     progress: float = 0.0
     integral: float = 0.0
     now: float = 0.0
+    missed: int = 0
+    checks: int = 0
 
     @property
     def bits(self) -> float:
@@ -62,8 +68,17 @@ class SizeController:
         """What to multiply rate_weight and slice_weight by."""
         return math.exp(self.integral + self.now) * USUAL_BITS / self.bits
 
-    def update(self, progress: float, size: int) -> float:
-        """Return how much larger the steps are to be, given the bytes of the file."""
+    def wants_exact(self, progress: float) -> bool:
+        """Return whether an exact size is due."""
+        return self.checks < len(EXACT_AT) and progress >= EXACT_AT[self.checks]
+
+    def hear(self, estimated: int, exact: int) -> None:
+        """Take note of how far estimates are off."""
+        self.missed, self.checks = exact - estimated, self.checks + 1
+
+    def update(self, progress: float, estimated: int) -> float:
+        """Return how much larger the steps are to be, given the estimated bytes."""
+        size = max(1, estimated + self.missed)
         if self.first is None:
             self.first, self.progress = float(size), progress
         error = math.log(size / self.planned(progress))

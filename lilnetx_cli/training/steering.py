@@ -1,17 +1,14 @@
 """What changes from step to step: learning rates, size of the steps, the penalty."""
 
 import math
-from collections.abc import Callable
-
-from torch import nn
 
 from lilnetx_cli.training.growing import grow_steps
 from lilnetx_cli.training.initial_weights import SPREAD
+from lilnetx_cli.training.size_control import SizeController
+from lilnetx_cli.training.sizes import Sizes
 from lilnetx_cli.training.state import Session
 
 UPDATES = 100  # of the controller in a run
-
-Estimator = Callable[[nn.Module], int | None]
 
 
 def weights_of(session: Session) -> dict[str, float]:
@@ -23,7 +20,7 @@ def weights_of(session: Session) -> dict[str, float]:
     return weights
 
 
-def steer(session: Session, estimate: Estimator) -> None:
+def steer(session: Session, sizes: Sizes) -> None:
     """Set learning rates, the size of the steps and the weights of the penalty."""
     progress = session.step / session.steps
     if session.growth is not None:
@@ -32,10 +29,21 @@ def steer(session: Session, estimate: Estimator) -> None:
         session.spread = spread
     due = session.step % max(1, session.steps // UPDATES) == 0
     if session.controller is not None and due:
-        size = estimate(session.model)
-        factor = 1 if size is None else session.controller.update(progress, size)
+        factor = _heard(session, session.controller, progress, sizes)
         grow_steps(session.model, session.optimizer, factor)
     _set_rates(session)
+
+
+def _heard(
+    session: Session, controller: SizeController, progress: float, sizes: Sizes
+) -> float:
+    """Tell the controller the size of the file; return how steps are to change."""
+    size = sizes.estimate(session.model)
+    if size is None:
+        return 1.0
+    if controller.wants_exact(progress):
+        controller.hear(size, sizes.nearly_exact(session.model) or size)
+    return controller.update(progress, size)
 
 
 def _set_rates(session: Session) -> None:

@@ -1,6 +1,7 @@
 """The controller alone, and runs that are to end at a size."""
 
 import json
+import math
 
 import pytest
 import torch
@@ -60,6 +61,28 @@ def test_small_files_are_pressed_harder_from_the_start():
     small, large = (SizeController(size, 200_000, 0.4) for size in (5_000, 50_000))
     assert small.factor == pytest.approx(10 * large.factor)
     assert spread_of(3.0) == pytest.approx(1.94, abs=0.01)
+
+
+def test_exact_sizes_set_estimates_right():
+    controller = SizeController(10_000, 200_000, BEGIN)
+    assert not controller.wants_exact(0.5)
+    assert controller.wants_exact(0.6)
+    controller.update(0.6, 10_000)
+    before = controller.now
+    controller.hear(10_000, 9_000)
+    controller.update(0.6, 10_000)
+    assert controller.now == pytest.approx(before + math.log(0.9))
+    assert not controller.wants_exact(0.84)
+    assert controller.wants_exact(0.85)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("wanted", [6_000, 18_000])
+def test_a_run_of_some_length_uses_what_it_may(tmp_path, tiny, digits, wanted):
+    config = tiny(target__size=wanted, train__epochs=4, train__max_steps=None)
+    result, _ = run(config, tmp_path, splits=digits)
+    size = len(lnx.dumps(pack(load_checkpoint(result.checkpoint))))
+    assert 0.97 * wanted <= size <= wanted
 
 
 @pytest.mark.parametrize("kind", ["target__size", "target__ratio"])

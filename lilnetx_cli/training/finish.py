@@ -1,0 +1,62 @@
+"""The end of a run: the network that ships, measured."""
+
+from dataclasses import dataclass
+
+from torch import nn
+
+from lilnetx_cli.checkpoint import Checkpoint
+from lilnetx_cli.measure import measure_accuracy
+from lilnetx_cli.nn.side_rounding import with_short_decoders
+from lilnetx_cli.training.finalize import calibrate, finalize, probe_images
+from lilnetx_cli.training.fit_size import fit_size
+from lilnetx_cli.training.sizes import estimate_file, exact_bytes, with_record
+from lilnetx_cli.training.state import Session
+
+
+@dataclass(frozen=True)
+class Finished:
+    """The network that ships, and a hash of its classes on the test images."""
+
+    checkpoint: Checkpoint
+    predictions: str
+
+
+def finish(session: Session) -> Finished:
+    """Finalize the network of a run, measure it on validation and test images.
+
+    A plain network ships as it is.
+    """
+    if session.config.train.plain:
+        return _measured(*_plain(session.model), session)
+    probe = probe_images(session)
+
+    def shipped(model: nn.Module) -> tuple[int, tuple[nn.Module, Checkpoint]]:
+        model = with_short_decoders(model)
+        calibrate(model, session)
+        network, checkpoint = finalize(model, probe)
+        return exact_bytes(checkpoint, session), (network, checkpoint)
+
+    def estimated(model: nn.Module) -> int:
+        return estimate_file(model, session)
+
+    if session.controller is None:
+        _, ready = shipped(session.model)
+    else:
+        target = session.controller.target
+        _, ready = fit_size(session.model, target, estimated, shipped)
+    return _measured(*ready, session)
+
+
+def _plain(model: nn.Module) -> tuple[nn.Module, Checkpoint]:
+    """Return a network without latents, on the CPU, and its tensors in C order."""
+    network = model.cpu().eval()
+    state = network.state_dict()
+    return network, Checkpoint({name: t.contiguous() for name, t in state.items()})
+
+
+def _measured(network: nn.Module, checkpoint: Checkpoint, session: Session) -> Finished:
+    workers = session.config.data.workers
+    validation = measure_accuracy(network, session.splits.validation, workers=workers)
+    test = measure_accuracy(network, session.splits.test, workers=workers)
+    known = with_record(checkpoint, session, test.accuracy, validation.accuracy)
+    return Finished(known, test.predictions)
