@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from lilnetx_cli.nn.coding_cost import relative_costs, weigh_gradient
 from lilnetx_cli.nn.latents import LatentGroup, latent_weights
 from lilnetx_cli.nn.rounding import add_uniform_noise
 
@@ -49,6 +50,7 @@ def penalty(
     their weights: the few of a network of 1x1 kernels are pressed like any others. In
     training the rate is that of latents with uniform noise, in evaluation that of
     rounded latents.
+    Gradients press a slice by what it costs among those of its row and column.
     Of a large network, a training step sees every k-th slice, from a random one on. The
     parts are right on average, and their cost does not grow with the network. Raises
     ValueError for a model without latents.
@@ -60,7 +62,7 @@ def penalty(
     stride = -(-weights // RATED_WEIGHTS) if model.training else 1
     groups: dict[int, tuple[LatentGroup, list[Tensor]]] = {}
     for weight, latent in pairs:
-        rows = weight.rows(latent)  # (N, L)
+        rows = weigh_gradient(weight.rows(latent), relative_costs(latent))  # (N, L)
         members = groups.setdefault(id(weight.group), (weight.group, []))[1]
         members.append(rows if stride == 1 else _every(rows, stride))
     sums = [

@@ -1,0 +1,38 @@
+import torch
+
+from lilnetx_cli.nn.coding_cost import relative_costs, weigh_gradient
+
+
+def half_busy():
+    """Slices of 3x3: the upper left quarter is full, the rest nearly empty."""
+    latent = torch.zeros(8, 6, 3, 3)
+    latent[:4, :3] = 2.0
+    latent[6, 5, 1, 1] = 1.0
+    return latent
+
+
+def test_a_slice_among_others_is_cheap_and_a_lonely_one_costs():
+    costs = relative_costs(half_busy()).reshape(8, 6)
+    assert costs[:4, :3].max() < costs[:4, 3:].min()
+    assert costs[6, 5] > 2 * costs[0, 0]
+    assert torch.allclose(costs.mean(), torch.tensor(1.0))
+
+
+def test_slices_alike_cost_alike():
+    for latent in (torch.zeros(4, 5, 3, 3), torch.ones(4, 5), torch.zeros(7)):
+        costs = relative_costs(latent)
+        assert costs.shape == (latent.numel() if latent.dim() < 3 else 20,)
+        assert torch.allclose(costs, torch.ones_like(costs))
+
+
+def test_a_kernel_and_its_single_numbers_agree():
+    latent = half_busy()
+    assert torch.equal(relative_costs(latent[:, :, 1, 1]), relative_costs(latent))
+
+
+def test_only_gradients_are_weighed():
+    rows = torch.tensor([[0.1, -0.7], [3.0, 1e-3]], requires_grad=True)
+    weighed = weigh_gradient(rows, torch.tensor([2.0, 0.5]))
+    assert torch.equal(weighed, rows)
+    (weighed * torch.tensor([[1.0, 2.0], [3.0, 4.0]])).sum().backward()
+    assert torch.equal(rows.grad, torch.tensor([[2.0, 4.0], [1.5, 2.0]]))
