@@ -1,8 +1,8 @@
 """What a slice costs where it stands: little in a busy row and column, more elsewhere.
 
 Files code latents by classes of rows and columns, so that a slice that is not zero is
-cheap among others like it. A density that all slices of a group share does not see
-that; pressing each slice by its own cost keeps more of them in the same bytes, and
+cheap among others like it. A penalty that is the same everywhere does not
+see that; pressing each slice by its own cost keeps more of them in the same bytes, and
 empties the rows and columns that are nearly empty. Reweighted l1 (Candes, Wakin and
 Boyd 2008) is the same idea for single numbers.
 
@@ -39,7 +39,7 @@ def relative_costs(latent: Tensor) -> Tensor:
     return (cost / cost.mean()).flatten()
 
 
-def weigh_gradient(rows: Tensor, costs: Tensor) -> Tensor:
-    """Return rows (N, L) as they are, whose gradients are multiplied by costs (N,)."""
-    kept = rows.detach()
-    return kept + costs[:, None] * (rows - kept)
+def weigh_gradient(values: Tensor, costs: Tensor) -> Tensor:
+    """Return values (N,) as they are, whose gradients are multiplied by costs (N,)."""
+    kept = values.detach()
+    return kept + costs * (values - kept)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from lilnetx_cli.nn.coding_cost import relative_costs, weigh_gradient
-from lilnetx_cli.nn.latents import LatentGroup, latent_weights
+from lilnetx_cli.nn.latents import LatentGroup, LatentWeight, latent_weights
 from lilnetx_cli.nn.rounding import add_uniform_noise
 
 # Keeps the gradient of a slice's norm finite where the slice is exactly zero.
@@ -50,7 +50,8 @@ def penalty(
     their weights: the few of a network of 1x1 kernels are pressed like any others. In
     training the rate is that of latents with uniform noise, in evaluation that of
     rounded latents.
-    Gradients press a slice by what it costs among those of its row and column.
+    The slice prior presses a slice by what it costs in its row and column: this weighs
+    its gradient, not its value.
     Of a large network, a training step sees every k-th slice, from a random one on. The
     parts are right on average, and their cost does not grow with the network. Raises
     ValueError for a model without latents.
@@ -60,14 +61,16 @@ def penalty(
         raise ValueError("the model has no latents: call reparameterize(model) first")
     weights = sum(latent.numel() for _, latent in pairs)
     stride = -(-weights // RATED_WEIGHTS) if model.training else 1
-    groups: dict[int, tuple[LatentGroup, list[Tensor]]] = {}
+    groups: dict[int, tuple[LatentGroup, list[Tensor], list[Tensor]]] = {}
     for weight, latent in pairs:
-        rows = weigh_gradient(weight.rows(latent), relative_costs(latent))  # (N, L)
-        members = groups.setdefault(id(weight.group), (weight.group, []))[1]
-        members.append(rows if stride == 1 else _every(rows, stride))
+        rows, costs = weight.rows(latent), _costs(weight, latent)  # (N, L), (N,)
+        start = slice(_start(stride), None, stride)
+        _, members, prices = groups.setdefault(id(weight.group), (weight.group, [], []))
+        members.append(rows[start])
+        prices.append(costs[start])
     sums = [
-        _sums(group, torch.cat(members), noisy=model.training)
-        for group, members in groups.values()
+        _sums(group, torch.cat(members), torch.cat(prices), noisy=model.training)
+        for group, members, prices in groups.values()
     ]
     bits, squares, norms = stride * torch.stack(sums).sum(0)
     rate, l2, norm = bits / weights, squares / weights, norms / weights
@@ -75,18 +78,29 @@ def penalty(
     return Penalty(total, rate, l2, norm, weights)
 
 
-def _every(rows: Tensor, stride: int) -> Tensor:
-    """Return every stride-th row from a random one on."""
-    return rows[int(torch.randint(stride, ())) :: stride]
+def _start(stride: int) -> int:
+    """Return where every stride-th slice begins, drawn."""
+    return int(torch.randint(stride, ())) if stride > 1 else 0
 
 
-def _sums(group: LatentGroup, rows: Tensor, *, noisy: bool) -> Tensor:
-    """Return bits, squares and norms, each summed over weights; (N, L) -> (3,)."""
+def _costs(weight: LatentWeight, latent: Tensor) -> Tensor:
+    """Return what the slice prior presses each slice by; 1 where it has none."""
+    if weight.group.slice_length == 1:
+        return torch.ones_like(latent).flatten()
+    return relative_costs(latent)
+
+
+def _sums(group: LatentGroup, rows: Tensor, costs: Tensor, *, noisy: bool) -> Tensor:
+    """Return bits, squares and norms, each summed over weights.
+
+    (N, L) and (N,) -> (3,).
+    """
     if not len(rows):
         return rows.new_zeros(3)
     rated = add_uniform_noise(rows) if noisy else torch.round(rows)
     energy = rows.square().sum(1)  # (N,)
-    norms = group.slice_length * (energy + NORM_FLOOR).sqrt().sum()
+    each = weigh_gradient((energy + NORM_FLOOR).sqrt(), costs)  # (N,)
+    norms = group.slice_length * each.sum()
     if group.slice_length == 1:
         norms = torch.zeros_like(norms)
     return torch.stack([group.density.total_bits(rated), energy.sum(), norms])

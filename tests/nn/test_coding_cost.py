@@ -1,5 +1,7 @@
 import torch
+from torch import nn
 
+from lilnetx_cli.nn import latent_weights, penalty, reparameterize
 from lilnetx_cli.nn.coding_cost import relative_costs, weigh_gradient
 
 
@@ -31,8 +33,22 @@ def test_a_kernel_and_its_single_numbers_agree():
 
 
 def test_only_gradients_are_weighed():
-    rows = torch.tensor([[0.1, -0.7], [3.0, 1e-3]], requires_grad=True)
-    weighed = weigh_gradient(rows, torch.tensor([2.0, 0.5]))
-    assert torch.equal(weighed, rows)
-    (weighed * torch.tensor([[1.0, 2.0], [3.0, 4.0]])).sum().backward()
-    assert torch.equal(rows.grad, torch.tensor([[2.0, 4.0], [1.5, 2.0]]))
+    values = torch.tensor([0.1, -0.7, 3.0], requires_grad=True)
+    weighed = weigh_gradient(values, torch.tensor([2.0, 0.5, 1.0]))
+    assert torch.equal(weighed, values)
+    (weighed * torch.tensor([1.0, 2.0, 3.0])).sum().backward()
+    assert torch.equal(values.grad, torch.tensor([2.0, 1.0, 3.0]))
+
+
+def test_the_slice_prior_presses_by_cost():
+    """A network of one weight: what presses a slice is its cost, and nothing else."""
+    model = reparameterize(nn.Sequential(nn.Conv2d(6, 8, 3, bias=False)))
+    ((_, _, latent),) = latent_weights(model)
+    with torch.no_grad():
+        latent.copy_(half_busy())
+    penalty(model, rate_weight=0.0, slice_weight=1.0).total.backward()
+    pressed = latent.grad.flatten(2).norm(dim=2).flatten()
+    alive = half_busy().flatten(2).any(2).flatten()
+    expected = relative_costs(latent) / (8 * 6)
+    assert torch.allclose(pressed[alive], expected[alive], rtol=1e-4)
+    assert not pressed[~alive].any()

@@ -10,7 +10,9 @@ import lnx
 from lilnetx_cli.checkpoint import load_checkpoint, pack
 from lilnetx_cli.errors import UsageError
 from lilnetx_cli.models import build
+from lilnetx_cli.nn import materialize
 from lilnetx_cli.training import Stopped, read_resume
+from lilnetx_cli.training.set_up import open_session, wanted_size
 from lilnetx_cli.training.size_control import AIM, SizeController, spread_of
 from tests.nn.making import fill
 from tests.training.test_run import assert_same_model, run
@@ -85,17 +87,19 @@ def test_a_run_of_some_length_uses_what_it_may(tmp_path, tiny, digits, wanted):
     assert 0.97 * wanted <= size <= wanted
 
 
-@pytest.mark.parametrize("kind", ["target__size", "target__ratio"])
-def test_a_run_ends_at_its_size(tmp_path, tiny, digits, kind):
-    dense = 1_088_000  # bytes of ResNet-20 in float32, about
-    wanted = 12_000 if kind == "target__size" else dense / 12_000
-    config = tiny(train__max_steps=24, **{kind: wanted})
+def test_a_run_ends_at_its_size(tmp_path, tiny, digits):
+    config = tiny(train__max_steps=24, target__size=12_000)
     result, _ = run(config, tmp_path, splits=digits)
     size = len(lnx.dumps(pack(load_checkpoint(result.checkpoint))))
-    assert size <= 12_050
-    assert size >= 0.9 * 11_950
+    assert 0.9 * 12_000 <= size <= 12_000
     lines = (tmp_path / "metrics.jsonl").read_text("utf-8").splitlines()
     assert json.loads(lines[-1])["estimated_bytes"] == pytest.approx(size, rel=0.01)
+
+
+def test_a_ratio_is_one_of_the_dense_bytes(tiny):
+    assert wanted_size(tiny(target__ratio=90.5), lambda: 1_086_000) == 12_000
+    assert wanted_size(tiny(target__size=9_000), lambda: 1_086_000) == 9_000
+    assert wanted_size(tiny(), lambda: 1_086_000) is None
 
 
 def test_a_run_with_a_size_goes_on_to_the_bit(tmp_path, tiny):
@@ -138,6 +142,12 @@ def test_steps_become_finer_for_a_large_file(tmp_path, tiny, digits):
     config = tiny(target__size=150_000)
     result, _ = run(config, tmp_path, splits=digits)
     assert 0.9 * 150_000 <= result.estimated_bytes <= 150_000
+
+
+def test_a_ratio_is_kept_by_the_controller(tiny, digits):
+    session = open_session(tiny(target__ratio=90), digits)
+    dense = sum(t.nbytes for t in materialize(session.model).state_dict().values())
+    assert session.controller.target == int(dense / 90)
 
 
 def test_two_sizes_are_refused(tmp_path, tiny, digits):
