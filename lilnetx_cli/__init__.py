@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lilnetx_cli.api import (
+        Channels,
         Penalty,
         Pruned,
         RoundingWarning,
         compress,
+        coupled_channels,
         load,
         load_model,
         materialize,
@@ -28,10 +30,12 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = [
+    "Channels",
     "Penalty",
     "Pruned",
     "RoundingWarning",
     "compress",
+    "coupled_channels",
     "load",
     "load_model",
     "materialize",

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 import lnx
 from lilnetx_cli.checkpoint import capture, pack, unpack
 from lilnetx_cli.compression.in_python import compress
+from lilnetx_cli.graph.coupling import coupled_channels
 from lilnetx_cli.models import fill, rebuild
 from lilnetx_cli.models.inputs import example_input
 from lilnetx_cli.nn import (
@@ -18,13 +19,16 @@ from lilnetx_cli.nn import (
     penalty,
     reparameterize,
 )
+from lilnetx_cli.nn.channel_prior import Channels
 from lilnetx_cli.pruning import Pruned, prune
 
 __all__ = [
+    "Channels",
     "Penalty",
     "Pruned",
     "RoundingWarning",
     "compress",
+    "coupled_channels",
     "load",
     "load_model",
     "materialize",

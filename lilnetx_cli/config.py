@@ -54,6 +54,7 @@ class LossConfig(_Section):
     rate_weight: float = Field(default=0.2, ge=0)
     l2_weight: float = Field(default=0.0, ge=0)
     slice_weight: float = Field(default=0.3, ge=0)
+    channel_weight: float = Field(default=0.0, ge=0)
 
 
 class TargetConfig(_Section):
@@ -62,10 +63,12 @@ class TargetConfig(_Section):
     Attributes:
         size: of the whole file, in bytes.
         ratio: of the bytes of the plain network to those of the whole file.
+        macs: share of the multiply-adds that is left when dead channels are cut out.
     """
 
     size: int | None = Field(default=None, ge=1)
     ratio: float | None = Field(default=None, gt=1)
+    macs: float | None = Field(default=None, gt=0, lt=1)
 
 
 class TrainConfig(_Section):

@@ -18,8 +18,9 @@ from lilnetx_cli.training import (
     run_training,
 )
 
-TITLES = ("epoch", "loss", "accuracy", "validation", "whole file", "zero slices")
-WIDTHS = (5, 8, 8, 10, 10, 11)
+TITLES = ("epoch", "loss", "accuracy", "validation", "whole file", "zero slices",
+          "MACs left")  # fmt: skip
+WIDTHS = (5, 8, 8, 10, 10, 11, 9)
 
 
 class Watcher:
@@ -62,7 +63,7 @@ class Watcher:
         if report.event == "final":
             return
         if not self._titled:
-            self._out.note(_line(TITLES))
+            self._out.note(_line(TITLES[: len(_cells(report))]))
             self._titled = True
         self._out.note(_line(_cells(report)))
         if report.step >= self._steps:
@@ -98,7 +99,7 @@ def watched(
 
 
 def _cells(report: EpochReport) -> tuple[str, ...]:
-    return (
+    cells = (
         str(report.epoch),
         "-" if report.loss is None else f"{report.loss:.3f}",
         percent_text(report.accuracy),
@@ -106,10 +107,12 @@ def _cells(report: EpochReport) -> tuple[str, ...]:
         "-" if report.estimated_bytes is None else size_text(report.estimated_bytes),
         percent_text(report.slice_sparsity),
     )
+    share = report.macs_share
+    return cells if share is None else (*cells, percent_text(share))
 
 
 def _line(cells: tuple[str, ...]) -> str:
-    pairs = zip(cells, WIDTHS, strict=True)
+    pairs = zip(cells, WIDTHS, strict=False)
     return "  ".join(cell.rjust(width) for cell, width in pairs)
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from lilnetx_cli.nn.channel_prior import Channels, channel_norms
 from lilnetx_cli.nn.coding_cost import relative_costs, weigh_gradient
 from lilnetx_cli.nn.latents import LatentGroup, LatentWeight, latent_weights
 from lilnetx_cli.nn.rounding import add_uniform_noise
@@ -25,6 +26,8 @@ class Penalty:
         l2: mean squared latent, in steps squared.
         slice_norm: mean over all weights of the Euclidean norm of their slice, in
             steps; 0 for weights without slices.
+        channel_norm: mean over channels of the RMS of their latents, in steps, weighted
+            by their share of the MACs; 0 where no channels are given.
         weights: number of weights that are latents.
     """
 
@@ -32,6 +35,7 @@ class Penalty:
     bits_per_weight: Tensor
     l2: Tensor
     slice_norm: Tensor
+    channel_norm: Tensor
     weights: int
 
 
@@ -41,10 +45,13 @@ def penalty(
     rate_weight: float = 0.2,
     l2_weight: float = 0.0,
     slice_weight: float = 0.3,
+    channel_weight: float = 0.0,
+    channels: Channels | None = None,
 ) -> Penalty:
-    """Return the rate, the L2 and the slice prior of a reparameterized model.
+    """Return the rate, the L2 and the priors of a reparameterized model.
 
-    total = rate_weight * bits_per_weight + l2_weight * l2 + slice_weight * slice_norm.
+    total = rate_weight * bits_per_weight + l2_weight * l2 + slice_weight * slice_norm
+    + channel_weight * channel_norm, the last with `channels` (`coupled_channels`).
     Every part is a mean, so a weight keeps its meaning from one architecture to the
     next (LilNetX, equation 7, divides bits by a count of rows instead). Slices count by
     their weights: the few of a network of 1x1 kernels are pressed like any others. In
@@ -74,8 +81,12 @@ def penalty(
     ]
     bits, squares, norms = stride * torch.stack(sums).sum(0)
     rate, l2, norm = bits / weights, squares / weights, norms / weights
+    channel = torch.zeros_like(norm)
+    if channels is not None:
+        channel = (channels.costs().to(norm) * channel_norms(model, channels)).sum()
     total = rate_weight * rate + l2_weight * l2 + slice_weight * norm
-    return Penalty(total, rate, l2, norm, weights)
+    total = total + channel_weight * channel
+    return Penalty(total, rate, l2, norm, channel, weights)
 
 
 def _start(stride: int) -> int:

@@ -18,7 +18,7 @@ from lilnetx_cli.training.devices import autocast
 from lilnetx_cli.training.reports import EpochReport, Observer, StepReport
 from lilnetx_cli.training.sizes import Sizes
 from lilnetx_cli.training.state import Session, Totals, save_session
-from lilnetx_cli.training.steering import steer, weights_of
+from lilnetx_cli.training.steering import keep_out, share_of, steer, weights_of
 from lilnetx_cli.training.teacher import divergence, taught_by
 from lnx import LnxError
 
@@ -107,6 +107,7 @@ def _steps(session: Session, sizes: Sizes) -> Iterator[tuple[float, float]]:
                 steered = session.step
             loss, task = _backward(session, images, labels)
             session.optimizer.step()
+            keep_out(session)
             session.optimizer.zero_grad()
         if accelerator.sync_gradients:
             session.step += 1
@@ -142,7 +143,8 @@ def _backward(session: Session, images: Tensor, labels: Tensor) -> tuple[float, 
 
 
 def _penalty(session: Session) -> Tensor:
-    terms = penalty(session.model, **weights_of(session))
+    weights = weights_of(session)
+    terms = penalty(session.model, channels=session.channels, **weights)
     bits = float(terms.bits_per_weight.detach())
     session.totals.bits += bits / session.config.train.accumulate
     return terms.total
@@ -202,6 +204,7 @@ def _end_epoch(
         validation_accuracy=validation.accuracy,
         estimated_bytes=sizes.estimate(session.model),
         slice_sparsity=_zero_slices(session.model),
+        macs_share=share_of(session),
         lr=session.optimizer.param_groups[0]["lr"],
         seconds=time.monotonic() - started,
     )

@@ -8,6 +8,7 @@ from torch import nn
 from lilnetx_cli.errors import UsageError
 from lilnetx_cli.nn import latent_weights
 from lilnetx_cli.training.growing import grow_steps
+from lilnetx_cli.training.macs_control import choose_gone
 from lilnetx_cli.training.sizes import estimate_file
 from lilnetx_cli.training.state import Session
 
@@ -22,9 +23,12 @@ class OutOfReach(UsageError):  # noqa: N818
 def check_reach(session: Session) -> None:
     """Make the steps of a fresh run fine enough for the size that was asked for.
 
-    Raises OutOfReach for a size that is below that of a network with one latent in each
+    Raises UsageError for a share of the MACs that is below one channel in each layer,
+    OutOfReach for a size that is below that of a network with one latent in each
     weight, or above what the finest latents take.
     """
+    if session.macs is not None and session.channels is not None:
+        choose_gone(session.model, session.channels, session.macs.target)
     if session.controller is None:
         return
     target = session.controller.target

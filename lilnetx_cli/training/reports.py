@@ -39,6 +39,8 @@ class EpochReport:
         accuracy: on the training images, or at the end on the test images.
         estimated_bytes: of the whole file, made without coding; None of a plain run.
         slice_sparsity: share of zero slices, None without latents.
+        macs_share: share of the multiply-adds that living channels take, None where no
+            channels are pressed.
         lr: of the latents, or of plain weights, at the end of the epoch.
     """
 
@@ -52,6 +54,7 @@ class EpochReport:
     validation_accuracy: float
     estimated_bytes: int | None
     slice_sparsity: float | None
+    macs_share: float | None
     lr: float | None
     seconds: float
 

@@ -31,6 +31,7 @@ from lilnetx_cli.training.reports import EpochReport, Observer, Unheard
 from lilnetx_cli.training.set_up import open_session
 from lilnetx_cli.training.sizes import Sizes
 from lilnetx_cli.training.state import Session, restore_session
+from lilnetx_cli.training.steering import share_of
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,7 @@ class RunResult:
     estimated_bytes: int | None
     slice_sparsity: float | None
     channel_sparsity: float | None
+    macs_share: float | None
     seconds: float
     predictions: str
 
@@ -103,12 +105,13 @@ def run_training(
     )
     final = finish(session)
     sparsity = slice_sparsity(final.checkpoint.latents.values())
+    share = share_of(session)
     plain = config.train.plain
     size = None if plain else lnx.estimate(pack(final.checkpoint)).file
     if main:
         save_checkpoint(final.checkpoint, folder / MODEL)
     record(_final_report(final.checkpoint, session.epochs_begun, session.step, size,
-                         sparsity, seconds))  # fmt: skip
+                         sparsity, share, seconds))  # fmt: skip
     if main:
         draw_curves(lines, folder / CURVES)
     observer.on_epoch(EpochReport(**lines[-1]))
@@ -120,6 +123,7 @@ def run_training(
         validation_accuracy=lines[-1]["validation_accuracy"],
         estimated_bytes=size,
         slice_sparsity=sparsity,
+        macs_share=share,
         channel_sparsity=channel_sparsity(final.checkpoint.state_dict),
         seconds=round(seconds, 3),
         predictions=final.predictions,
@@ -157,6 +161,7 @@ def _final_report(
     step: int,
     size: int | None,
     sparsity: float | None,
+    share: float | None,
     seconds: float,
 ) -> EpochReport:
     record = checkpoint.training or {}
@@ -171,6 +176,7 @@ def _final_report(
         validation_accuracy=record["validation_accuracy"],
         estimated_bytes=size,
         slice_sparsity=sparsity,
+        macs_share=share,
         lr=None,
         seconds=round(seconds, 3),
     )

@@ -13,12 +13,15 @@ from torch.utils.data import DataLoader
 from lilnetx_cli.config import RunConfig
 from lilnetx_cli.data import Batch, EpochSampler, Splits, batches
 from lilnetx_cli.errors import InputError, UsageError, reason_of
+from lilnetx_cli.graph.coupling import coupled_channels
 from lilnetx_cli.models import build, describe
 from lilnetx_cli.nn import density_parameters, materialize
+from lilnetx_cli.nn.channel_prior import Channels
 from lilnetx_cli.nn.gating import gate_dead_filters
 from lilnetx_cli.nn.latents import latent_groups, latent_weights
 from lilnetx_cli.training.devices import open_accelerator, wrap
 from lilnetx_cli.training.initial_weights import initialize, trained_weights
+from lilnetx_cli.training.macs_control import MacsController
 from lilnetx_cli.training.size_control import SizeController, spread_of
 from lilnetx_cli.training.state import Session
 from lilnetx_cli.training.teacher import load_teacher
@@ -39,6 +42,7 @@ def open_session(config: RunConfig, splits: Splits, *, fresh: bool = True) -> Se
     model = build(architecture["name"], architecture["args"])
     trained = trained_weights(config, architecture["name"]) if fresh else None
     model = model.to(memory_format=_layout(config))
+    channels = _channels(config, model, splits)
     beginning = initialize(model, config, splits, trained)
     growth = beginning.growth
     controller = _controller(config, model, 0.0 if growth is None else growth.share)
@@ -60,8 +64,17 @@ def open_session(config: RunConfig, splits: Splits, *, fresh: bool = True) -> Se
     return Session(
         config, splits, accelerator, model, forward, optimizer, sampler, loader,
         architecture, beginning.spread, beginning.text, growth, controller,
-        _teacher(config, architecture, accelerator.device),
+        _teacher(config, architecture, accelerator.device), channels,
+        None if config.target.macs is None else MacsController(config.target.macs),
     )  # fmt: skip
+
+
+def _channels(config: RunConfig, model: nn.Module, splits: Splits) -> Channels | None:
+    """Return the coupled channels, None where nothing is to press them."""
+    if config.target.macs is None and not config.loss.channel_weight:
+        return None
+    images = torch.zeros(2, splits.channels, splits.size, splits.size)
+    return coupled_channels(model, (images,))
 
 
 def _teacher(

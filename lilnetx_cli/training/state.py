@@ -13,11 +13,13 @@ from lilnetx_cli.checkpoint.torch_file import load_torch
 from lilnetx_cli.config import RunConfig
 from lilnetx_cli.data import EpochSampler, Splits
 from lilnetx_cli.errors import FileError, InputError, reason_of
+from lilnetx_cli.nn.channel_prior import Channels
 from lilnetx_cli.training.growing import Growth
+from lilnetx_cli.training.macs_control import MacsController
 from lilnetx_cli.training.size_control import SizeController
 from lnx import write_atomic
 
-RESUME_VERSION = 3
+RESUME_VERSION = 4
 
 
 @dataclass
@@ -44,6 +46,8 @@ class Session:
         started: what was taken over of a trained network, None from scratch.
         growth: how the quantization steps grow, None where they stay.
         controller: of the penalty, None where its weights stay.
+        channels: that are coupled, None where nothing presses them.
+        macs: the controller of the channel prior, None where its weight stays.
         teacher: whose outputs the network also learns from, or None.
         step: optimizer steps done, of `steps`.
         totals: sums over the present epoch.
@@ -64,6 +68,8 @@ class Session:
     growth: Growth | None = None
     controller: SizeController | None = None
     teacher: nn.Module | None = None
+    channels: Channels | None = None
+    macs: MacsController | None = None
     step: int = 0
     totals: Totals = field(default_factory=Totals)
     seconds: float = 0.0
@@ -112,6 +118,7 @@ def save_session(session: Session, path: Path, seconds: float) -> None:
         "spread": session.spread,
         "growth": session.growth and vars(session.growth),
         "controller": session.controller and vars(session.controller),
+        "macs": session.macs and session.macs.state(),
         "seconds": seconds,
     }
     buffer = io.BytesIO()
@@ -145,5 +152,7 @@ def restore_session(session: Session, content: dict[str, Any]) -> None:
         growth, control = content["growth"], content["controller"]
         session.growth = None if growth is None else Growth(**growth)
         session.controller = None if control is None else SizeController(**control)
+        macs = content["macs"]
+        session.macs = None if macs is None else MacsController(**macs)
     except (KeyError, RuntimeError, TypeError, ValueError, IndexError) as error:
         raise InputError(f"the run cannot be resumed: {reason_of(error)}") from error

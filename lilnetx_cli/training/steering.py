@@ -4,6 +4,13 @@ import math
 
 from lilnetx_cli.training.growing import grow_steps
 from lilnetx_cli.training.initial_weights import SPREAD
+from lilnetx_cli.training.macs_control import (
+    CHOOSE,
+    MacsController,
+    choose_gone,
+    macs_share,
+    take_out,
+)
 from lilnetx_cli.training.size_control import SizeController
 from lilnetx_cli.training.sizes import Sizes
 from lilnetx_cli.training.state import Session
@@ -17,6 +24,8 @@ def weights_of(session: Session) -> dict[str, float]:
     if session.controller is not None:
         for name in ("rate_weight", "slice_weight"):
             weights[name] *= session.controller.factor
+    if session.macs is not None:
+        weights["channel_weight"] = session.macs.weight
     return weights
 
 
@@ -31,6 +40,8 @@ def steer(session: Session, sizes: Sizes) -> None:
     if session.controller is not None and due:
         factor = _heard(session, session.controller, progress, sizes)
         grow_steps(session.model, session.optimizer, factor)
+    if session.macs is not None and due:
+        _steer_macs(session, session.macs, progress)
     _set_rates(session)
 
 
@@ -44,6 +55,32 @@ def _heard(
     if controller.wants_exact(progress):
         controller.hear(size, sizes.nearly_exact(session.model) or size)
     return controller.update(progress, size)
+
+
+def _steer_macs(session: Session, macs: MacsController, progress: float) -> None:
+    """Tell the controller the share of MACs that is left; choose what goes."""
+    channels = session.channels
+    if channels is None or macs.gone is not None:
+        return
+    if progress < CHOOSE:
+        macs.update(progress, macs_share(session.model, channels))
+        return
+    macs.gone = choose_gone(session.model, channels, macs.target)
+    take_out(session.model, channels, macs.gone)
+
+
+def share_of(session: Session) -> float | None:
+    """Return the share of MACs that is left, None where no channels are pressed."""
+    if session.channels is None:
+        return None
+    return macs_share(session.model, session.channels)
+
+
+def keep_out(session: Session) -> None:
+    """After a step of the optimizer, keep channels at zero that were taken out."""
+    if session.macs is None or session.channels is None or session.macs.gone is None:
+        return
+    take_out(session.model, session.channels, session.macs.gone)
 
 
 def _set_rates(session: Session) -> None:

@@ -86,6 +86,14 @@ def train(
             show_default="none",
         ),
     ] = None,
+    target_macs: Annotated[
+        float | None,
+        typer.Option(
+            help="End with this share of the multiply-adds, such as 0.5, once dead"
+            " channels are cut out.",
+            show_default="none",
+        ),
+    ] = None,
     sweep: Annotated[
         int | None,
         typer.Option(
@@ -111,6 +119,10 @@ def train(
     ] = None,
     slice_weight: Annotated[
         float | None, typer.Option(help="Loss for a mean slice norm of one step.")
+    ] = None,
+    channel_weight: Annotated[
+        float | None,
+        typer.Option(help="Loss for channels whose latents have an RMS of one step."),
     ] = None,
     seed: Annotated[
         int | None, typer.Option(help="Seed of all random numbers.")
@@ -191,9 +203,11 @@ def train(
         "data.workers": workers,
         "target.size": None if target_size is None else parse_size(target_size),
         "target.ratio": target_ratio,
+        "target.macs": target_macs,
         "train.teacher": teacher,
         "loss.rate_weight": rate_weight,
         "loss.slice_weight": slice_weight,
+        "loss.channel_weight": channel_weight,
         "train.plain": plain or None,
         "train.epochs": epochs,
         "train.batch_size": batch_size,
@@ -285,6 +299,7 @@ def _record_of(result: "RunResult") -> dict[str, Any]:
         "estimated_bytes": result.estimated_bytes,
         "slice_sparsity": result.slice_sparsity,
         "channel_sparsity": result.channel_sparsity,
+        "macs_share": result.macs_share,
         "seconds": result.seconds,
         "seconds_per_step": round(result.seconds_per_step, 6),
     }
@@ -300,4 +315,7 @@ def _lines_of(result: "RunResult") -> list[str]:
         size, zero = size_text(result.estimated_bytes), result.slice_sparsity
         text = f"  about {size} as a .lnx file, {percent_text(zero)} of the slices zero"
         lines.insert(1, text)
+    if result.macs_share is not None:
+        share = percent_text(result.macs_share)
+        lines.insert(2, f"  {share} of the multiply-adds without its dead channels")
     return lines

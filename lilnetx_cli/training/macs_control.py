@@ -1,0 +1,137 @@
+"""Steer a run to the share of multiply-adds that was asked for.
+
+The channel prior presses until about the share that was planned is left; then the
+channels that still say least go, until the share is reached, and the rest of the run
+recovers without the prior. What has gone stays gone.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lilnetx_cli.errors import UsageError
+from lilnetx_cli.nn.channel_prior import Channels, channel_norms
+from lilnetx_cli.nn.latents import latent_weights
+from lilnetx_cli.nn.living_channels import living, nonzero_slices
+
+# Shares of the run: at which the prior begins, and at which channels are chosen.
+BEGIN, CHOOSE = 0.1, 0.6
+# Until then a little more is left than was asked for, so that there is a choice.
+SPARE = 1.05
+# The weight of the prior to begin with; what errors, in logarithms, add to it at once
+# and over the whole run, and how far that may go.
+WEIGHT = 2.0
+PROPORTIONAL, INTEGRAL, REACH = 1.0, 15.0, 3.0
+
+
+@dataclass
+class MacsController:
+    """Finds the weight of the channel prior, and the channels that go.
+
+    Attributes:
+        target: share of the multiply-adds that is left at the end of the run.
+        progress: share of the run done at the latest update, 0 to 1.
+        integral: what errors so far have added to the logarithm of the weight.
+        now: what the latest error adds to it.
+        gone: which classes of channels were taken out, None before they are chosen.
+    """
+
+    target: float
+    progress: float = 0.0
+    integral: float = 0.0
+    now: float = 0.0
+    gone: Tensor | None = None
+
+    @property
+    def weight(self) -> float:
+        """The channel_weight of the penalty."""
+        if self.gone is not None or self.progress < BEGIN:
+            return 0.0
+        return WEIGHT * math.exp(self.integral + self.now)
+
+    def update(self, progress: float, share: float) -> None:
+        """Hear the share of the multiply-adds that is left."""
+        if progress >= BEGIN:
+            error = math.log(max(share, 1e-3) / self.planned(progress))
+            integral = self.integral + INTEGRAL * error * (progress - self.progress)
+            self.integral = min(max(integral, -REACH), REACH)
+            self.now = PROPORTIONAL * error
+        self.progress = progress
+
+    def planned(self, progress: float) -> float:
+        """Return the share that should be left at some point of the run."""
+        last = min(1.0, SPARE * self.target)
+        done = min(max((progress - BEGIN) / (CHOOSE - BEGIN), 0.0), 1.0)
+        return 1.0 + (last - 1.0) * done
+
+    def state(self) -> dict[str, Any]:
+        """Return what `MacsController(**state)` goes on from."""
+        return dict(vars(self))
+
+
+def macs_share(model: nn.Module, channels: Channels) -> float:
+    """Return the share of the multiply-adds that living channels take."""
+    alive = living(channels, nonzero_slices(model, channels))
+    return channels.macs(alive) / channels.macs(torch.ones_like(alive))
+
+
+@torch.no_grad()
+def choose_gone(model: nn.Module, channels: Channels, target: float) -> Tensor:
+    """Return the classes to take out so that a share of the MACs is left; (K,).
+
+    Those whose latents are smallest go, with what lives by them alone, but the largest
+    of each layer stays. Raises UsageError where too much is left then.
+    """
+    nonzero = nonzero_slices(model, channels)
+    norms = channel_norms(model, channels).cpu()
+    stay = _last_ones(channels, norms)
+    order = norms.argsort()
+    order = order[~stay[order]]
+    every = channels.macs(torch.ones(channels.count, dtype=torch.bool))
+
+    def left(count: int) -> tuple[Tensor, float]:
+        gone = torch.zeros(channels.count, dtype=torch.bool)
+        gone[order[:count]] = True
+        alive = living(channels, nonzero, gone)
+        return ~alive, channels.macs(alive) / every
+
+    low, high = 0, len(order)
+    while low < high:  # the fewest that do
+        middle = (low + high) // 2
+        low, high = (low, middle) if left(middle)[1] <= target else (middle + 1, high)
+    gone, share = left(low)
+    if share > target:
+        raise UsageError(
+            f"a share of {target:g} of the multiply-adds is out of reach: with one"
+            f" channel in each layer {share:.2g} is left"
+        )
+    return gone
+
+
+def _last_ones(channels: Channels, norms: Tensor) -> Tensor:
+    """Return which classes must not go, lest a layer is left with none; (K,)."""
+    stay = torch.zeros(channels.count, dtype=torch.bool)
+    stay[0] = True
+    latent = norms > 0
+    for layer in channels.layers.values():
+        rows = layer.rows[latent[layer.rows]]
+        if len(rows):
+            stay[rows[norms[rows].argmax()]] = True
+    stay |= ~latent  # nothing here takes these out
+    return stay
+
+
+@torch.no_grad()
+def take_out(model: nn.Module, channels: Channels, gone: Tensor) -> None:
+    """Make the latents of channels that have gone zero, in place: rows and columns."""
+    for name, _, latent in latent_weights(model):
+        layer = channels.layers.get(name)
+        if layer is None:
+            continue
+        rows = gone[layer.rows].to(latent.device)
+        latent[rows] = 0
+        if latent.shape[1] == len(layer.columns) and not layer.depthwise:
+            latent[:, gone[layer.columns].to(latent.device)] = 0

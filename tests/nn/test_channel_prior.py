@@ -1,0 +1,149 @@
+"""Coupled channels in the penalty, and which of them live."""
+
+import pytest
+import torch
+from torch import nn
+
+from lilnetx_cli.graph.coupling import coupled_channels
+from lilnetx_cli.measure.macs import count_macs
+from lilnetx_cli.models import build
+from lilnetx_cli.nn import latent_weights, materialize, penalty, reparameterize
+from lilnetx_cli.nn.channel_prior import channel_norms
+from lilnetx_cli.nn.gating import gate_dead_filters
+from lilnetx_cli.nn.living_channels import living, nonzero_slices
+from lilnetx_cli.pruning import prune
+from lilnetx_cli.training.macs_control import choose_gone, macs_share, take_out
+from tests.nn.making import fill, numbers
+
+
+class Residual(nn.Module):
+    """Channels 0 to 5 are a sum of two layers; a depthwise layer and a head read it."""
+
+    def __init__(self):
+        super().__init__()
+        self.first = nn.Conv2d(3, 6, 3, padding=1, bias=False)
+        self.inner = nn.Conv2d(6, 4, 1, bias=False)
+        self.back = nn.Conv2d(4, 6, 1, bias=False)
+        self.depthwise = nn.Conv2d(6, 6, 3, groups=6, bias=False)
+        self.head = nn.Linear(6, 5, bias=False)
+
+    def forward(self, x):
+        x = self.first(x)
+        x = x + self.back(self.inner(x).relu())
+        return self.head(self.depthwise(x).mean((2, 3)))
+
+
+def residual():
+    model = fill(Residual())
+    channels = coupled_channels(model, (numbers(2, 3, 8, 8),))
+    reparameterize(model)
+    return model, channels
+
+
+def class_of(channels, name, row):
+    return int(channels.layers[f"{name}.weight"].rows[row])
+
+
+def latents(model):
+    return {name: latent for name, _, latent in latent_weights(model)}
+
+
+def network(name, **more):
+    model = build(name, {"channels": 1, "classes": 10, **more})
+    return fill(model), numbers(2, 1, 28, 28)
+
+
+NETWORKS = [
+    ("resnet20", {}),
+    ("resnet20", {"width": 2}),
+    ("vgg16_bn", {"percent": 25}),
+    ("mobilenet_v2_cifar", {"percent": 25}),
+]
+
+
+@pytest.mark.parametrize(("name", "more"), NETWORKS)
+def test_all_multiply_adds_belong_to_layers_with_channels(name, more):
+    model, images = network(name, **more)
+    channels = coupled_channels(model, (images,))
+    every = torch.ones(channels.count, dtype=torch.bool)
+    assert channels.macs(every) == count_macs(model.eval(), images).macs
+    assert float(channels.costs().sum()) == pytest.approx(1)
+    assert channels.costs()[0] == 0
+
+
+def test_channels_of_a_sum_are_one_class():
+    _, channels = residual()
+    same = channels.layers["first.weight"].rows
+    for name in ("back", "depthwise"):
+        assert torch.equal(channels.layers[f"{name}.weight"].rows, same)
+    assert torch.equal(channels.layers["head.weight"].columns, same)
+    assert not channels.layers["head.weight"].rows.any()  # outputs must stay
+    assert channels.layers["depthwise.weight"].depthwise
+
+
+def test_the_norm_is_that_of_all_rows_of_a_class():
+    model, channels = residual()
+    found = latents(model)
+    rows = [found[f"{name}.weight"][2].flatten() for name in
+            ("first", "back", "depthwise")]  # fmt: skip
+    wanted = torch.cat(rows).square().mean().sqrt()
+    norms = channel_norms(model, channels)
+    assert torch.allclose(norms[class_of(channels, "first", 2)], wanted)
+    terms = penalty(model, channels=channels, channel_weight=2.0, rate_weight=0.0,
+                    slice_weight=0.0)  # fmt: skip
+    assert torch.allclose(terms.channel_norm, (channels.costs() * norms).sum())
+    assert torch.allclose(terms.total, 2 * terms.channel_norm)
+    terms.total.backward()
+    assert all(bool(x.grad.isfinite().all()) for x in found.values())
+
+
+def test_the_prior_empties_channels():
+    model, channels = residual()
+    optimizer = torch.optim.Adam(model.parameters(), 0.2)
+    for _ in range(300):
+        optimizer.zero_grad()
+        penalty(model, channels=channels, channel_weight=1.0, rate_weight=0.0,
+                slice_weight=0.0).total.backward()  # fmt: skip
+        optimizer.step()
+    assert macs_share(model, channels) == 0
+
+
+@torch.no_grad()
+def test_a_channel_lives_by_what_it_is_given_and_who_reads_it():
+    model, channels = residual()
+    found = latents(model)
+    for latent in found.values():
+        latent.fill_(2.0)
+
+    def alive(name, row):
+        now = living(channels, nonzero_slices(model, channels))
+        return bool(now[class_of(channels, name, row)])
+
+    found["first.weight"][1] = 0
+    assert alive("first", 1)  # the other layer still gives it
+    found["back.weight"][1] = 0
+    assert not alive("first", 1)
+    found["depthwise.weight"][3] = 0
+    assert not alive("first", 3)  # nothing comes through
+    found["back.weight"][:, 2] = 0
+    assert not alive("inner", 2)  # nobody reads it
+    found["inner.weight"][0] = 0
+    assert not alive("inner", 0)
+    assert alive("inner", 1)
+
+
+@pytest.mark.parametrize(("name", "more"), NETWORKS)
+@pytest.mark.parametrize("target", [0.5, pytest.param(0.25, marks=pytest.mark.slow)])
+def test_what_is_chosen_is_what_pruning_cuts(name, more, target):
+    model, images = network(name, **more)
+    channels = coupled_channels(model, (images,))
+    reparameterize(model)
+    gate_dead_filters(model, lambda net: net(images))
+    gone = choose_gone(model, channels, target)
+    take_out(model, channels, gone)
+    share = macs_share(model, channels)
+    assert target - 0.02 < share <= target
+    plain = materialize(model.eval())
+    small = prune(plain, (images,)).model
+    dense = count_macs(plain, images).macs
+    assert count_macs(small, images).macs == pytest.approx(share * dense, rel=0.01)
