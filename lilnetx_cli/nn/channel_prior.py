@@ -84,6 +84,25 @@ def channel_norms(model: nn.Module, channels: Channels) -> Tensor:
     return torch.cat([torch.zeros_like(norms[:1]), norms[1:]])
 
 
+def channel_penalty(model: nn.Module, channels: Channels) -> Tensor:
+    """Return the norms of all classes, weighted by their costs; a 0-d tensor.
+
+    The strongest class of each layer is left alone, so that no layer vanishes.
+    """
+    norms = channel_norms(model, channels)
+    spared = strongest(channels, norms.detach().cpu()).to(norms.device)
+    return (channels.costs().to(norms) * norms.masked_fill(spared, 0.0)).sum()
+
+
+def strongest(channels: Channels, norms: Tensor) -> Tensor:
+    """Return which classes are the largest that some layer gives, and class 0, (K,)."""
+    found = torch.zeros(channels.count, dtype=torch.bool)
+    found[0] = True
+    for layer in channels.layers.values():
+        found[layer.rows[norms[layer.rows].argmax()]] = True
+    return found
+
+
 def _sums(model: nn.Module, channels: Channels) -> tuple[Tensor, Tensor]:
     """Return the sum of squares, and how many latents there are, of each class."""
     energy = numbers = torch.zeros(channels.count)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from lilnetx_cli.nn.channel_prior import Channels, channel_norms
+from lilnetx_cli.nn.channel_prior import Channels, channel_penalty
 from lilnetx_cli.nn.coding_cost import relative_costs, weigh_gradient
 from lilnetx_cli.nn.latents import LatentGroup, LatentWeight, latent_weights
 from lilnetx_cli.nn.rounding import add_uniform_noise
@@ -27,7 +27,8 @@ class Penalty:
         slice_norm: mean over all weights of the Euclidean norm of their slice, in
             steps; 0 for weights without slices.
         channel_norm: mean over channels of the RMS of their latents, in steps, weighted
-            by their share of the MACs; 0 where no channels are given.
+            by their share of the MACs, without the strongest of each layer; 0 where no
+            channels are given.
         weights: number of weights that are latents.
     """
 
@@ -83,7 +84,7 @@ def penalty(
     rate, l2, norm = bits / weights, squares / weights, norms / weights
     channel = torch.zeros_like(norm)
     if channels is not None:
-        channel = (channels.costs().to(norm) * channel_norms(model, channels)).sum()
+        channel = channel_penalty(model, channels)
     total = rate_weight * rate + l2_weight * l2 + slice_weight * norm
     total = total + channel_weight * channel
     return Penalty(total, rate, l2, norm, channel, weights)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from lilnetx_cli.errors import UsageError
-from lilnetx_cli.nn.channel_prior import Channels, channel_norms
+from lilnetx_cli.nn.channel_prior import Channels, channel_norms, strongest
 from lilnetx_cli.nn.latents import latent_weights
 from lilnetx_cli.nn.living_channels import living, nonzero_slices
 
@@ -87,7 +87,7 @@ def choose_gone(model: nn.Module, channels: Channels, target: float) -> Tensor:
     """
     nonzero = nonzero_slices(model, channels)
     norms = channel_norms(model, channels).cpu()
-    stay = _last_ones(channels, norms)
+    stay = strongest(channels, norms) | (norms == 0)  # nothing here takes others out
     order = norms.argsort()
     order = order[~stay[order]]
     every = channels.macs(torch.ones(channels.count, dtype=torch.bool))
@@ -109,19 +109,6 @@ def choose_gone(model: nn.Module, channels: Channels, target: float) -> Tensor:
             f" channel in each layer {share:.2g} is left"
         )
     return gone
-
-
-def _last_ones(channels: Channels, norms: Tensor) -> Tensor:
-    """Return which classes must not go, lest a layer is left with none; (K,)."""
-    stay = torch.zeros(channels.count, dtype=torch.bool)
-    stay[0] = True
-    latent = norms > 0
-    for layer in channels.layers.values():
-        rows = layer.rows[latent[layer.rows]]
-        if len(rows):
-            stay[rows[norms[rows].argmax()]] = True
-    stay |= ~latent  # nothing here takes these out
-    return stay
 
 
 @torch.no_grad()
