@@ -45,19 +45,26 @@ class Bar:
 
 
 def draw_curves(lines: Sequence[dict[str, Any]], path: Path) -> None:
-    """Draw accuracy and estimated file size over the epochs of `metrics.jsonl`.
+    """Draw accuracy, file size and MACs over the epochs of `metrics.jsonl`.
 
-    A plain run has no sizes.
+    A plain run has no sizes; MACs are there where channels were pressed.
     """
     epochs = [line for line in lines if line["event"] == "epoch"]
     numbers = [line["epoch"] for line in epochs]
-    count = 2 if any(line["estimated_bytes"] is not None for line in lines) else 1
+    pictures = [_draw_accuracy]
+    if any(line["estimated_bytes"] is not None for line in lines):
+        pictures.append(_draw_sizes)
+    if any(line.get("macs_share") is not None for line in lines):
+        pictures.append(_draw_macs)
     figure, grid = plt.subplots(
-        1, count, figsize=(5 * count, 4), squeeze=False, layout="constrained"
+        1,
+        len(pictures),
+        figsize=(5 * len(pictures), 4),
+        squeeze=False,
+        layout="constrained",
     )
-    _draw_accuracy(grid[0][0], epochs, lines)
-    if count == 2:
-        _draw_sizes(grid[0][1], epochs, lines)
+    for axes, draw in zip(grid[0], pictures, strict=True):
+        draw(axes, epochs, lines)
     first, last = min(numbers, default=0), max(numbers, default=0)
     beside = max(0.5, MARGIN * (last - first))
     for axes in grid[0]:
@@ -97,6 +104,20 @@ def _draw_sizes(
         sizes.append(size)
         axes.plot(_last(numbers), size, "k*", ms=11, label=f"shipped: {size:.1f} kB")
     axes.set_ylim(0, (1 + MARGIN) * max(sizes, default=1))
+
+
+def _draw_macs(
+    axes: Axes, epochs: Sequence[dict[str, Any]], lines: Sequence[dict[str, Any]]
+) -> None:
+    numbers = [line["epoch"] for line in epochs]
+    axes.set(title="Multiply-adds left", xlabel="epoch", ylabel="of the dense ones, %")
+    shares = [100 * line["macs_share"] for line in epochs]
+    axes.plot(numbers, shares, "o-", ms=3, color=SIZE_COLOR, label="epochs")
+    for final in _finals(lines):
+        share = 100 * final["macs_share"]
+        label = f"shipped: {share:.1f} %"
+        axes.plot(_last(numbers), share, "k*", ms=11, label=label)
+    axes.set_ylim(0, 100 * (1 + MARGIN))
 
 
 def _finals(lines: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -38,6 +38,9 @@ RUNS = {
     "one epoch": [line("epoch", 1, 0.5, 20_000), line("final", 1, 0.5, 20_000)],
     "no epoch": [line("final", 0, 0.5, 20_000)],
 }
+RUNS["channels were pressed"] = [
+    {**one, "macs_share": 1 / one["epoch"]} for one in RUNS["ends largest"]
+]
 
 
 @pytest.mark.parametrize("run", RUNS)
@@ -53,7 +56,7 @@ def test_the_star_lies_inside_the_picture(drawn, run):
                 x, y = curve.get_transform().transform(curve.get_xydata())[0]
                 assert frame.x0 + half <= x <= frame.x1 - half
                 assert frame.y0 + half <= y <= frame.y1 - half
-    assert stars == 2
+    assert stars == len(figure.axes) == (3 if "macs_share" in RUNS[run][0] else 2)
 
 
 @pytest.mark.parametrize("run", RUNS)
