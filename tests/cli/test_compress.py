@@ -217,6 +217,7 @@ def test_a_size_that_lossless_coding_meets_loses_nothing(here, tmp_path):
     assert torch.equal(found["a.weight"], torch.from_numpy(weights))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", [(20, 30), (300,)])
 def test_no_size_is_passed_over(here, tmp_path, shape):
     """Not even that of a checkpoint without weights, or one just below the smallest."""

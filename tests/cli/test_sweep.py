@@ -178,6 +178,7 @@ def test_ctrl_c_after_the_last_step_of_a_run_counts(sweep, tmp_path, monkeypatch
     assert not (folder / "3kB").exists()
 
 
+@pytest.mark.slow
 def test_a_plain_start_is_the_network_to_compare_with(sweep, here, runs, net, tmp_path):
     plain = tmp_path / "plain"
     options = ("--model", net, "-b", 64, "--max-steps", 4, "--device", "cpu", "-q")

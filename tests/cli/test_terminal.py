@@ -150,11 +150,12 @@ def step_report(step, steps):
     )  # fmt: skip
 
 
-def epoch_report(event, step):
+def epoch_report(event, step, share=None):
     return EpochReport(
         event=event, epoch=12, step=step, loss=10.8125, task_loss=1.0,
         bits_per_weight=0.4, accuracy=0.981, validation_accuracy=0.972,
-        estimated_bytes=111_400, slice_sparsity=0.436, lr=0.1, seconds=1.0,
+        estimated_bytes=111_400, slice_sparsity=0.436, macs_share=share, lr=0.1,
+        seconds=1.0,
     )  # fmt: skip
 
 
@@ -196,6 +197,17 @@ def test_epochs_are_lines_of_a_table(monkeypatch):
     assert lines[2:] == 3 * [
         "   12    10.812    98.1 %      97.2 %    111.4 kB       43.6 %"
     ]
+
+
+def test_multiply_adds_are_a_column_where_channels_are_pressed(monkeypatch):
+    stream = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", stream)
+    out = Output()
+    with out.progress("starting") as ticker:
+        Watcher(out, ticker).on_epoch(epoch_report("epoch", 1, share=0.498))
+    titles, cells = stream.getvalue().splitlines()[-2:]
+    assert titles.endswith("zero slices  MACs left")
+    assert cells.endswith("43.6 %     49.8 %")
 
 
 def test_compress_says_what_it_keeps(terminal, tmp_path):

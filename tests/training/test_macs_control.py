@@ -65,6 +65,7 @@ def test_a_share_out_of_reach_is_told_before_the_first_step(tmp_path, tiny, digi
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_a_weight_alone_reports_the_share(tmp_path, tiny, digits):
     result, _ = run(tiny(loss__channel_weight=1.0), tmp_path, splits=digits)
     assert 0 < result.macs_share <= 1

@@ -138,6 +138,7 @@ def test_a_size_out_of_reach_is_told_before_the_first_step(
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_steps_become_finer_for_a_large_file(tmp_path, tiny, digits):
     config = tiny(target__size=150_000)
     result, _ = run(config, tmp_path, splits=digits)
