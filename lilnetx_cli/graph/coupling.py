@@ -1,29 +1,27 @@
 """The coupled channels of a network, as the channel prior wants them."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from lilnetx_cli.graph.channel_graph import read_channels
-from lilnetx_cli.graph.tracing import trace
+from lilnetx_cli.graph.tracing import GraphError, trace
 from lilnetx_cli.nn.channel_prior import Channels, Layer
 
 
 def coupled_channels(model: nn.Module, inputs: tuple[Any, ...]) -> Channels:
     """Return which channels of a plain network live and die together.
 
-    `inputs` are what it is called with, in evaluation mode. Raises GraphError for a
-    network that cannot be traced.
+    `inputs` are what it is called with, in evaluation mode, the first a batch. Raises
+    GraphError for a network that cannot be traced, or has no layers with channels.
     """
     training = model.training
     model.eval()
     try:
         graph = read_channels(model, trace(model, inputs))
-        with _counting(model) as macs, torch.no_grad():
-            model(*inputs)
+        macs = _macs(model, inputs)
     finally:
         model.train(training)
     classes, count = _numbered(graph.roots)
@@ -40,6 +38,8 @@ def coupled_channels(model: nn.Module, inputs: tuple[Any, ...]) -> Channels:
         if labels is not None:
             rows = classes[labels]
             layers[key] = Layer(rows, rows, macs[key], depthwise=True)
+    if not any(layer.macs for layer in layers.values()):
+        raise GraphError("no layer was found whose channels could be taken out")
     return Channels(count, layers)
 
 
@@ -49,27 +49,16 @@ def _numbered(roots: Tensor) -> tuple[Tensor, int]:
     return classes, len(used)
 
 
-@contextmanager
-def _counting(model: nn.Module) -> Iterator[dict[str, int]]:
-    """Count the multiply-adds of one input in each layer while a network runs."""
-    macs: dict[str, int] = {}
-
-    def count(name: str) -> Any:  # noqa: ANN401
-        def hook(layer: nn.Module, _: Any, output: Any) -> None:  # noqa: ANN401
-            weight = layer._parameters.get("weight")
-            if isinstance(output, Tensor) and weight is not None and weight.dim() > 1:
-                axis = -1 if isinstance(layer, nn.Linear) else 1
-                places = output.numel() // (len(output) * output.shape[axis])
-                macs[name] = macs.get(name, 0) + places * weight.numel()
-
-        return hook
-
-    handles = [
-        layer.register_forward_hook(count(f"{name}.weight".removeprefix(".")))
-        for name, layer in model.named_modules()
-    ]
-    try:
-        yield macs
-    finally:
-        for handle in handles:
-            handle.remove()
+@torch.no_grad()
+def _macs(model: nn.Module, inputs: tuple[Any, ...]) -> dict[str, int]:
+    """Return the multiply-adds of one input by the name of the layer's weight."""
+    with FlopCounterMode(display=False) as counter:
+        model(*inputs)
+    counts, root = counter.get_flop_counts(), type(model).__name__
+    found = {}
+    for name, layer in model.named_modules():
+        flops = counts.get(f"{root}.{name}" if name else root)
+        if flops and layer._parameters.get("weight") is not None:
+            macs = sum(flops.values()) // 2 // len(inputs[0])
+            found[f"{name}.weight".removeprefix(".")] = macs
+    return found

@@ -40,8 +40,8 @@ def train(
 ) -> float:
     """Run all steps that are left; return the seconds of the whole run so far.
 
-    Raises Stopped after a step
-    once should_stop() is true, and InputError when the loss is NaN or infinite.
+    Raises Stopped after a step once should_stop() is true, and InputError when the loss
+    is NaN or infinite.
     """
     started = time.monotonic() - session.seconds
     gauge = _Gauge(session.model, sizes)

@@ -70,7 +70,12 @@ def open_session(config: RunConfig, splits: Splits, *, fresh: bool = True) -> Se
 
 
 def _channels(config: RunConfig, model: nn.Module, splits: Splits) -> Channels | None:
-    """Return the coupled channels, None where nothing is to press them."""
+    """Return the coupled channels, None where nothing is to press them.
+
+    Raises UsageError for a share and a weight, GraphError for a network without them.
+    """
+    if config.target.macs is not None and config.loss.channel_weight:
+        raise UsageError("--target-macs finds --channel-weight itself: give one")
     if config.target.macs is None and not config.loss.channel_weight:
         return None
     images = torch.zeros(2, splits.channels, splits.size, splits.size)

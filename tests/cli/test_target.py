@@ -24,6 +24,7 @@ def test_a_size_is_kept_by_the_file(cli, tmp_path):
         (("--target-size", "1GB"), "1,000,000,000 bytes is out of reach"),
         (("--target-ratio", "0.5"), "target.ratio"),
         (("--target-macs", "1.5"), "target.macs"),
+        (("--target-macs", "0.5", "--channel-weight", "1"), "give one"),
         (("--target-macs", "0.00001"), "out of reach"),
         (("--teacher", "missing.pt"), "missing.pt"),
     ],

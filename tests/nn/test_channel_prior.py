@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from lilnetx_cli.graph import GraphError
 from lilnetx_cli.graph.coupling import coupled_channels
 from lilnetx_cli.measure.macs import count_macs
 from lilnetx_cli.models import build
@@ -13,7 +14,7 @@ from lilnetx_cli.nn.gating import gate_dead_filters
 from lilnetx_cli.nn.living_channels import living, nonzero_slices
 from lilnetx_cli.pruning import prune
 from lilnetx_cli.training.macs_control import choose_gone, macs_share, take_out
-from tests.nn.making import fill, numbers
+from tests.nn.making import fill, numbers, words
 
 
 class Residual(nn.Module):
@@ -152,3 +153,15 @@ def test_what_is_chosen_is_what_pruning_cuts(name, more, target):
     small = prune(plain, (images,)).model
     dense = count_macs(plain, images).macs
     assert count_macs(small, images).macs == pytest.approx(share * dense, rel=0.01)
+
+
+def test_a_network_without_such_layers_is_refused():
+    with pytest.raises(GraphError, match="no layer"):
+        coupled_channels(nn.Sequential(nn.ReLU()), (numbers(2, 3, 8, 8),))
+
+
+def test_looking_up_an_embedding_multiplies_nothing():
+    model = nn.Sequential(nn.Embedding(11, 6), nn.Linear(6, 7), nn.Linear(7, 5))
+    channels = coupled_channels(model, (words(2, 4),))
+    every = torch.ones(channels.count, dtype=torch.bool)
+    assert channels.macs(every) == 4 * (6 * 7 + 7 * 5)
