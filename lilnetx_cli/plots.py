@@ -128,32 +128,59 @@ def _last(numbers: Sequence[int]) -> int:
     return numbers[-1] if numbers else 0
 
 
-def draw_front(curves: Mapping[str, Sequence[tuple[int, float]]], path: Path) -> None:
+@dataclass(frozen=True, order=True)
+class Mark:
+    """What a front shows of one file: bytes, multiply-adds, accuracy as a fraction."""
+
+    bytes: int
+    macs: int
+    accuracy: float
+
+
+def draw_front(curves: Mapping[str, Sequence[Mark]], path: Path) -> None:
     """Draw accuracy against the bytes of whole files, a line for each method.
 
-    `curves` has bytes and accuracies by method, the most important one first. Lines
-    leave the picture far below the best accuracy.
+    Where multiply-adds differ, a second picture has accuracy against those. `curves`
+    has the files of each method, the most important one first. Lines leave the pictures
+    far below the best accuracy.
     """
-    figure, axes = plt.subplots(figsize=(8, 5), layout="constrained")
+    marks = [mark for curve in curves.values() for mark in curve]
+    pressed = len({mark.macs for mark in marks}) > 1
+    width = 14 if pressed else 8
+    figure, grid = plt.subplots(
+        1, 2 if pressed else 1, figsize=(width, 5), squeeze=False, layout="constrained"
+    )
+    sizes = {name: [(m.bytes / 1e3, m) for m in x] for name, x in curves.items()}
+    _draw_marks(grid[0][0], sizes, "whole file, kB")
+    if pressed:
+        work = {name: [(m.macs / 1e6, m) for m in x] for name, x in curves.items()}
+        _draw_marks(grid[0][1], work, "million multiply-adds, dead channels cut out")
+    for axes in grid[0]:
+        _limit(axes, [100 * mark.accuracy for mark in marks])
+    _save(figure, path)
+
+
+def _draw_marks(
+    axes: Axes, curves: Mapping[str, Sequence[tuple[float, Mark]]], label: str
+) -> None:
+    """Draw a line for each method; marks come with where they are on the x axis."""
     for number, (method, curve) in enumerate(curves.items()):
         points = sorted(curve)
         axes.plot(
-            [size / 1000 for size, _ in points],
-            [100 * accuracy for _, accuracy in points],
+            [place for place, _ in points],
+            [100 * mark.accuracy for _, mark in points],
             "o-",
             ms=5,
             lw=1.5 if number else 2.5,
             zorder=3 if number else 4,
             label=method,
         )
-    axes.set(xscale="log", xlabel="whole file, kB", ylabel="test accuracy, %")
+    axes.set(xscale="log", xlabel=label, ylabel="test accuracy, %")
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_major_formatter("{x:g}")
     axes.xaxis.set_minor_formatter(NullFormatter())
-    _limit(axes, [100 * point[1] for curve in curves.values() for point in curve])
     axes.grid(alpha=0.3)
     axes.legend(frameon=False, loc="lower right")
-    _save(figure, path)
 
 
 def _limit(axes: Axes, values: Sequence[float]) -> None:

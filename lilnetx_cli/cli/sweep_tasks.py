@@ -67,8 +67,11 @@ def tasks_of(sweep: Sweep, sizes: list[int]) -> list[Task]:
 
 
 def _trainings(sweep: Sweep, sizes: list[int]) -> Iterator[Task]:
-    for size in sizes:
-        target = sweep.config.target.model_copy(update={"size": size, "ratio": None})
+    share = sweep.config.target.macs
+    for number, size in enumerate(sizes, 1):
+        macs = None if share is None else share**number
+        wanted = {"size": size, "ratio": None, "macs": macs}
+        target = sweep.config.target.model_copy(update=wanted)
         config = sweep.config.model_copy(update={"target": target})
 
         def make(path: Path, config: RunConfig = config) -> None:

@@ -1,8 +1,11 @@
 """Several sizes of a network in one go, and what else makes the network small."""
 
 import os
+from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
+
+from torch import nn
 
 import lnx
 from lilnetx_cli.cli.console import Output, percent_text, size_text
@@ -13,15 +16,19 @@ from lilnetx_cli.cli.sweep_tasks import CODED, DENSE, Sweep, Task, tasks_of
 from lilnetx_cli.config import RUN_FILES, RunConfig, resolve, to_toml
 from lilnetx_cli.data import load_splits
 from lilnetx_cli.errors import Interrupted, UsageError
+from lilnetx_cli.graph.tracing import GraphError
 from lilnetx_cli.measure import measure_accuracy
 from lilnetx_cli.measure.front import Point, read_front, write_front
+from lilnetx_cli.measure.macs import count_macs
 from lilnetx_cli.models import rebuild
-from lilnetx_cli.plots import draw_front
+from lilnetx_cli.models.inputs import example_input
+from lilnetx_cli.plots import Mark, draw_front
+from lilnetx_cli.pruning import prune
 from lilnetx_cli.training import Stopped
 from lilnetx_cli.training.set_up import architecture_of
 
 SETTINGS, TABLE, PICTURE = "sweep.toml", "front.csv", "front.png"
-HEAD = ("method", "whole file", "test accuracy", "validation", "file")
+HEAD = ("method", "whole file", "MACs", "test accuracy", "validation", "file")
 
 
 def run_sweep(
@@ -142,15 +149,30 @@ def _made(task: Task, sweep: Sweep) -> Point | None:
         measure_accuracy(network, images, workers=workers).accuracy
         for images in (sweep.splits.test, sweep.splits.validation)
     )
-    size = path.stat().st_size
-    return Point(task.method, size, round(test, 6), round(validation, 6), task.file)
+    return Point(
+        task.method,
+        path.stat().st_size,
+        _macs_once_pruned(network, sweep),
+        round(test, 6),
+        round(validation, 6),
+        task.file,
+    )
+
+
+def _macs_once_pruned(network: nn.Module, sweep: Sweep) -> int:
+    """Return the multiply-adds of an image, without dead channels where they can go."""
+    example = example_input(sweep.record)
+    with suppress(GraphError):
+        network = prune(network, (example,)).model
+    return count_macs(network, example).macs
 
 
 def _tell(points: list[Point], sweep: Sweep, seconds: float) -> None:
     table, picture = sweep.folder / TABLE, sweep.folder / PICTURE
-    curves: dict[str, list[tuple[int, float]]] = {}
+    curves: dict[str, list[Mark]] = {}
     for point in points:
-        curves.setdefault(point.method, []).append((point.bytes, point.accuracy))
+        mark = Mark(point.bytes, point.macs, point.accuracy)
+        curves.setdefault(point.method, []).append(mark)
     draw_front(curves, picture)
     placed = [replace(x, file=str(sweep.folder / x.file)) for x in points]
     sweep.out.table(HEAD, [_cells(point) for point in placed], optional=1)
@@ -169,6 +191,7 @@ def _cells(point: Point) -> tuple[str, ...]:
     return (
         point.method,
         size_text(point.bytes),
+        f"{point.macs:,}",
         f"{100 * point.accuracy:.2f} %",
         percent_text(point.validation_accuracy),
         point.file,

@@ -17,6 +17,7 @@ class Point:
     Attributes:
         method: how it was made.
         bytes: of the whole file.
+        macs: multiply-adds of an input, once dead channels are cut out.
         accuracy: on the test images, as a fraction.
         validation_accuracy: on those held out of the training images.
         file: its path, relative to the folder of the table.
@@ -24,6 +25,7 @@ class Point:
 
     method: str
     bytes: int
+    macs: int
     accuracy: float
     validation_accuracy: float
     file: str
@@ -60,5 +62,8 @@ def _rows(lines: Iterable[list[str]]) -> list[list[str]]:
     return rows
 
 
-def _point(method: str, size: str, accuracy: str, validation: str, file: str) -> Point:
-    return Point(method, int(size), float(accuracy), float(validation), file)
+def _point(
+    method: str, size: str, macs: str, accuracy: str, validation: str, file: str
+) -> Point:
+    numbers = int(size), int(macs), float(accuracy), float(validation)
+    return Point(method, *numbers, file)

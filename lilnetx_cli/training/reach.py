@@ -17,18 +17,21 @@ LARGEST_LATENT = 2**12
 
 
 class OutOfReach(UsageError):  # noqa: N818
-    """No file of the network has the size that was asked for."""
+    """No network has the size, or the share of the MACs, that was asked for."""
 
 
 def check_reach(session: Session) -> None:
     """Make the steps of a fresh run fine enough for the size that was asked for.
 
-    Raises UsageError for a share of the MACs that is below one channel in each layer,
-    OutOfReach for a size that is below that of a network with one latent in each
-    weight, or above what the finest latents take.
+    Raises OutOfReach for a share of the MACs that is below one channel in each layer,
+    for a size that is below that of a network with one latent in each weight, and for
+    one above what the finest latents take.
     """
     if session.macs is not None and session.channels is not None:
-        choose_gone(session.model, session.channels, session.macs.target)
+        try:
+            choose_gone(session.model, session.channels, session.macs.target)
+        except UsageError as error:
+            raise OutOfReach(str(error)) from error
     if session.controller is None:
         return
     target = session.controller.target

@@ -14,6 +14,7 @@ from lilnetx_cli.cli import progress, sweep_tasks
 from lilnetx_cli.compression.int8 import load_int8
 from lilnetx_cli.data import load_splits
 from lilnetx_cli.measure import measure_accuracy
+from lilnetx_cli.measure.macs import count_macs
 from lilnetx_cli.models import build
 
 # Small enough for all files of a sweep to take seconds.
@@ -213,6 +214,25 @@ def test_a_source_is_not_overwritten(sweep, runs, tmp_path, option):
     assert "dense/model.pt' would be overwritten" in done.message
     assert dense.exists()
     assert not runs["folders"]
+
+
+@pytest.mark.slow
+def test_shares_of_macs_fall_with_the_sizes(sweep, tmp_path):
+    """Each is that share of the one before; MACs are those of the pruned network."""
+    folder = tmp_path / "front"
+    wish = ("--target-size", "6kB", "--target-macs", 0.6)
+    done = sweep(folder, *wish, "--max-steps", 12, "--json")
+    assert done.code == 0, done.err
+    rows = rows_of(folder)
+    dense = int(rows[2]["macs"])
+    record = load_checkpoint(folder / "dense" / "model.pt").architecture
+    for row, wanted in zip(rows[:2], (0.6, 0.36), strict=True):
+        network = loaded(folder / row["file"], record)
+        small = lilnetx.prune(network, (torch.zeros(2, 1, 8, 8),)).model
+        macs = count_macs(small, torch.zeros(1, 1, 8, 8)).macs
+        assert int(row["macs"]) == macs <= wanted * dense
+    assert all(int(row["macs"]) == dense for row in rows[2:])
+    assert [x["macs"] for x in done.json["points"]] == [int(x["macs"]) for x in rows]
 
 
 def test_no_size_is_within_reach(sweep, runs, tmp_path):

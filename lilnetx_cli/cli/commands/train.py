@@ -101,8 +101,9 @@ def train(
             max=16,
             metavar="COUNT",
             help="Train this many sizes, each half of the one before, from"
-            " --target-size or a 40th of the dense network on; compare them with the"
-            " plain network, compressed.",
+            " --target-size or a 40th of the dense network on, with --target-macs each"
+            " of that share of the MACs of the one before; compare them with the plain"
+            " network, compressed.",
             show_default="one run",
         ),
     ] = None,
