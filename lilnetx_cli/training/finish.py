@@ -7,6 +7,7 @@ from torch import nn
 from lilnetx_cli.checkpoint import Checkpoint
 from lilnetx_cli.measure import measure_accuracy
 from lilnetx_cli.nn.side_rounding import with_short_decoders
+from lilnetx_cli.nn.vanishing import spare_last
 from lilnetx_cli.training.finalize import calibrate, finalize, probe_images
 from lilnetx_cli.training.fit_size import fit_size
 from lilnetx_cli.training.sizes import estimate_file, exact_bytes, with_record
@@ -28,6 +29,7 @@ def finish(session: Session) -> Finished:
     """
     if session.config.train.plain:
         return _measured(*_plain(session.model), session)
+    spare_last(session.model)
     probe = probe_images(session)
 
     def shipped(model: nn.Module) -> tuple[int, tuple[nn.Module, Checkpoint]]:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from lilnetx_cli.nn.latents import latent_weights
+from lilnetx_cli.nn.vanishing import with_one_left
 
 AIM = 0.99
 # Latents nearer to zero than the threshold become zero; 1/2 is plain rounding. Less
@@ -73,8 +74,9 @@ def round_to_zero(
 ) -> None:
     """Give a model the kept latents, those below a threshold rounding to zero.
 
-    Others round as before.
+    Others round as before, and the largest of each weight stays.
     """
     for name, _, latent in latent_weights(model):
         values = kept[name]
-        latent.copy_(torch.where(values.abs() < threshold, 0.0, values))
+        fewer = torch.where(values.abs() < threshold, 0.0, values)
+        latent.copy_(with_one_left(fewer, values))

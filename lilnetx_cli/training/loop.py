@@ -14,6 +14,7 @@ from lilnetx_cli.errors import InputError
 from lilnetx_cli.measure import measure_accuracy
 from lilnetx_cli.measure.sparsity import slice_sparsity
 from lilnetx_cli.nn import penalty
+from lilnetx_cli.nn.vanishing import thin_layers
 from lilnetx_cli.training.devices import autocast
 from lilnetx_cli.training.reports import EpochReport, Observer, StepReport
 from lilnetx_cli.training.sizes import Sizes
@@ -211,4 +212,18 @@ def _end_epoch(
     session.totals = Totals()
     record(report)
     observer.on_epoch(report)
+    _warn_of_layers(session, observer)
     save_session(session, resume_path, time.monotonic() - started)
+
+
+def _warn_of_layers(session: Session, observer: Observer) -> None:
+    """Name layers that are about to vanish, each once."""
+    thin = [layer for layer in thin_layers(session.model) if layer.name not in
+            session.named]  # fmt: skip
+    if thin:
+        session.named.update(layer.name for layer in thin)
+        texts = [f"{x.name} ({x.left} of {x.filters})" for x in thin]
+        observer.on_warning(
+            f"few filters are left in {', '.join(texts)}: where accuracy suffers, ask"
+            " for a larger file or more multiply-adds"
+        )

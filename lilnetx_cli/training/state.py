@@ -52,6 +52,7 @@ class Session:
         step: optimizer steps done, of `steps`.
         totals: sums over the present epoch.
         seconds: time spent in earlier sessions of this run.
+        named: layers of which the user knows that they are about to vanish.
     """
 
     config: RunConfig
@@ -73,6 +74,7 @@ class Session:
     step: int = 0
     totals: Totals = field(default_factory=Totals)
     seconds: float = 0.0
+    named: set[str] = field(default_factory=set)
 
     @property
     def steps_per_epoch(self) -> int:

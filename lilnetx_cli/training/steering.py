@@ -2,6 +2,7 @@
 
 import math
 
+from lilnetx_cli.nn.vanishing import spare_last
 from lilnetx_cli.training.growing import grow_steps
 from lilnetx_cli.training.initial_weights import SPREAD
 from lilnetx_cli.training.macs_control import (
@@ -42,6 +43,8 @@ def steer(session: Session, sizes: Sizes) -> None:
         grow_steps(session.model, session.optimizer, factor)
     if session.macs is not None and due:
         _steer_macs(session, session.macs, progress)
+    if due and not session.config.train.plain:
+        spare_last(session.model)
     _set_rates(session)
 
 

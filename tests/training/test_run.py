@@ -1,4 +1,5 @@
 import json
+import re
 
 import pytest
 import torch
@@ -185,3 +186,22 @@ def test_devices_that_are_not_there(tmp_path, tiny):
         run(tiny(train__device="cuda"), tmp_path)
     with pytest.raises(UsageError, match="needs a GPU"):
         run(tiny(train__precision="fp16"), tmp_path)
+
+
+def test_a_layer_that_is_about_to_vanish_is_named_once(tmp_path, tiny):
+    """Pressed far too hard, no weight goes as a whole."""
+    net = tmp_path / "net.py"
+    net.write_text(
+        "from torch import nn\n\n\ndef make(channels, classes):\n"
+        "    return nn.Sequential(nn.Conv2d(channels, 16, 3), nn.ReLU(),"
+        " nn.Flatten(), nn.Linear(576, classes))\n"
+    )
+    config = tiny(
+        model__name=f"{net}:make", loss__slice_weight=100, loss__rate_weight=100,
+        train__max_steps=200, train__epochs=5, train__lr=0.1,
+    )  # fmt: skip
+    result, watcher = run(config, tmp_path / "run")
+    (warning,) = [text for text in watcher.warnings if "0.weight" in text]
+    assert re.match(r"few filters are left in 0.weight \([01] of 16\)", warning)
+    for name, entry in load_checkpoint(result.checkpoint).latents.items():
+        assert entry.symbols.any(), name
