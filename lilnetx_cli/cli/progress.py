@@ -48,6 +48,8 @@ class Watcher:
             size = report.estimated_bytes
             facts.append("-" if size is None else size_text(size))
             facts.append(f"zero slices {percent_text(report.slice_sparsity)}")
+        if report.macs_share is not None:
+            facts.append(f"MACs left {percent_text(report.macs_share)}")
         self._ticker.move(
             report.step,
             total=report.steps,

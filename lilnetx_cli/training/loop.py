@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -45,7 +46,7 @@ def train(
     is NaN or infinite.
     """
     started = time.monotonic() - session.seconds
-    gauge = _Gauge(session.model, sizes)
+    gauge = _Gauge(session, sizes)
     while session.step < session.steps:
         for loss, task in _steps(session, sizes):
             _check(loss, task, session)
@@ -60,26 +61,35 @@ def train(
     return time.monotonic() - started
 
 
-class _Gauge:
-    """File size and slice sparsity, measured again only as often as is cheap."""
+class _Reading(NamedTuple):
+    """What a network would be if it shipped now; None where that is not known."""
 
-    def __init__(self, model: nn.Module, sizes: Sizes) -> None:
-        self._model = model
+    bytes: int | None = None
+    slice_sparsity: float | None = None
+    macs_share: float | None = None
+
+
+class _Gauge:
+    """Reads what is shown beside the bar again only as often as is cheap."""
+
+    def __init__(self, session: Session, sizes: Sizes) -> None:
+        self._session = session
         self._sizes = sizes
         self._next = 0.0
-        self._last: tuple[int | None, float | None] = (None, None)
+        self._last = _Reading()
 
-    def read(self) -> tuple[int | None, float | None]:
-        """Return the latest bytes and sparsity, a moment old at most."""
-        start = time.monotonic()
+    def read(self) -> _Reading:
+        """Return the latest reading, a moment old at most."""
+        start, model = time.monotonic(), self._session.model
         if start >= self._next:
             try:
-                self._last = (
-                    self._sizes.estimate(self._model),
-                    _zero_slices(self._model),
+                self._last = _Reading(
+                    self._sizes.estimate(model),
+                    _zero_slices(model),
+                    share_of(self._session),
                 )
             except (InputError, LnxError):  # latents run away: the steps go on
-                self._last = (None, None)
+                self._last = _Reading()
             cost = time.monotonic() - start
             self._next = start + cost + cost / ESTIMATE_SHARE
         return self._last
@@ -166,9 +176,7 @@ def _check(loss: float, task: float, session: Session) -> None:
         )
 
 
-def _step_report(
-    session: Session, sizes: tuple[int | None, float | None]
-) -> StepReport:
+def _step_report(session: Session, reading: _Reading) -> StepReport:
     totals = session.totals
     return StepReport(
         epoch=session.epochs_begun,
@@ -177,8 +185,9 @@ def _step_report(
         loss=totals.loss / totals.steps,
         accuracy=totals.hits / totals.examples,
         bits_per_weight=_bits(session),
-        estimated_bytes=sizes[0],
-        slice_sparsity=sizes[1],
+        estimated_bytes=reading.bytes,
+        slice_sparsity=reading.slice_sparsity,
+        macs_share=reading.macs_share,
     )
 
 

@@ -15,6 +15,7 @@ class StepReport:
         estimated_bytes: of the whole file, None before the first estimate, and of a
             plain run.
         slice_sparsity: share of zero slices, None without slices or estimate.
+        macs_share: as in an EpochReport.
     """
 
     epoch: int
@@ -25,6 +26,7 @@ class StepReport:
     bits_per_weight: float | None
     estimated_bytes: int | None
     slice_sparsity: float | None
+    macs_share: float | None
 
 
 @dataclass(frozen=True)

@@ -143,10 +143,11 @@ def test_the_demo_tells_of_the_same_zero_slices(terminal, monkeypatch, tmp_path)
     assert "━" not in shown
 
 
-def step_report(step, steps):
+def step_report(step, steps, share=None):
     return StepReport(
         epoch=12, step=step, steps=steps, loss=10.8125, accuracy=0.981,
         bits_per_weight=0.4, estimated_bytes=110_300, slice_sparsity=0.436,
+        macs_share=share,
     )  # fmt: skip
 
 
@@ -208,6 +209,19 @@ def test_multiply_adds_are_a_column_where_channels_are_pressed(monkeypatch):
     titles, cells = stream.getvalue().splitlines()[-2:]
     assert titles.endswith("zero slices  MACs left")
     assert cells.endswith("43.6 %     49.8 %")
+
+
+def test_multiply_adds_stand_beside_the_bar():
+    class Ticker:
+        def move(self, step, **told):
+            self.told = told
+
+    ticker = Ticker()
+    watcher = Watcher(Output(), ticker)
+    watcher.on_step(step_report(3, 60, share=0.498))
+    assert ticker.told["facts"][-2:] == ["zero slices 43.6 %", "MACs left 49.8 %"]
+    watcher.on_step(step_report(4, 60))
+    assert ticker.told["facts"][-1] == "zero slices 43.6 %"
 
 
 def test_compress_says_what_it_keeps(terminal, tmp_path):
