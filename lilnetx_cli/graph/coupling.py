@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from lilnetx_cli.graph.channel_graph import read_channels
+from lilnetx_cli.graph.channel_graph import ChannelGraph, read_channels
 from lilnetx_cli.graph.tracing import GraphError, trace
 from lilnetx_cli.nn.channel_prior import Channels, Layer
 
@@ -24,12 +24,13 @@ def coupled_channels(model: nn.Module, inputs: tuple[Any, ...]) -> Channels:
         macs = _macs(model, inputs)
     finally:
         model.train(training)
-    classes, count = _numbered(graph.roots)
+    classes, count = _numbered(_whole_groups(graph))
     layers = {
         reader.key: Layer(
             classes[reader.outputs],
             classes[reader.inputs],
             macs.get(reader.key, 0),
+            grouped=reader.groups > 1,
         )
         for reader in graph.readers
     }
@@ -41,6 +42,25 @@ def coupled_channels(model: nn.Module, inputs: tuple[Any, ...]) -> Channels:
     if not any(layer.macs for layer in layers.values()):
         raise GraphError("no layer was found whose channels could be taken out")
     return Channels(count, layers)
+
+
+def _whole_groups(graph: ChannelGraph) -> Tensor:
+    """Return roots by which what a group of a convolution reads and gives is one class.
+
+    Such a convolution is cut by whole groups.
+    """
+    roots = graph.roots.clone()
+    for reader in graph.readers:
+        if reader.groups == 1:
+            continue
+        inputs, outputs = (
+            labels.reshape(reader.groups, -1)
+            for labels in (reader.inputs, reader.outputs)
+        )
+        for members in torch.cat([inputs, outputs], 1):
+            joined = torch.unique(roots[members])
+            roots[torch.isin(roots, joined)] = joined.min()  # FIXED is the least
+    return roots
 
 
 def _numbered(roots: Tensor) -> tuple[Tensor, int]:

@@ -30,12 +30,14 @@ class Layer:
         columns: class of each channel that it reads, (I,).
         macs: multiply-adds of one input.
         depthwise: whether each channel reads itself alone.
+        grouped: whether it is a convolution of several groups, which go as a whole.
     """
 
     rows: Tensor
     columns: Tensor
     macs: int
     depthwise: bool = False
+    grouped: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +71,8 @@ class Channels:
         for layer in self.layers.values():
             rows = float(alive[layer.rows].float().mean())
             columns = float(alive[layer.columns].float().mean())
-            total += layer.macs * (rows if layer.depthwise else rows * columns)
+            apart = layer.depthwise or layer.grouped
+            total += layer.macs * (rows if apart else rows * columns)
         return total
 
 

@@ -8,18 +8,27 @@ from lilnetx_cli.checkpoint import Checkpoint
 from lilnetx_cli.measure import measure_accuracy
 from lilnetx_cli.nn.side_rounding import with_short_decoders
 from lilnetx_cli.nn.vanishing import spare_last
+from lilnetx_cli.training.cutting import share_once_cut
 from lilnetx_cli.training.finalize import calibrate, finalize, probe_images
 from lilnetx_cli.training.fit_size import fit_size
 from lilnetx_cli.training.sizes import estimate_file, exact_bytes, with_record
 from lilnetx_cli.training.state import Session
+from lilnetx_cli.training.steering import example_of
 
 
 @dataclass(frozen=True)
 class Finished:
-    """The network that ships, and a hash of its classes on the test images."""
+    """The network that ships.
+
+    Attributes:
+        predictions: a hash of its classes on the test images.
+        macs_share: of the dense network, once dead channels are cut out; None where no
+            channels are pressed, or none can be cut.
+    """
 
     checkpoint: Checkpoint
     predictions: str
+    macs_share: float | None
 
 
 def finish(session: Session) -> Finished:
@@ -61,4 +70,7 @@ def _measured(network: nn.Module, checkpoint: Checkpoint, session: Session) -> F
     validation = measure_accuracy(network, session.splits.validation, workers=workers)
     test = measure_accuracy(network, session.splits.test, workers=workers)
     known = with_record(checkpoint, session, test.accuracy, validation.accuracy)
-    return Finished(known, test.predictions)
+    share = None
+    if session.channels is not None:
+        share = share_once_cut(network, example_of(session))
+    return Finished(known, test.predictions, share)

@@ -17,14 +17,17 @@ from lilnetx_cli.nn.channel_prior import Channels, channel_norms, strongest
 from lilnetx_cli.nn.latents import latent_weights
 from lilnetx_cli.nn.living_channels import living, nonzero_slices
 
-# Shares of the run: at which the prior begins, and at which channels are chosen.
-BEGIN, CHOOSE = 0.1, 0.6
+# Shares of the run: at which the prior begins, at which it should have done its work,
+# and at which channels are chosen. Most die while the steps grow.
+BEGIN, END, CHOOSE = 0.1, 0.4, 0.45
 # Until then a little more is left than was asked for, so that there is a choice.
-SPARE = 1.05
+SPARE = 1.15
 # The weight of the prior to begin with; what errors, in logarithms, add to it at once
-# and over the whole run, and how far that may go.
+# and over the whole run, and how far that may go: down not so far that the weight comes
+# too late when channels stop dying by themselves.
 WEIGHT = 2.0
-PROPORTIONAL, INTEGRAL, REACH = 1.0, 15.0, 3.0
+PROPORTIONAL, INTEGRAL = 1.0, 15.0
+LOWEST, HIGHEST = -1.5, 3.0
 
 
 @dataclass
@@ -57,14 +60,14 @@ class MacsController:
         if progress >= BEGIN:
             error = math.log(max(share, 1e-3) / self.planned(progress))
             integral = self.integral + INTEGRAL * error * (progress - self.progress)
-            self.integral = min(max(integral, -REACH), REACH)
+            self.integral = min(max(integral, LOWEST), HIGHEST)
             self.now = PROPORTIONAL * error
         self.progress = progress
 
     def planned(self, progress: float) -> float:
         """Return the share that should be left at some point of the run."""
         last = min(1.0, SPARE * self.target)
-        done = min(max((progress - BEGIN) / (CHOOSE - BEGIN), 0.0), 1.0)
+        done = min(max((progress - BEGIN) / (END - BEGIN), 0.0), 1.0)
         return 1.0 + (last - 1.0) * done
 
     def state(self) -> dict[str, Any]:

@@ -31,7 +31,9 @@ from lilnetx_cli.training.reports import EpochReport, Observer, Unheard
 from lilnetx_cli.training.set_up import open_session
 from lilnetx_cli.training.sizes import Sizes
 from lilnetx_cli.training.state import Session, restore_session
-from lilnetx_cli.training.steering import share_of
+
+# Times the share of multiply-adds that was asked for is worth a warning.
+MOST_MACS = 1.02
 
 
 @dataclass(frozen=True)
@@ -105,7 +107,8 @@ def run_training(
     )
     final = finish(session)
     sparsity = slice_sparsity(final.checkpoint.latents.values())
-    share = share_of(session)
+    share = final.macs_share
+    _check_share(config.target.macs, share, observer)
     plain = config.train.plain
     size = None if plain else lnx.estimate(pack(final.checkpoint)).file
     if main:
@@ -153,6 +156,17 @@ def _tell_start(session: Session, spoiled: list[str], observer: Observer) -> Non
         observer.on_note(session.started)
     for text in spoiled:
         observer.on_warning(text)
+
+
+def _check_share(target: float | None, share: float | None, observer: Observer) -> None:
+    """Warn of a network that has more multiply-adds than was asked for."""
+    if target is None or (share is not None and share <= MOST_MACS * target):
+        return
+    left = "nothing can be cut out" if share is None else f"{share:.2g} is left"
+    observer.on_warning(
+        f"a share of {target:g} of the multiply-adds was asked for, {left}:"
+        " lilnetx evaluate --pruned says which layers keep dead channels"
+    )
 
 
 def _final_report(

@@ -2,13 +2,16 @@
 
 import math
 
+import torch
+from torch import Tensor
+
 from lilnetx_cli.nn.vanishing import spare_last
+from lilnetx_cli.training.cutting import chosen
 from lilnetx_cli.training.growing import grow_steps
 from lilnetx_cli.training.initial_weights import SPREAD
 from lilnetx_cli.training.macs_control import (
     CHOOSE,
     MacsController,
-    choose_gone,
     macs_share,
     take_out,
 )
@@ -68,7 +71,7 @@ def _steer_macs(session: Session, macs: MacsController, progress: float) -> None
     if progress < CHOOSE:
         macs.update(progress, macs_share(session.model, channels))
         return
-    macs.gone = choose_gone(session.model, channels, macs.target)
+    macs.gone = chosen(session.model, channels, macs.target, example_of(session))
     take_out(session.model, channels, macs.gone)
 
 
@@ -77,6 +80,12 @@ def share_of(session: Session) -> float | None:
     if session.channels is None:
         return None
     return macs_share(session.model, session.channels)
+
+
+def example_of(session: Session) -> Tensor:
+    """Return images of the form that the network takes, a batch of two."""
+    splits = session.splits
+    return torch.zeros(2, splits.channels, splits.size, splits.size)
 
 
 def keep_out(session: Session) -> None:

@@ -213,7 +213,7 @@ def test_multiply_adds_are_a_column_where_channels_are_pressed(monkeypatch):
 
 def test_multiply_adds_stand_beside_the_bar():
     class Ticker:
-        def move(self, step, **told):
+        def move(self, _, **told):
             self.told = told
 
     ticker = Ticker()
