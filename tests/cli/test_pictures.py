@@ -3,6 +3,7 @@
 import pytest
 
 from lilnetx_cli import plots
+from lilnetx_cli.plots import curves
 
 
 @pytest.fixture
@@ -11,13 +12,13 @@ def drawn(monkeypatch, tmp_path):
 
     def draw(lines):
         figures = []
-        save = plots._save
+        save = curves.save_figure
 
         def keep(figure, path):
             save(figure, path)
             figures.append(figure)
 
-        monkeypatch.setattr(plots, "_save", keep)
+        monkeypatch.setattr(curves, "save_figure", keep)
         plots.draw_curves(lines, tmp_path / "curves.png")
         assert (tmp_path / "curves.png").stat().st_size > 1000
         return figures[0]

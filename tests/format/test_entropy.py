@@ -15,7 +15,7 @@ from lnx.coding import range_coder
 from lnx.coding.numpy_coder import decode_lanes, decoding, encode_lanes
 from lnx.coding.range_coder import GOLDEN, constriction_is_exact
 from lnx.coding.tables import PRICE_BITS, Table
-from lnx.write.fit_tables import make_table, quantize_counts
+from lnx.write.make_table import make_table, quantize_counts
 from tests.format.making import ENVIRONMENT, assert_equal, small_container
 
 

@@ -11,7 +11,7 @@ from lnx.parts.prefix import read_frame
 from lnx.spec import Kind
 from lnx.tensors.fixed_point import from_fixed, to_fixed
 from lnx.write.fit_geometric import fit_geometric
-from lnx.write.fit_tables import make_table, table_price
+from lnx.write.make_table import make_table, table_price
 from tests.format.making import exact
 
 

@@ -8,12 +8,11 @@ from hypothesis import strategies as st
 from lnx import FormatError, spec
 from lnx.binary.wire import Reader, Writer, zigzag
 from lnx.coding.tables import PRICE_BITS, Table, log2_fixed, read_table, write_table
-from lnx.write.fit_tables import (
+from lnx.write.make_table import make_table, quantize_counts
+from lnx.write.share_tables import (
     MOST_CLUSTERS,
     Histogram,
     histogram,
-    make_table,
-    quantize_counts,
     share_tables,
 )
 

@@ -35,7 +35,8 @@ from lnx.tensors.container import Alias, Exact, Latent
 from lnx.tensors.fixed_point import to_fixed
 from lnx.tensors.slices import alive_rows, zero_channels
 from lnx.write.fit_scales import fit_scales
-from lnx.write.fit_tables import Histogram, histogram, merge, quantize_counts
+from lnx.write.make_table import quantize_counts
+from lnx.write.share_tables import Histogram, histogram, merge
 
 MOST_COUNTED = 1 << 15  # values of symbols, counted class by class at once
 LEAST_SPREAD = 3  # half octaves between classes; for fewer, one table does as well

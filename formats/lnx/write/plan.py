@@ -32,7 +32,7 @@ from lnx.tensors.check import check_content
 from lnx.tensors.container import Container
 from lnx.write.cut import cut, cut_exact
 from lnx.write.drafts import Draft, draft_of
-from lnx.write.fit_tables import Histogram, merge, share_tables
+from lnx.write.share_tables import Histogram, merge, share_tables
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,4 +1,4 @@
-"""Fit tables: group histograms so that tables and symbols together are smallest."""
+"""Share tables: group histograms so that tables and symbols together are smallest."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,26 +6,18 @@ from dataclasses import dataclass
 import numpy as np
 
 from lnx import spec
-from lnx.binary.wire import Writer
-from lnx.coding.tables import (
-    PRICE_BITS,
-    Table,
-    log2_fixed,
-    write_table,
-)
+from lnx.coding.tables import PRICE_BITS, Table, log2_fixed
 from lnx.dtypes import IntArray, Symbols
-from lnx.write.fit_geometric import fit_geometric
+from lnx.write.make_table import make_table, prices_of, quantize_counts, table_price
 
 ROUNDS = 6
 MOST_MERGED = 256  # groups of planes that are merged pair by pair
 COMPARED = 1 << 16  # counts at once, so that they stay in a processor's cache
 MOST_CLUSTERS = 120  # of a section, so that four of them stay below MAX_TABLES
 SUM_BITS = 40  # of all counts, so that costs fit 64 bits
-LITTLE = 32  # a table that takes less than this part of all is good enough
 SYMBOL_BITS = 10  # that a symbol of a table takes in the file, about
 LEAST_SAVING = 100  # coding that saves less than one part of so many takes too long
 NEVER = -(1 << 62)  # what merging must not save
-TABLE_BITS, ZERO_BITS, BYTE_BITS = 40, 2, 6  # of a packed table: itself, zeros, others
 SMOOTHING = 64  # counts are scaled by this before one is added to unseen symbols
 
 
@@ -220,7 +212,7 @@ def _settle(
             price += raw
             continue
         table = make_table(symbols, total)
-        coded = int((total * _prices_of(table, symbols)).sum())
+        coded = int((total * prices_of(table, symbols)).sum())
         if raw_price is not None and coded + table_price(table) >= raw:
             price += raw
             continue
@@ -237,73 +229,7 @@ def _raw_cost(symbols: IntArray, raw_price: int) -> IntArray:
     return whole - whole // LEAST_SAVING
 
 
-def _prices_of(table: Table, symbols: IntArray) -> IntArray:
-    """Return the prices of symbols, those that the table does not hold anything."""
-    places = np.minimum(np.searchsorted(table.values, symbols), len(table.values) - 1)
-    return table.prices[places]
-
-
 def _overhead_price(tables: list[Table], planes: int) -> int:
     """Price the tables themselves and the ids that point to them."""
     id_bits = planes * len(tables).bit_length()
     return sum(table_price(table) for table in tables) + (id_bits << PRICE_BITS)
-
-
-def quantize_counts(counts: IntArray, bits: int) -> IntArray:
-    """Return frequencies of sum 2**bits, each at least 1, near the counts' shares.
-
-    counts: (n,) positive, n <= 2**bits. Largest remainders first; what the lifted
-    small ones cost is taken from the largest.
-    """
-    total = int(counts.sum())
-    shift = max(0, total.bit_length() + bits - 62)
-    counts = np.maximum(counts >> shift, 1)
-    total = int(counts.sum())
-    exact, remainder = np.divmod(counts << bits, total)
-    frequencies = np.maximum(exact, 1)
-    missing = (1 << bits) - int(frequencies.sum())
-    if missing > 0:
-        order = np.lexsort((np.arange(len(counts)), -remainder))
-        frequencies[order[:missing]] += 1
-    while missing < 0:
-        largest = int(np.argmax(frequencies))
-        step = min(-missing, max(1, int(frequencies[largest]) // 8))
-        frequencies[largest] -= step
-        missing += step
-    return frequencies
-
-
-def make_table(values: IntArray, counts: IntArray) -> Table:
-    """Return the table of least cost, itself included, for symbols with counts."""
-    used = counts > 0
-    values, counts = values[used], counts[used]
-    best: tuple[int, Table] | None = None
-    for bits in range(spec.MIN_TABLE_BITS, spec.MAX_TABLE_BITS + 1, 2):
-        if len(values) > 1 << bits:
-            continue
-        table = Table(values, quantize_counts(counts, bits), bits)
-        price = _whole_price(table, values, counts)
-        if best is None or price < best[0]:
-            best = (price, table)
-    if best is None:
-        raise ValueError(f"{len(values)} symbols are too many for a table")
-    if table_price(best[1]) * LITTLE > best[0]:
-        shaped = fit_geometric(values, counts)
-        if shaped is not None and _whole_price(shaped, values, counts) < best[0]:
-            return shaped
-    return best[1]
-
-
-def _whole_price(table: Table, values: IntArray, counts: IntArray) -> int:
-    """Return the cost of symbols with counts, and of their table."""
-    return int((counts * _prices_of(table, values)).sum()) + table_price(table)
-
-
-def table_price(table: Table) -> int:
-    """Return about what a table costs in the packed file, in 2**-16 bits."""
-    writer = Writer()
-    write_table(writer, table)
-    data = writer.getvalue()
-    zeros = data.count(0)
-    bits = TABLE_BITS + ZERO_BITS * zeros + BYTE_BITS * (len(data) - zeros)
-    return bits << PRICE_BITS
