@@ -64,11 +64,13 @@ class TargetConfig(_Section):
         size: of the whole file, in bytes.
         ratio: of the bytes of the plain network to those of the whole file.
         macs: share of the multiply-adds that is left when dead channels are cut out.
+        latency: share of the time that is left then, of a batch on this machine.
     """
 
     size: int | None = Field(default=None, ge=1)
     ratio: float | None = Field(default=None, gt=1)
     macs: float | None = Field(default=None, gt=0, lt=1)
+    latency: float | None = Field(default=None, gt=0, lt=1)
 
 
 class TrainConfig(_Section):

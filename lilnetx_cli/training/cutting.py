@@ -1,49 +1,86 @@
-"""Channels chosen by what is left once they are cut out, counted on the cut network."""
+"""Channels chosen by what is left once they are cut out: it is cut, and measured."""
 
 import copy
+from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 
 from lilnetx_cli.graph.tracing import GraphError
+from lilnetx_cli.measure.latency import measure_latency, torch_runs
 from lilnetx_cli.measure.macs import count_macs
-from lilnetx_cli.nn.channel_prior import Channels
+from lilnetx_cli.nn.channel_prior import Channels, channel_norms, strongest
 from lilnetx_cli.nn.materialize import materialize
 from lilnetx_cli.pruning import prune
 from lilnetx_cli.training.macs_control import choose_gone, take_out
 
 TRIES = 8
-CLOSE = 0.98  # of the share ends them
+CLOSE, CLOSE_IN_TIME = 0.98, 0.95  # of the share ends them
+BATCH = 32  # images that are timed together
+SECONDS = 1.0  # for the timing of a network
 
 
-def share_once_cut(model: nn.Module, example: Tensor) -> float | None:
-    """Return the share of the multiply-adds that is left without dead channels.
+@dataclass(frozen=True)
+class Gauge:
+    """Measures what is left of a network once dead channels are cut out.
 
-    None of a network that cannot be cut. The model stays as it is.
+    Attributes:
+        example: what the network takes, a batch.
+        timed: whether time is measured, of a batch of 32 in torch, and not MACs.
+        device: where it is timed.
     """
-    network = materialize(model).cpu().eval()
-    dense = count_macs(network, example).macs
-    try:
-        small = prune(network, (example,)).model
-    except GraphError:
-        return None
-    return count_macs(small, example).macs / dense
+
+    example: Tensor
+    timed: bool = False
+    device: torch.device = torch.device("cpu")  # noqa: RUF009
+
+    @property
+    def close(self) -> float:
+        """The part of a share that is near enough to it."""
+        return CLOSE_IN_TIME if self.timed else CLOSE
+
+    def share(self, model: nn.Module) -> float | None:
+        """Return the share that is left; None of a network that cannot be cut.
+
+        The model stays as it is.
+        """
+        dense = materialize(model).cpu().eval()
+        try:
+            small = prune(dense, (self.example,)).model
+        except GraphError:
+            return None
+        if self.timed:
+            return self._time(dense, small)
+        work = [count_macs(network, self.example).macs for network in (dense, small)]
+        return work[1] / work[0]
+
+    def _time(self, dense: nn.Module, small: nn.Module) -> float:
+        """Return the ratio of median times, both networks in turns."""
+        images = self.example[:1].expand(BATCH, *self.example.shape[1:]).contiguous()
+        networks = [network.to(self.device) for network in (dense, small)]
+        times = measure_latency(
+            torch_runs(networks, images),
+            engine="torch",
+            batch=BATCH,
+            threads=torch.get_num_threads(),
+            seconds=SECONDS,
+        )
+        return times[1].median / times[0].median
 
 
-def chosen(
-    model: nn.Module, channels: Channels, target: float, example: Tensor
-) -> Tensor:
-    """Return the classes to take out, (K,), so that a share of the MACs is left.
+def chosen(model: nn.Module, channels: Channels, target: float, gauge: Gauge) -> Tensor:
+    """Return the classes to take out, (K,), so that a share is left.
 
     The network is cut to see what is left. Where that is not what was predicted, such
-    as with grouped convolutions, which are cut by whole groups, others are chosen: as
-    much as can be had below the share. Raises UsageError where it is out of reach.
+    as of time, others are chosen: as much as can be had below the share. Raises
+    UsageError where it is out of reach.
     """
     low, high, wanted = 0.0, 1.0, target
     most, best = 0.0, None
     for _ in range(TRIES):
         gone = choose_gone(model, channels, wanted)
-        share = share_once_cut(_without(model, channels, gone), example)
-        if share is None or CLOSE * target <= share <= target:
+        share = gauge.share(without(model, channels, gone))
+        if share is None or gauge.close * target <= share <= target:
             return gone
         if share > target:
             high = wanted
@@ -55,7 +92,14 @@ def chosen(
     return gone if best is None else best
 
 
-def _without(model: nn.Module, channels: Channels, gone: Tensor) -> nn.Module:
+def smallest_share(model: nn.Module, channels: Channels, gauge: Gauge) -> float | None:
+    """Return the share that is left with one channel in each layer."""
+    norms = channel_norms(model, channels).detach().cpu()
+    return gauge.share(without(model, channels, ~strongest(channels, norms)))
+
+
+def without(model: nn.Module, channels: Channels, gone: Tensor) -> nn.Module:
+    """Return a copy of a network from which classes of channels, (K,), are taken."""
     model = copy.deepcopy(model)
     take_out(model, channels, gone)
     return model

@@ -1,6 +1,6 @@
 """The end of a run: the network that ships, measured."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import nn
 
@@ -8,12 +8,11 @@ from lilnetx_cli.checkpoint import Checkpoint
 from lilnetx_cli.measure import measure_accuracy
 from lilnetx_cli.nn.side_rounding import with_short_decoders
 from lilnetx_cli.nn.vanishing import spare_last
-from lilnetx_cli.training.cutting import share_once_cut
 from lilnetx_cli.training.finalize import calibrate, finalize, probe_images
 from lilnetx_cli.training.fit_size import fit_size
 from lilnetx_cli.training.sizes import estimate_file, exact_bytes, with_record
 from lilnetx_cli.training.state import Session
-from lilnetx_cli.training.steering import example_of
+from lilnetx_cli.training.steering import gauge_of
 
 
 @dataclass(frozen=True)
@@ -24,11 +23,13 @@ class Finished:
         predictions: a hash of its classes on the test images.
         macs_share: of the dense network, once dead channels are cut out; None where no
             channels are pressed, or none can be cut.
+        time_share: the same of the time of a batch, None where it was not asked for.
     """
 
     checkpoint: Checkpoint
     predictions: str
     macs_share: float | None
+    time_share: float | None
 
 
 def finish(session: Session) -> Finished:
@@ -70,7 +71,9 @@ def _measured(network: nn.Module, checkpoint: Checkpoint, session: Session) -> F
     validation = measure_accuracy(network, session.splits.validation, workers=workers)
     test = measure_accuracy(network, session.splits.test, workers=workers)
     known = with_record(checkpoint, session, test.accuracy, validation.accuracy)
-    share = None
+    macs = time = None
     if session.channels is not None:
-        share = share_once_cut(network, example_of(session))
-    return Finished(known, test.predictions, share)
+        gauge = gauge_of(session)
+        macs = replace(gauge, timed=False).share(network)
+        time = gauge.share(network) if gauge.timed else None
+    return Finished(known, test.predictions, macs, time)

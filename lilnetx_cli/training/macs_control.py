@@ -36,6 +36,8 @@ class MacsController:
 
     Attributes:
         target: share of the multiply-adds that is left at the end of the run.
+        timed: whether it is a share of the time instead, which MACs stand for until
+            channels are chosen.
         progress: share of the run done at the latest update, 0 to 1.
         integral: what errors so far have added to the logarithm of the weight.
         now: what the latest error adds to it.
@@ -43,6 +45,7 @@ class MacsController:
     """
 
     target: float
+    timed: bool = False
     progress: float = 0.0
     integral: float = 0.0
     now: float = 0.0

@@ -7,10 +7,13 @@ from torch import nn
 
 from lilnetx_cli.errors import UsageError
 from lilnetx_cli.nn import latent_weights
+from lilnetx_cli.nn.channel_prior import Channels
+from lilnetx_cli.training.cutting import smallest_share
 from lilnetx_cli.training.growing import grow_steps
-from lilnetx_cli.training.macs_control import choose_gone
+from lilnetx_cli.training.macs_control import MacsController, choose_gone
 from lilnetx_cli.training.sizes import estimate_file
 from lilnetx_cli.training.state import Session
+from lilnetx_cli.training.steering import gauge_of
 
 # A file holds 16384 different latents; as fine as this they say nothing more anyway.
 LARGEST_LATENT = 2**12
@@ -28,13 +31,29 @@ def check_reach(session: Session) -> None:
     one above what the finest latents take.
     """
     if session.macs is not None and session.channels is not None:
+        _check_share(session, session.macs, session.channels)
+    if session.controller is not None:
+        _check_size(session, session.controller.target)
+
+
+def _check_share(session: Session, macs: MacsController, channels: Channels) -> None:
+    if not macs.timed:
         try:
-            choose_gone(session.model, session.channels, session.macs.target)
+            choose_gone(session.model, channels, macs.target)
         except UsageError as error:
             raise OutOfReach(str(error)) from error
-    if session.controller is None:
         return
-    target = session.controller.target
+    share = smallest_share(session.model, channels, gauge_of(session))
+    if share is None or share > macs.target:
+        left = "nothing can be cut out of this network"
+        if share is not None:
+            left = f"with one channel in each layer a batch takes {share:.2f} of it"
+        raise OutOfReach(
+            f"a share of {macs.target:g} of the time is out of reach: {left}"
+        )
+
+
+def _check_size(session: Session, target: int) -> None:
     smallest = estimate_file(_nearly_empty(session.model), session)
     if target < smallest:
         raise OutOfReach(

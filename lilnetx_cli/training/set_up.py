@@ -65,7 +65,7 @@ def open_session(config: RunConfig, splits: Splits, *, fresh: bool = True) -> Se
         config, splits, accelerator, model, forward, optimizer, sampler, loader,
         architecture, beginning.spread, beginning.text, growth, controller,
         _teacher(config, architecture, accelerator.device), channels,
-        None if config.target.macs is None else MacsController(config.target.macs),
+        _macs_controller(config),
     )  # fmt: skip
 
 
@@ -74,9 +74,13 @@ def _channels(config: RunConfig, model: nn.Module, splits: Splits) -> Channels |
 
     Raises UsageError for a share and a weight, GraphError for a network without them.
     """
-    if config.target.macs is not None and config.loss.channel_weight:
-        raise UsageError("--target-macs finds --channel-weight itself: give one")
-    if config.target.macs is None and not config.loss.channel_weight:
+    target, weight = config.target, config.loss.channel_weight
+    if target.macs is not None and target.latency is not None:
+        raise UsageError("--target-macs and --target-latency are two wishes: give one")
+    if (target.macs or target.latency) and weight:
+        wish = "macs" if target.macs else "latency"
+        raise UsageError(f"--target-{wish} finds --channel-weight itself: give one")
+    if not (target.macs or target.latency or weight):
         return None
     images = torch.zeros(2, splits.channels, splits.size, splits.size)
     return coupled_channels(model, (images,))
@@ -89,6 +93,13 @@ def _teacher(
         return None
     teacher = load_teacher(config.train.teacher, architecture).to(device)
     return teacher.to(memory_format=_layout(config))
+
+
+def _macs_controller(config: RunConfig) -> MacsController | None:
+    target = config.target
+    if target.macs is not None:
+        return MacsController(target.macs)
+    return MacsController(target.latency, timed=True) if target.latency else None
 
 
 def _layout(config: RunConfig) -> torch.memory_format:

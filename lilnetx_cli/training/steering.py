@@ -3,10 +3,10 @@
 import math
 
 import torch
-from torch import Tensor
+from accelerate.utils import broadcast_object_list
 
 from lilnetx_cli.nn.vanishing import spare_last
-from lilnetx_cli.training.cutting import chosen
+from lilnetx_cli.training.cutting import Gauge, chosen
 from lilnetx_cli.training.growing import grow_steps
 from lilnetx_cli.training.initial_weights import SPREAD
 from lilnetx_cli.training.macs_control import (
@@ -71,7 +71,8 @@ def _steer_macs(session: Session, macs: MacsController, progress: float) -> None
     if progress < CHOOSE:
         macs.update(progress, macs_share(session.model, channels))
         return
-    macs.gone = chosen(session.model, channels, macs.target, example_of(session))
+    gone = chosen(session.model, channels, macs.target, gauge_of(session))
+    macs.gone = broadcast_object_list([gone])[0]  # clocks of processes differ
     take_out(session.model, channels, macs.gone)
 
 
@@ -82,10 +83,12 @@ def share_of(session: Session) -> float | None:
     return macs_share(session.model, session.channels)
 
 
-def example_of(session: Session) -> Tensor:
-    """Return images of the form that the network takes, a batch of two."""
+def gauge_of(session: Session) -> Gauge:
+    """Return what measures the cut network of a run."""
     splits = session.splits
-    return torch.zeros(2, splits.channels, splits.size, splits.size)
+    images = torch.zeros(2, splits.channels, splits.size, splits.size)
+    timed = session.macs is not None and session.macs.timed
+    return Gauge(images, timed, session.accelerator.device)
 
 
 def keep_out(session: Session) -> None:

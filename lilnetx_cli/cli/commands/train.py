@@ -94,6 +94,14 @@ def train(
             show_default="none",
         ),
     ] = None,
+    target_latency: Annotated[
+        float | None,
+        typer.Option(
+            help="End with this share of the time of the dense network, such as 0.6,"
+            " timed in torch on this machine, 32 inputs at once.",
+            show_default="none",
+        ),
+    ] = None,
     sweep: Annotated[
         int | None,
         typer.Option(
@@ -205,6 +213,7 @@ def train(
         "target.size": None if target_size is None else parse_size(target_size),
         "target.ratio": target_ratio,
         "target.macs": target_macs,
+        "target.latency": target_latency,
         "train.teacher": teacher,
         "loss.rate_weight": rate_weight,
         "loss.slice_weight": slice_weight,
@@ -301,6 +310,7 @@ def _record_of(result: "RunResult") -> dict[str, Any]:
         "slice_sparsity": result.slice_sparsity,
         "channel_sparsity": result.channel_sparsity,
         "macs_share": result.macs_share,
+        "time_share": result.time_share,
         "seconds": result.seconds,
         "seconds_per_step": round(result.seconds_per_step, 6),
     }
@@ -317,6 +327,8 @@ def _lines_of(result: "RunResult") -> list[str]:
         text = f"  about {size} as a .lnx file, {percent_text(zero)} of the slices zero"
         lines.insert(1, text)
     if result.macs_share is not None:
-        share = percent_text(result.macs_share)
-        lines.insert(2, f"  {share} of the multiply-adds without its dead channels")
+        share = f"{percent_text(result.macs_share)} of the multiply-adds"
+        if result.time_share is not None:
+            share += f" and {percent_text(result.time_share)} of the time"
+        lines.insert(2, f"  {share} without its dead channels")
     return lines
