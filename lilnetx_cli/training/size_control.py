@@ -12,6 +12,8 @@ DESCENT = 0.2
 PROPORTIONAL, INTEGRAL, REACH = 1.0, 15.0, 3.0
 # Once they have grown, steps change by this share of an error at each update.
 GAIN, LIMIT = 0.2, 0.03
+# While they grow, the same of an error beyond this one, a file that is too small.
+SLACK, SLOWEST = 0.2, 0.06
 # At the default weights a file has about this many bits a weight.
 USUAL_BITS = 0.4
 MOST_BITS = 12.0
@@ -86,8 +88,8 @@ class SizeController:
         self.integral = min(max(integral, -REACH), REACH)
         self.now = PROPORTIONAL * error
         self.progress = progress
-        if progress < self.begin:
-            return 1.0
+        if progress < self.begin:  # a file far below the plan holds back the growth
+            return math.exp(min(max(GAIN * (error + SLACK), -SLOWEST), 0.0))
         return math.exp(min(max(GAIN * error, -LIMIT), LIMIT))
 
     def planned(self, progress: float) -> float:

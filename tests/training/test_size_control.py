@@ -53,6 +53,17 @@ def test_steps_are_left_alone_until_they_have_grown():
     assert controller.update(0.5, 5_000) < 1
 
 
+def test_growth_waits_for_the_plan_where_a_file_is_far_too_small():
+    """Steps that go on growing would kill what has to come back to life later."""
+    controller = SizeController(10_000, 200_000, BEGIN)
+    controller.update(0.0, 90_000)
+    planned = controller.planned(0.2)
+    assert controller.update(0.2, int(planned * math.exp(-0.15))) == 1
+    slow = controller.update(0.2, int(planned * math.exp(-0.3)))
+    slower = controller.update(0.2, int(planned * math.exp(-0.4)))
+    assert 0.9 < slower < slow < 1
+
+
 def test_the_penalty_presses_harder_where_files_would_grow():
     pressed, _ = steered(10_000, 20_000, drift=0.02)
     released, _ = steered(10_000, 20_000, drift=-0.02)
