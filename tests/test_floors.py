@@ -23,7 +23,7 @@ CLI = (
     ("lilnetx_cli.errors", "lilnetx_cli.nn"),
     (
         "lilnetx_cli.checkpoint", "lilnetx_cli.config", "lilnetx_cli.graph",
-        "lilnetx_cli.quantization", "lilnetx_cli.user_code",
+        "lilnetx_cli.processes", "lilnetx_cli.quantization", "lilnetx_cli.user_code",
     ),
     (
         "lilnetx_cli.pruning", "lilnetx_cli.data", "lilnetx_cli.export",

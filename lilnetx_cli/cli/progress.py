@@ -15,6 +15,7 @@ from lilnetx_cli.training import (
     RunResult,
     StepReport,
     Stopped,
+    launched,
     run_training,
 )
 
@@ -86,7 +87,8 @@ def watched(
 
     After the last step it does so only if this run is not the last of several.
     """
-    with polite_interrupt() as interrupt, out.progress("starting") as ticker:
+    several = launched() > 1
+    with polite_interrupt(several) as interrupt, out.progress("starting") as ticker:
         result = run_training(
             config,
             splits,
@@ -119,10 +121,15 @@ def _line(cells: tuple[str, ...]) -> str:
 
 
 class Interrupt:
-    """Ctrl-C, asked for politely; a second one ends the process at once."""
+    """Ctrl-C, asked for politely; a second one ends the process at once.
 
-    def __init__(self) -> None:
+    One of several processes stops with the others: what starts them repeats signals,
+    and ends those that do not stop.
+    """
+
+    def __init__(self, *, several: bool) -> None:
         self._asked = False
+        self._several = several
 
     def __call__(self) -> bool:
         """Tell whether the run should stop."""
@@ -131,15 +138,15 @@ class Interrupt:
     def handle(self, number: int, frame: FrameType | None) -> None:
         """Take a signal."""
         del number, frame
-        if self._asked:
+        if self._asked and not self._several:
             raise KeyboardInterrupt
         self._asked = True
 
 
 @contextmanager
-def polite_interrupt() -> Iterator[Interrupt]:
+def polite_interrupt(several: bool) -> Iterator[Interrupt]:
     """Turn Ctrl-C and SIGTERM into a wish while something runs."""
-    interrupt = Interrupt()
+    interrupt = Interrupt(several=several)
     numbers = (signal.SIGINT, signal.SIGTERM)
     earlier = [signal.signal(number, interrupt.handle) for number in numbers]
     try:

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lilnetx_cli.data import EpochDataset, batches, received
+from lilnetx_cli.processes import ALONE, Processes
 
 EVALUATION_BATCH = 256
 TOP = 5
@@ -31,6 +32,18 @@ class Accuracy:
     predictions: str
 
 
+@dataclass(frozen=True)
+class _Counted:
+    """What one batch adds; `predicted` holds the classes as int32."""
+
+    examples: int
+    classes: int
+    hits: int
+    hits5: int
+    loss: float
+    predicted: bytes
+
+
 def _nothing(count: int) -> None:
     """Ignore how many examples are done."""
 
@@ -43,29 +56,51 @@ def measure_accuracy(
     batch_size: int = EVALUATION_BATCH,
     workers: int = 0,
     progress: Callable[[int], None] = _nothing,
+    processes: Processes = ALONE,
 ) -> Accuracy:
-    """Run a classifier in evaluation mode over a data set, in float32."""
+    """Run a classifier in evaluation mode over a data set, in float32.
+
+    Several processes share the batches, and each returns what one would find alone.
+    """
     device = next(model.parameters()).device
     was_training = model.training
     model.eval()
-    hits = hits5 = examples = classes = 0
-    loss = 0.0
-    predictions = hashlib.blake2b(digest_size=16)
-    for images, labels in received(batches(dataset, batch_size, workers=workers)):
-        logits = model(images.to(device)).float().cpu()  # (B, K)
-        examples += len(labels)
-        classes = logits.shape[1]
-        best = logits.topk(min(TOP, classes)).indices == labels[:, None]  # (B, 5)
-        predicted = logits.argmax(1)
-        hits += int((predicted == labels).sum())
-        hits5 += int(best.any(1).sum())
-        loss += float(F.cross_entropy(logits, labels, reduction="sum"))
-        predictions.update(predicted.to(torch.int32).numpy().tobytes())
-        progress(examples)
+    own = processes.own_share(range(len(dataset)), batch_size)
+    loader = batches(dataset, batch_size, sampler=own, workers=workers)
+    counted: list[_Counted] = []
+    for images, labels in received(loader):
+        counted.append(_count(model(images.to(device)).float().cpu(), labels))
+        progress(sum(batch.examples for batch in counted))
     model.train(was_training)
+    return _summed(processes.in_turn(counted))
+
+
+def _count(logits: Tensor, labels: Tensor) -> _Counted:
+    """Compare the outputs for a batch, (B, K), with its labels, (B,)."""
+    classes = logits.shape[1]
+    best = logits.topk(min(TOP, classes)).indices == labels[:, None]  # (B, 5)
+    predicted = logits.argmax(1)
+    return _Counted(
+        examples=len(labels),
+        classes=classes,
+        hits=int((predicted == labels).sum()),
+        hits5=int(best.any(1).sum()),
+        loss=float(F.cross_entropy(logits, labels, reduction="sum")),
+        predicted=predicted.to(torch.int32).numpy().tobytes(),
+    )
+
+
+def _summed(counted: list[_Counted]) -> Accuracy:
+    examples = sum(batch.examples for batch in counted)
+    predictions = hashlib.blake2b(digest_size=16)
+    loss = 0.0
+    for batch in counted:
+        predictions.update(batch.predicted)
+        loss += batch.loss
+    several = counted[0].classes > TOP
     return Accuracy(
-        accuracy=hits / examples,
-        top5=hits5 / examples if classes > TOP else None,
+        accuracy=sum(batch.hits for batch in counted) / examples,
+        top5=sum(batch.hits5 for batch in counted) / examples if several else None,
         loss=loss / examples,
         examples=examples,
         predictions=predictions.hexdigest(),

@@ -1,6 +1,6 @@
 """Batch norms: measure their statistics again, fold them, and undo that."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -13,22 +13,61 @@ def calibrate_batch_norms(model: nn.Module, images: Iterable[Tensor]) -> None:
 
     The old averages are of weights that have moved since, and rounding moved them more.
     """
-    norms = [m for m in model.modules() if isinstance(m, _BatchNorm)]
-    norms = [m for m in norms if m.track_running_stats]
+    set_statistics(model, batch_statistics(model, images))
+
+
+@torch.no_grad()
+def batch_statistics(model: nn.Module, images: Iterable[Tensor]) -> list[Tensor]:
+    """Return means and variances of the inputs of all batch norms, (2C,) a batch.
+
+    They are those that training normalizes with; the running ones are lost. Without
+    batch norms nothing is run.
+    """
+    norms = _tracking(model)
     if not norms:
-        return
-    was_training = model.training
-    momenta = [norm.momentum for norm in norms]
+        return []
+    was_training, momenta = model.training, [norm.momentum for norm in norms]
     model.eval()
     for norm in norms:
-        norm.reset_running_stats()
-        norm.momentum = None
+        norm.momentum = None  # a mean over the uses of a norm that is used again
         norm.train()
+    found = []
     for batch in images:
+        for norm in norms:
+            norm.reset_running_stats()
         model(batch)
+        found.append(torch.cat([x.flatten() for x in running_statistics(model)]).cpu())
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
     model.train(was_training)
+    return found
+
+
+@torch.no_grad()
+def set_statistics(model: nn.Module, found: Sequence[Tensor]) -> None:
+    """Make the mean of what `batch_statistics` found the running statistics."""
+    if not found:
+        return
+    mean = torch.stack([x.double() for x in found]).mean(0)
+    own = running_statistics(model)
+    parts = torch.split(mean, [tensor.numel() for tensor in own])
+    for tensor, part in zip(own, parts, strict=True):
+        tensor.copy_(part.view_as(tensor))
+    for norm in _tracking(model):
+        if norm.num_batches_tracked is not None:
+            norm.num_batches_tracked.fill_(len(found))
+
+
+def running_statistics(model: nn.Module) -> list[Tensor]:
+    """Return running means and variances of all batch norms, themselves."""
+    norms = _tracking(model)
+    pairs = [(norm.running_mean, norm.running_var) for norm in norms]
+    return [tensor for pair in pairs for tensor in pair if tensor is not None]
+
+
+def _tracking(model: nn.Module) -> list[_BatchNorm]:
+    norms = [m for m in model.modules() if isinstance(m, _BatchNorm)]
+    return [norm for norm in norms if norm.track_running_stats]
 
 
 @torch.no_grad()

@@ -1,5 +1,6 @@
 """One joint run: task, rate and slice prior; ends with the network that ships."""
 
+from lilnetx_cli.training.devices import launched, leave
 from lilnetx_cli.training.loop import Stopped
 from lilnetx_cli.training.reach import OutOfReach
 from lilnetx_cli.training.reports import EpochReport, Observer, StepReport
@@ -13,6 +14,8 @@ __all__ = [
     "RunResult",
     "StepReport",
     "Stopped",
+    "launched",
+    "leave",
     "read_resume",
     "run_training",
 ]

@@ -1,21 +1,28 @@
 """What a run computes on: its device, its precision, the processes that share it."""
 
 import os
-from contextlib import AbstractContextManager, nullcontext
+import warnings
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
-from torch import nn
+from accelerate.utils import DistributedType
+from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from lilnetx_cli.config import Precision, TrainConfig
 from lilnetx_cli.errors import UsageError, reason_of
+from lilnetx_cli.nn.batch_norm import running_statistics
 from lilnetx_cli.training.compiling import compiled
 
 # Where launchers say how many processes they started: torchrun, accelerate, MPI.
 COUNTS = ("WORLD_SIZE", "PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE")
+# What accelerate may be told to share a run by that a run can do: whole copies.
+COPIES = ("NO", "MULTI_CPU", "MULTI_GPU")
 HALVES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -30,9 +37,9 @@ def open_accelerator(settings: TrainConfig) -> Any:  # noqa: ANN401
     have = {"auto": True, "cpu": True, "cuda": cuda, "mps": mps}
     if not have[settings.device]:
         raise UsageError(f"--device {settings.device}: no such device is available")
-    launched = _launched()
+    started = launched()
     # Several processes share work on CUDA or on CPUs, on nothing else.
-    together_on_cpu = settings.device == "auto" and launched > 1 and not cuda
+    together_on_cpu = settings.device == "auto" and started > 1 and not cuda
     on_cpu = settings.device == "cpu" or together_on_cpu
     if settings.precision == "fp16" and (on_cpu or not (cuda or mps)):
         raise UsageError("--precision fp16 needs a GPU: use bf16 or fp32")
@@ -47,24 +54,36 @@ def open_accelerator(settings: TrainConfig) -> Any:  # noqa: ANN401
         )
     except (ValueError, RuntimeError) as error:
         AcceleratorState._reset_state(reset_partial_state=True)
-        if launched == 1:
+        if started == 1:
             raise
         reason = reason_of(error)
         raise UsageError(
-            f"one of {launched} processes cannot join the others: {reason}"
+            f"one of {started} processes cannot join the others: {reason}"
         ) from error
-    if accelerator.num_processes < launched:
+    if accelerator.num_processes < started:
         raise UsageError(
-            f"one of {launched} processes would train alone: start them with torchrun"
+            f"one of {started} processes would train alone: start them with torchrun"
             " or accelerate launch, with --device cuda or --device cpu"
+        )
+    kind = DistributedType(accelerator.distributed_type).value
+    if kind not in COPIES:
+        raise UsageError(
+            f"accelerate was told to use {kind}, and every process of a run holds the"
+            " whole network: launch it without"
         )
     return accelerator
 
 
-def _launched() -> int:
+def launched() -> int:
     """Return how many processes a launcher says that it started; 1 without one."""
     counts = [os.environ.get(name, "") for name in COUNTS]
     return max(int(count) if count.isdecimal() else 1 for count in counts)
+
+
+def leave() -> None:
+    """Say to the other processes that all is done."""
+    if dist.is_available() and dist.is_initialized():
+        dist.destroy_process_group()
 
 
 def autocast(accelerator: Any, precision: Precision) -> AbstractContextManager[Any]:  # noqa: ANN401
@@ -74,6 +93,54 @@ def autocast(accelerator: Any, precision: Precision) -> AbstractContextManager[A
     return torch.autocast(accelerator.device.type, HALVES[precision])
 
 
+def with_shared_norms(model: nn.Module, accelerator: Any) -> nn.Module:  # noqa: ANN401
+    """Return a network whose batch norms see the images of all processes, on CUDA.
+
+    On CPUs torch has none: there a run averages the running statistics after each step.
+    """
+    if accelerator.num_processes == 1 or accelerator.device.type != "cuda":
+        return model
+    shared: nn.Module = nn.SyncBatchNorm.convert_sync_batchnorm(model)  # type: ignore[no-untyped-call]
+    return shared
+
+
+@contextmanager
+def quiet_copies() -> Iterator[None]:
+    """Leave out what torch says of gradients of kernels with a single channel.
+
+    Their strides mean nothing, and the gradients are right.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Grad strides do not match bucket view")
+        yield
+
+
+@contextmanager
+def own_norms(model: nn.Module) -> Iterator[None]:
+    """Let batch norms see the images of this process alone for a while."""
+    norms = [m for m in model.modules() if isinstance(m, nn.SyncBatchNorm)]
+    groups = [norm.process_group for norm in norms]
+    alone = dist.new_subgroups(1)[0] if norms else None
+    for norm in norms:
+        norm.process_group = alone
+    yield
+    for norm, group in zip(norms, groups, strict=True):
+        norm.process_group = group
+
+
+def apart_statistics(model: nn.Module) -> list[Tensor]:
+    """Return the running statistics that differ between processes, themselves."""
+    if any(isinstance(module, nn.SyncBatchNorm) for module in model.modules()):
+        return []
+    return running_statistics(model)
+
+
+def other_buffers(model: nn.Module) -> list[Tensor]:
+    """Return the buffers that a run does not average: the first process's hold."""
+    averaged = {id(tensor) for tensor in apart_statistics(model)}
+    return [tensor for tensor in model.buffers() if id(tensor) not in averaged]
+
+
 def wrap(model: nn.Module, accelerator: Any, *, compile_it: bool) -> Any:  # noqa: ANN401
     """Return what the steps call: the network, shared with other processes, compiled.
 
@@ -81,7 +148,17 @@ def wrap(model: nn.Module, accelerator: Any, *, compile_it: bool) -> Any:  # noq
     """
     forward: Any = model
     if accelerator.num_processes > 1:
-        on_cuda = accelerator.device.type == "cuda"
-        places = [accelerator.local_process_index] if on_cuda else None
-        forward = DistributedDataParallel(model, device_ids=places)
+        forward = _in_copies(model, accelerator)
     return compiled(forward, accelerator.device) if compile_it else forward
+
+
+def _in_copies(model: nn.Module, accelerator: Any) -> nn.Module:  # noqa: ANN401
+    """Return a network whose gradients are averaged over the processes."""
+    # Before each step it sends the buffers of the first process, but for these.
+    averaged = {id(tensor) for tensor in apart_statistics(model)}
+    names = [name for name, tensor in model.named_buffers() if id(tensor) in averaged]
+    # What torch's own method for it sets.
+    model._ddp_params_and_buffers_to_ignore = names  # type: ignore[assignment]
+    on_cuda = accelerator.device.type == "cuda"
+    places = [accelerator.local_process_index] if on_cuda else None
+    return DistributedDataParallel(model, device_ids=places)

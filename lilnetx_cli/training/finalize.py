@@ -9,10 +9,16 @@ from lilnetx_cli.checkpoint import Checkpoint
 from lilnetx_cli.checkpoint.model_pt import take_latents
 from lilnetx_cli.data import EpochDataset, batches
 from lilnetx_cli.measure.accuracy import plain_tensor
-from lilnetx_cli.nn.batch_norm import calibrate_batch_norms, fold_batch_norms
+from lilnetx_cli.nn.batch_norm import (
+    batch_statistics,
+    fold_batch_norms,
+    set_statistics,
+)
 from lilnetx_cli.nn.materialize import decode_in_place
 from lilnetx_cli.nn.side_rounding import with_short_decoders
+from lilnetx_cli.processes import ALONE, Processes
 from lilnetx_cli.quantization.side import round_side_to_steps, round_side_unprobed
+from lilnetx_cli.training.devices import own_norms
 from lilnetx_cli.training.state import Session
 
 CALIBRATION_BATCH = 256
@@ -22,12 +28,18 @@ SIDE_TOLERANCE = 0.025
 
 
 def calibrate(model: nn.Module, session: Session) -> None:
-    """Measure the statistics of batch norms again, on training images."""
-    settings = session.config.train
+    """Measure the statistics of batch norms again, on training images.
+
+    Several processes share the batches, and each comes to what one would alone.
+    """
+    settings, processes = session.config.train, session.processes
     session.splits.train.begin_epoch(settings.seed, settings.epochs)
     count = settings.calibration_images
-    images = _images(session.splits.train, count, session.accelerator.device)
-    calibrate_batch_norms(model, images)
+    device = session.accelerator.device
+    images = _images(session.splits.train, count, device, processes)
+    with own_norms(model):
+        found = batch_statistics(model, images)
+    set_statistics(model, processes.in_turn(found))
 
 
 def finalize(
@@ -56,10 +68,17 @@ def probe_images(session: Session, count: int = PROBE_IMAGES) -> Tensor:
 
 
 def _images(
-    dataset: EpochDataset, count: int, device: torch.device | str
+    dataset: EpochDataset,
+    count: int,
+    device: torch.device | str,
+    processes: Processes = ALONE,
 ) -> Iterator[Tensor]:
-    """Yield some images of a data set in batches, the same ones at every call."""
+    """Yield some images of a data set in batches, the same ones at every call.
+
+    Of several processes, each has its share of the batches.
+    """
     generator = torch.Generator().manual_seed(CALIBRATION_SEED)
     order = torch.randperm(len(dataset), generator=generator)[:count].tolist()
-    for images, _ in batches(dataset, CALIBRATION_BATCH, sampler=order):
+    own = processes.own_share(order, CALIBRATION_BATCH)
+    for images, _ in batches(dataset, CALIBRATION_BATCH, sampler=own):
         yield images.to(device)

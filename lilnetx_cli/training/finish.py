@@ -1,11 +1,13 @@
 """The end of a run: the network that ships, measured."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from torch import nn
 
 from lilnetx_cli.checkpoint import Checkpoint
-from lilnetx_cli.measure import measure_accuracy
+from lilnetx_cli.data import EpochDataset
+from lilnetx_cli.measure import Accuracy, measure_accuracy
 from lilnetx_cli.nn.side_rounding import with_short_decoders
 from lilnetx_cli.nn.vanishing import spare_last
 from lilnetx_cli.training.finalize import calibrate, finalize, probe_images
@@ -46,10 +48,11 @@ def finish(session: Session) -> Finished:
         model = with_short_decoders(model)
         calibrate(model, session)
         network, checkpoint = finalize(model, probe)
-        return exact_bytes(checkpoint, session), (network, checkpoint)
+        size = _agreed(lambda: exact_bytes(checkpoint, session), session)
+        return size, (network, checkpoint)
 
     def estimated(model: nn.Module) -> int:
-        return estimate_file(model, session)
+        return _agreed(lambda: estimate_file(model, session), session)
 
     if session.controller is None:
         _, ready = shipped(session.model)
@@ -57,6 +60,11 @@ def finish(session: Session) -> Finished:
         target = session.controller.target
         _, ready = fit_size(session.model, target, estimated, shipped)
     return _measured(*ready, session)
+
+
+def _agreed(find: Callable[[], int], session: Session) -> int:
+    """Return what the first process finds, so that all search in step."""
+    return session.processes.from_first(find) or 0
 
 
 def _plain(model: nn.Module) -> tuple[nn.Module, Checkpoint]:
@@ -67,9 +75,16 @@ def _plain(model: nn.Module) -> tuple[nn.Module, Checkpoint]:
 
 
 def _measured(network: nn.Module, checkpoint: Checkpoint, session: Session) -> Finished:
-    workers = session.config.data.workers
-    validation = measure_accuracy(network, session.splits.validation, workers=workers)
-    test = measure_accuracy(network, session.splits.test, workers=workers)
+    def measured(images: EpochDataset) -> Accuracy:
+        return measure_accuracy(
+            network,
+            images,
+            workers=session.config.data.workers,
+            processes=session.processes,
+        )
+
+    validation = measured(session.splits.validation)
+    test = measured(session.splits.test)
     known = with_record(checkpoint, session, test.accuracy, validation.accuracy)
     macs = time = None
     if session.channels is not None:

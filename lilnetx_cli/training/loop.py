@@ -1,30 +1,31 @@
-"""The loop: steps, epochs and estimates, stopped and resumed without a trace."""
+"""The loop: steps and epochs, stopped and resumed without a trace."""
 
+import math
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
-from lilnetx_cli.checkpoint.model_pt import take_latents
 from lilnetx_cli.data import received
 from lilnetx_cli.errors import InputError
-from lilnetx_cli.measure import measure_accuracy
-from lilnetx_cli.measure.sparsity import slice_sparsity
 from lilnetx_cli.nn import penalty
 from lilnetx_cli.nn.vanishing import thin_layers
-from lilnetx_cli.training.devices import autocast
-from lilnetx_cli.training.reports import EpochReport, Observer, StepReport
+from lilnetx_cli.training.devices import apart_statistics, autocast, other_buffers
+from lilnetx_cli.training.readings import (
+    Meter,
+    epoch_report,
+    fingerprint,
+    step_report,
+)
+from lilnetx_cli.training.reports import EpochReport, Observer
 from lilnetx_cli.training.sizes import Sizes
 from lilnetx_cli.training.state import Session, Totals, save_session
-from lilnetx_cli.training.steering import keep_out, share_of, steer, weights_of
+from lilnetx_cli.training.steering import keep_out, steer, weights_of
 from lilnetx_cli.training.teacher import divergence, taught_by
-from lnx import LnxError
-
-ESTIMATE_SHARE = 0.03  # of the time, for the numbers beside the progress bar
 
 
 class Stopped(Exception):  # noqa: N818
@@ -42,93 +43,70 @@ def train(
 ) -> float:
     """Run all steps that are left; return the seconds of the whole run so far.
 
-    Raises Stopped after a step once should_stop() is true, and InputError when the loss
-    is NaN or infinite.
+    Raises Stopped after a step once should_stop() is true in any process, and
+    InputError when the loss is NaN or infinite.
     """
     started = time.monotonic() - session.seconds
-    gauge = _Gauge(session, sizes)
+    meter = Meter(session)
+    asked = False
     while session.step < session.steps:
-        for loss, task in _steps(session, sizes):
-            _check(loss, task, session)
-            observer.on_step(_step_report(session, gauge.read()))
+        for step in _steps(session, sizes, should_stop):
+            _check(step, session)
+            asked = asked or step.stop > 0
+            if session.processes.first:
+                observer.on_step(step_report(session, meter.read()))
             within = session.step % session.steps_per_epoch
-            if within and session.step < session.steps and should_stop():
+            if asked and within and session.step < session.steps:
                 save_session(session, resume_path, time.monotonic() - started)
                 raise Stopped
         _end_epoch(session, started, sizes, observer, record, resume_path)
-        if session.step < session.steps and should_stop():
+        if asked and session.step < session.steps:
             raise Stopped
     return time.monotonic() - started
 
 
-class _Reading(NamedTuple):
-    """What a network would be if it shipped now; None where that is not known."""
+@dataclass
+class _Step:
+    """What one step saw, in the means and sums of all processes."""
 
-    bytes: int | None = None
-    slice_sparsity: float | None = None
-    macs_share: float | None = None
-
-
-class _Gauge:
-    """Reads what is shown beside the bar again only as often as is cheap."""
-
-    def __init__(self, session: Session, sizes: Sizes) -> None:
-        self._session = session
-        self._sizes = sizes
-        self._next = 0.0
-        self._last = _Reading()
-
-    def read(self) -> _Reading:
-        """Return the latest reading, a moment old at most."""
-        start, model = time.monotonic(), self._session.model
-        if start >= self._next:
-            try:
-                self._last = _Reading(
-                    self._sizes.estimate(model),
-                    _zero_slices(model),
-                    share_of(self._session),
-                )
-            except (InputError, LnxError):  # latents run away: the steps go on
-                self._last = _Reading()
-            cost = time.monotonic() - start
-            self._next = start + cost + cost / ESTIMATE_SHARE
-        return self._last
+    examples: float = 0
+    hits: float = 0
+    loss: float = 0.0
+    task: float = 0.0
+    bits: float = 0.0
+    stop: float = 0
 
 
-def _zero_slices(model: nn.Module) -> float | None:
-    latents, _ = take_latents(model)
-    return slice_sparsity(latents.values())
-
-
-def _steps(session: Session, sizes: Sizes) -> Iterator[tuple[float, float]]:
-    """Take the steps that are left in the epoch, yielding losses after each."""
+def _steps(
+    session: Session, sizes: Sizes, should_stop: Callable[[], bool]
+) -> Iterator[_Step]:
+    """Take the steps that are left in the epoch, yielding what each saw."""
     settings, accelerator = session.config.train, session.accelerator
-    done = session.step % session.steps_per_epoch
-    epoch = session.epoch
-    images_per_step = settings.batch_size * settings.accumulate
-    skip = done * images_per_step * accelerator.num_processes
-    session.sampler.set_position(epoch, skip)
+    done, epoch = session.step % session.steps_per_epoch, session.epoch
+    session.sampler.set_position(epoch, done * session.images_per_step)
     session.splits.train.begin_epoch(settings.seed, epoch)
     session.model.train()
-    steered = -1
+    step = None
     for images, labels in received(session.loader):
         with accelerator.accumulate(session.forward):
-            if steered != session.step:  # in the first batch of a step
+            if step is None:  # in the first batch of a step
                 steer(session, sizes)
-                steered = session.step
-            loss, task = _backward(session, images, labels)
+                step = _Step()
+            _backward(session, images, labels, step)
             session.optimizer.step()
             keep_out(session)
             session.optimizer.zero_grad()
         if accelerator.sync_gradients:
+            step.stop = should_stop()
+            seen, step = _shared(step, session), None
             session.step += 1
-            session.totals.steps += 1
-            yield loss, task
+            _add(seen, session.totals)
+            yield seen
         if session.epoch != epoch or session.step >= session.steps:
             return
 
 
-def _backward(session: Session, images: Tensor, labels: Tensor) -> tuple[float, float]:
+def _backward(session: Session, images: Tensor, labels: Tensor, step: _Step) -> None:
     settings, accelerator = session.config.train, session.accelerator
     if settings.channels_last:
         images = images.contiguous(memory_format=torch.channels_last)
@@ -141,54 +119,59 @@ def _backward(session: Session, images: Tensor, labels: Tensor) -> tuple[float, 
         weight = settings.teacher_weight
         apart = divergence(logits, taught, settings.temperature)
         task = (1 - weight) * task + weight * apart
-    loss = task if settings.plain else task + _penalty(session)
+    loss = task if settings.plain else task + _penalty(session, step)
     accelerator.backward(loss)
     if settings.clip_grad and accelerator.sync_gradients:
         accelerator.clip_grad_norm_(session.model.parameters(), settings.clip_grad)
-    totals = session.totals
-    totals.examples += len(labels)
-    totals.hits += int((logits.detach().argmax(1) == labels).sum())
-    totals.loss += float(loss.detach()) / settings.accumulate
-    totals.task += float(task.detach()) / settings.accumulate
-    return float(loss.detach()), float(task.detach())
+    step.examples += len(labels)
+    step.hits += int((logits.detach().argmax(1) == labels).sum())
+    step.loss += float(loss.detach()) / settings.accumulate
+    step.task += float(task.detach()) / settings.accumulate
 
 
-def _penalty(session: Session) -> Tensor:
+def _penalty(session: Session, step: _Step) -> Tensor:
     weights = weights_of(session)
     terms = penalty(session.model, channels=session.channels, **weights)
     bits = float(terms.bits_per_weight.detach())
-    session.totals.bits += bits / session.config.train.accumulate
+    step.bits += bits / session.config.train.accumulate
     return terms.total
 
 
-def _bits(session: Session) -> float | None:
-    """Return the mean bits a weight over the epoch so far; None of a plain run."""
-    if session.config.train.plain:
-        return None
-    return session.totals.bits / session.totals.steps
+def _shared(step: _Step, session: Session) -> _Step:
+    """Return what all processes saw, and make running statistics their mean.
+
+    Both travel together. One process keeps what it has.
+    """
+    processes = session.processes
+    if processes.count == 1:
+        return step
+    own = torch.tensor(list(vars(step).values()), dtype=torch.float64)
+    statistics = apart_statistics(session.model)
+    sizes = [len(own), *(tensor.numel() for tensor in statistics)]
+    flat = torch.cat([own, *(tensor.double().flatten() for tensor in statistics)])
+    sums, *rest = torch.split(processes.total(flat), sizes)
+    for tensor, summed in zip(statistics, rest, strict=True):
+        tensor.copy_((summed / processes.count).view_as(tensor))
+    examples, hits, loss, task, bits, stop = sums.tolist()
+    count = processes.count
+    return _Step(examples, hits, loss / count, task / count, bits / count, stop)
 
 
-def _check(loss: float, task: float, session: Session) -> None:
-    if loss != loss or loss in (float("inf"), float("-inf")):
+def _add(step: _Step, totals: Totals) -> None:
+    totals.steps += 1
+    totals.examples += int(step.examples)
+    totals.hits += int(step.hits)
+    totals.loss += step.loss
+    totals.task += step.task
+    totals.bits += step.bits
+
+
+def _check(step: _Step, session: Session) -> None:
+    if not math.isfinite(step.loss):
         raise InputError(
-            f"the loss is {loss} at step {session.step} (task {task}):"
+            f"the loss is {step.loss} at step {session.step} (task {step.task}):"
             " lower --lr, or use --clip-grad"
         )
-
-
-def _step_report(session: Session, reading: _Reading) -> StepReport:
-    totals = session.totals
-    return StepReport(
-        epoch=session.epochs_begun,
-        step=session.step,
-        steps=session.steps,
-        loss=totals.loss / totals.steps,
-        accuracy=totals.hits / totals.examples,
-        bits_per_weight=_bits(session),
-        estimated_bytes=reading.bytes,
-        slice_sparsity=reading.slice_sparsity,
-        macs_share=reading.macs_share,
-    )
 
 
 def _end_epoch(
@@ -199,25 +182,13 @@ def _end_epoch(
     record: Callable[[EpochReport], None],
     resume_path: Path,
 ) -> None:
-    totals, workers = session.totals, session.config.data.workers
-    validation = measure_accuracy(
-        session.model, session.splits.validation, workers=workers
-    )
-    report = EpochReport(
-        event="epoch",
-        epoch=session.epochs_begun,
-        step=session.step,
-        loss=totals.loss / totals.steps,
-        task_loss=totals.task / totals.steps,
-        bits_per_weight=_bits(session),
-        accuracy=totals.hits / totals.examples,
-        validation_accuracy=validation.accuracy,
-        estimated_bytes=sizes.estimate(session.model),
-        slice_sparsity=_zero_slices(session.model),
-        macs_share=share_of(session),
-        lr=session.optimizer.param_groups[0]["lr"],
-        seconds=time.monotonic() - started,
-    )
+    if not session.processes.agree(lambda: fingerprint(session.model)):
+        raise InputError(
+            f"the processes no longer have one network at step {session.step}: start"
+            " them on devices of one kind, with one version of torch"
+        )
+    session.processes.copy_first(other_buffers(session.model))
+    report = epoch_report(session, sizes, time.monotonic() - started)
     session.totals = Totals()
     record(report)
     observer.on_epoch(report)

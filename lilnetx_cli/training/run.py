@@ -24,6 +24,7 @@ from lilnetx_cli.errors import FileError, reason_of
 from lilnetx_cli.measure.sparsity import channel_sparsity, slice_sparsity
 from lilnetx_cli.nn import RoundingWarning
 from lilnetx_cli.plots import draw_curves
+from lilnetx_cli.training.devices import quiet_copies
 from lilnetx_cli.training.finish import finish
 from lilnetx_cli.training.loop import train
 from lilnetx_cli.training.reach import check_reach
@@ -77,13 +78,15 @@ def run_training(
     the steps of a run raise.
     """
     session, spoiled = _opened(config, splits, fresh=resume is None)
-    main = session.accelerator.is_main_process
+    main = session.processes.first
     observer = observer if main else Unheard()
     _tell_start(session, spoiled, observer)
     metrics = folder / METRICS
     lines: list[dict[str, Any]] = []
     if resume is not None:
-        restore_session(session, resume)
+        changed = restore_session(session, resume)
+        if changed is not None:
+            observer.on_note(changed)
         lines = _earlier_lines(metrics, session.step)
     elif main:
         for name in RUN_FILES:  # of a run that is to be overwritten
@@ -98,15 +101,16 @@ def run_training(
         if main:
             _write_lines(lines, metrics)
 
-    seconds = train(
-        session,
-        observer=observer,
-        sizes=Sizes(session),
-        resume_path=folder / RESUME,
-        record=record,
-        should_stop=should_stop,
-    )
-    final = finish(session)
+    with session.processes.together(), quiet_copies():
+        seconds = train(
+            session,
+            observer=observer,
+            sizes=Sizes(session),
+            resume_path=folder / RESUME,
+            record=record,
+            should_stop=should_stop,
+        )
+        final = finish(session)
     sparsity = slice_sparsity(final.checkpoint.latents.values())
     share = final.macs_share
     _check_share(config.target.macs, share, "multiply-adds", observer)

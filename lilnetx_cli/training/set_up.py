@@ -19,7 +19,7 @@ from lilnetx_cli.nn import density_parameters, materialize
 from lilnetx_cli.nn.channel_prior import Channels
 from lilnetx_cli.nn.gating import gate_dead_filters
 from lilnetx_cli.nn.latents import latent_groups, latent_weights
-from lilnetx_cli.training.devices import open_accelerator, wrap
+from lilnetx_cli.training.devices import open_accelerator, with_shared_norms, wrap
 from lilnetx_cli.training.initial_weights import initialize, trained_weights
 from lilnetx_cli.training.macs_control import MacsController
 from lilnetx_cli.training.size_control import SizeController, spread_of
@@ -48,7 +48,7 @@ def open_session(config: RunConfig, splits: Splits, *, fresh: bool = True) -> Se
     controller = _controller(config, model, 0.0 if growth is None else growth.share)
     if controller is not None and growth is not None and config.train.spread is None:
         growth = replace(growth, last=max(growth.last, spread_of(controller.bits)))
-    model = model.to(accelerator.device)
+    model = with_shared_norms(model.to(accelerator.device), accelerator)
     if not settings.plain:
         _gate(model, splits, accelerator.device)
     sampler = EpochSampler(len(splits.train), settings.seed)

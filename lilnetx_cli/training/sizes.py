@@ -16,7 +16,10 @@ FEW_IMAGES = 16  # on which a run that goes on rounds its norms and biases
 
 @dataclass(frozen=True)
 class Sizes:
-    """Bytes of the whole file of a session's network; None of a plain run."""
+    """Bytes of the whole file of a session's network; None of a plain run.
+
+    The first process finds them for all: who steers by them must hear the same.
+    """
 
     session: Session
 
@@ -25,15 +28,21 @@ class Sizes:
 
         Norms and biases are rounded by their own size alone, and nothing is coded.
         """
-        plain = self.session.config.train.plain
-        return None if plain else estimate_file(model, self.session)
+        if self.session.config.train.plain:
+            return None
+        first = self.session.processes.from_first
+        return first(lambda: estimate_file(model, self.session))
 
     def nearly_exact(self, model: nn.Module) -> int | None:
         """Return how many bytes the file would have now, all rounded as at the end."""
         if self.session.config.train.plain:
             return None
-        images = probe_images(self.session, FEW_IMAGES)
-        return exact_bytes(finalize(model, images)[1], self.session)
+
+        def find() -> int:
+            images = probe_images(self.session, FEW_IMAGES)
+            return exact_bytes(finalize(model, images)[1], self.session)
+
+        return self.session.processes.from_first(find)
 
 
 def estimate_file(model: nn.Module, session: Session) -> int:

@@ -14,17 +14,18 @@ from lilnetx_cli.config import RunConfig
 from lilnetx_cli.data import EpochSampler, Splits
 from lilnetx_cli.errors import FileError, InputError, reason_of
 from lilnetx_cli.nn.channel_prior import Channels
+from lilnetx_cli.processes import Processes
 from lilnetx_cli.training.growing import Growth
 from lilnetx_cli.training.macs_control import MacsController
 from lilnetx_cli.training.size_control import SizeController
 from lnx import write_atomic
 
-RESUME_VERSION = 4
+RESUME_VERSION = 5
 
 
 @dataclass
 class Totals:
-    """Sums over the epoch so far."""
+    """Sums over the epoch so far, of all processes; a step adds its mean loss."""
 
     steps: int = 0
     examples: int = 0
@@ -77,12 +78,21 @@ class Session:
     named: set[str] = field(default_factory=set)
 
     @property
+    def processes(self) -> Processes:
+        """The processes that share the run."""
+        shared = self.accelerator
+        return Processes(shared.process_index, shared.num_processes, shared.device)
+
+    @property
+    def images_per_step(self) -> int:
+        """Images that all processes see in one step."""
+        settings = self.config.train
+        return settings.batch_size * settings.accumulate * self.processes.count
+
+    @property
     def steps_per_epoch(self) -> int:
-        """Optimizer steps in an epoch; an incomplete last batch is left out."""
-        processes: int = self.accelerator.num_processes
-        batch = self.config.train.batch_size * processes
-        whole = len(self.splits.train) // batch
-        return max(1, whole // self.config.train.accumulate)
+        """Optimizer steps in an epoch; an incomplete last one is left out."""
+        return max(1, len(self.splits.train) // self.images_per_step)
 
     @property
     def steps(self) -> int:
@@ -102,9 +112,13 @@ class Session:
 
 
 def save_session(session: Session, path: Path, seconds: float) -> None:
-    """Write the state from which the run goes on to the bit."""
-    if not session.accelerator.is_main_process:
-        return
+    """Write the state from which the run goes on to the bit; all processes wait."""
+    if session.processes.first:
+        _write_session(session, path, seconds)
+    session.processes.wait()
+
+
+def _write_session(session: Session, path: Path, seconds: float) -> None:
     scaler = session.accelerator.scaler
     on_cuda = session.accelerator.device.type == "cuda"
     content = {
@@ -115,6 +129,7 @@ def save_session(session: Session, path: Path, seconds: float) -> None:
         "scaler": scaler.state_dict() if scaler is not None else None,
         "random": torch.get_rng_state(),
         "cuda_random": torch.cuda.get_rng_state() if on_cuda else None,
+        "processes": session.processes.count,
         "step": session.step,
         "totals": vars(session.totals),
         "spread": session.spread,
@@ -137,8 +152,11 @@ def read_resume(path: Path) -> dict[str, Any]:
     return dict(content)
 
 
-def restore_session(session: Session, content: dict[str, Any]) -> None:
-    """Put a session back into the state that `save_session` wrote."""
+def restore_session(session: Session, content: dict[str, Any]) -> str | None:
+    """Put a session back into the state that `save_session` wrote.
+
+    Returns what the user should know where other processes share the run now.
+    """
     try:
         session.model.load_state_dict(content["model"])
         session.optimizer.load_state_dict(content["optimizer"])
@@ -147,7 +165,6 @@ def restore_session(session: Session, content: dict[str, Any]) -> None:
         torch.set_rng_state(content["random"])
         if content["cuda_random"] is not None and torch.cuda.is_available():
             torch.cuda.set_rng_state(content["cuda_random"])
-        session.step = int(content["step"])
         session.totals = Totals(**content["totals"])
         session.seconds = float(content["seconds"])
         session.spread = float(content["spread"])
@@ -156,5 +173,30 @@ def restore_session(session: Session, content: dict[str, Any]) -> None:
         session.controller = None if control is None else SizeController(**control)
         macs = content["macs"]
         session.macs = None if macs is None else MacsController(**macs)
+        return _go_to(session, int(content["step"]), int(content["processes"]))
     except (KeyError, RuntimeError, TypeError, ValueError, IndexError) as error:
         raise InputError(f"the run cannot be resumed: {reason_of(error)}") from error
+
+
+def _go_to(session: Session, step: int, processes: int) -> str | None:
+    """Go to a step that some number of processes had come to.
+
+    With another number the same images of the epoch are done, or a few less.
+    """
+    now = session.processes.count
+    session.step = step
+    if processes == now:
+        return None
+    images = session.images_per_step // now * processes  # in a step, until now
+    epoch, within = divmod(step, max(1, len(session.splits.train) // images))
+    done = min(within * images // session.images_per_step, session.steps_per_epoch - 1)
+    session.step = epoch * session.steps_per_epoch + done
+    return (
+        f"step {step} of {processes} {_noun(processes)} is step {session.step} of"
+        f" {session.steps} for {now}: a step takes {session.images_per_step} images in"
+        f" place of {images}, and the run will not be the same to the bit"
+    )
+
+
+def _noun(processes: int) -> str:
+    return "process" if processes == 1 else "processes"

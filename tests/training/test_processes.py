@@ -40,6 +40,7 @@ def test_a_process_that_cannot_join_is_an_error(device, monkeypatch):
 def test_a_process_that_accelerate_leaves_alone_is_an_error(name, monkeypatch):
     class Alone:
         num_processes = 1
+        distributed_type = "NO"
 
         def __init__(self, **options):
             self.options = options

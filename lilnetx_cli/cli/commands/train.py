@@ -203,6 +203,8 @@ def train(
     overrides the defaults. Ctrl-C stops after the current step.
     """
     out = make_output(json, quiet, verbose)
+    if not _speaks():
+        out = Output(quiet=True)
     given: dict[str, Any] = {
         "model.name": model,
         "model.pretrained": pretrained or None,
@@ -276,7 +278,7 @@ def _train(
         content, config = read_run(folder, resume, config, configured, force)
     from lilnetx_cli.cli.progress import watched
     from lilnetx_cli.data import load_splits
-    from lilnetx_cli.training import Stopped
+    from lilnetx_cli.training import Stopped, leave
 
     settings = config.train
     out.detail(
@@ -291,12 +293,17 @@ def _train(
     try:
         result = watched(config, splits, folder, out, resume=content)
     except Stopped:
-        raise Interrupted(
-            f"stopped; go on with: lilnetx train -o {folder} --resume"
-        ) from None
-    if os.environ.get("RANK", "0") != "0":
-        return  # one process of several speaks
-    out.result(_record_of(result), *_lines_of(result))
+        leave()
+        text = f"stopped; go on with: lilnetx train -o {folder} --resume"
+        raise Interrupted(text if _speaks() else "") from None
+    leave()
+    if _speaks():
+        out.result(_record_of(result), *_lines_of(result))
+
+
+def _speaks() -> bool:
+    """Tell whether this is the process that speaks, of those that share a run."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 def _record_of(result: "RunResult") -> dict[str, Any]:
