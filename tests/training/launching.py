@@ -14,16 +14,22 @@ LIMIT = 240  # seconds; a machine that does much else is slow
 NOT_OURS = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_PORT")
 
 
-class Launch:
-    """Processes that torchrun starts, as a context manager that ends them all."""
+TORCHRUN = "torch.distributed.run --standalone --nproc-per-node={}"
+ACCELERATE = (  # on CPUs, where the run asks for these
+    "accelerate.commands.accelerate_cli launch --multi_gpu --num_processes={}"
+    " --num_machines=1 --mixed_precision=no --dynamo_backend=no --main_process_port=0"
+)
 
-    def __init__(self, processes, *arguments):
+
+class Launch:
+    """Processes of a run, as a context manager that ends them all."""
+
+    def __init__(self, processes, *arguments, by=TORCHRUN):
         environment = {k: v for k, v in os.environ.items() if k not in NOT_OURS}
         self._output = tempfile.TemporaryFile("w+")  # noqa: SIM115
-        launch = ["-m", "torch.distributed.run", "--standalone",
-                  f"--nproc-per-node={processes}"]  # fmt: skip
+        launch = by.format(processes).split()
         self.launcher = subprocess.Popen(
-            [sys.executable, *launch, "-m", *map(str, arguments)],
+            [sys.executable, "-m", *launch, "-m", *map(str, arguments)],
             env={**environment, **ENVIRONMENT},
             stdout=self._output,
             stderr=subprocess.STDOUT,
@@ -70,7 +76,7 @@ class Launch:
             time.sleep(0.02)
 
 
-def launch(processes, *arguments):
+def launch(processes, *arguments, by=TORCHRUN):
     """Run a module in several processes; return the exit code and what they said."""
-    with Launch(processes, *arguments) as started:
+    with Launch(processes, *arguments, by=by) as started:
         return started.wait()

@@ -54,6 +54,19 @@ def test_a_process_that_accelerate_leaves_alone_is_an_error(name, monkeypatch):
         devices.open_accelerator(settings)
 
 
+def test_processes_that_hold_parts_of_a_network_are_an_error(monkeypatch):
+    class Sharded:
+        num_processes = 1
+        distributed_type = "FSDP"
+
+        def __init__(self, **options):
+            self.options = options
+
+    monkeypatch.setattr(devices, "Accelerator", Sharded)
+    with pytest.raises(UsageError, match=r"accelerate was told to use FSDP.* whole"):
+        devices.open_accelerator(TrainConfig(device="cpu"))
+
+
 def test_one_process_of_one_is_no_error(monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "1")
     settings = TrainConfig(device="cpu")
