@@ -107,6 +107,7 @@ class TrainConfig(_Section):
     channels_last: bool = False
     compile: bool = False
     max_steps: int | None = Field(default=None, ge=1)
+    track: str | None = None
     calibration_images: int = Field(default=4096, ge=1)
 
     @model_validator(mode="before")

@@ -32,6 +32,7 @@ from lilnetx_cli.training.reports import EpochReport, Observer, Unheard
 from lilnetx_cli.training.set_up import open_session
 from lilnetx_cli.training.sizes import Sizes
 from lilnetx_cli.training.state import Session, restore_session
+from lilnetx_cli.training.tracking import check_tracker, start_tracker, track
 
 # Times the share that was asked for, above which a word is due; clocks are not exact.
 MOST_MACS, MOST_TIME = 1.02, 1.1
@@ -77,6 +78,7 @@ def run_training(
     `resume` is what `read_resume` gave. Raises Stopped when asked to stop, and what
     the steps of a run raise.
     """
+    check_tracker(config.train.track)
     session, spoiled = _opened(config, splits, fresh=resume is None)
     main = session.processes.first
     observer = observer if main else Unheard()
@@ -96,8 +98,11 @@ def run_training(
         _write_text(to_toml(config), folder / CONFIG)
         _write_lines(lines, metrics)
 
+    start_tracker(session.accelerator, config, folder)
+
     def record(report: EpochReport) -> None:
         lines.append(asdict(report))
+        track(session.accelerator, report)
         if main:
             _write_lines(lines, metrics)
 
@@ -124,6 +129,7 @@ def run_training(
     if main:
         draw_curves(lines, folder / CURVES)
     observer.on_epoch(EpochReport(**lines[-1]))
+    session.accelerator.end_training()
     return RunResult(
         checkpoint=folder / MODEL,
         epochs=session.epochs_begun,

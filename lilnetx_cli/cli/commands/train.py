@@ -163,6 +163,14 @@ def train(
             help="End the run after this many steps.", show_default="all epochs"
         ),
     ] = None,
+    track: Annotated[
+        str | None,
+        typer.Option(
+            help="Also send the lines of the run to tensorboard, wandb, or another"
+            " tracker that accelerate knows.",
+            show_default="none",
+        ),
+    ] = None,
     workers: Annotated[
         int | None,
         typer.Option("--workers", "-j", help="Extra processes that load data."),
@@ -232,6 +240,7 @@ def train(
         "train.accumulate": accumulate,
         "train.clip_grad": clip_grad,
         "train.max_steps": max_steps,
+        "train.track": track,
     }
     for file in (init, teacher):
         if file is not None:
