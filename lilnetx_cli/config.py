@@ -83,6 +83,7 @@ class TrainConfig(_Section):
         first_spread: the same at the start of the run.
         growth: share of the run over which the steps grow.
         teacher_weight: share of the task loss that the outputs of the teacher make up.
+        ema: share of the moving average of the weights that a step keeps.
     """
 
     epochs: int = Field(default=20, ge=1)
@@ -99,6 +100,7 @@ class TrainConfig(_Section):
     teacher_weight: float = Field(default=0.5, ge=0, le=1)
     temperature: float = Field(default=4.0, gt=0)
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+    ema: float | None = Field(default=None, gt=0, lt=1)
     clip_grad: float | None = Field(default=None, gt=0)
     accumulate: int = Field(default=1, ge=1)
     seed: int = Field(default=0, ge=0, lt=1 << 31)

@@ -117,6 +117,13 @@ class Processes:
 ALONE = Processes()
 
 
+def processes_of(accelerator: Any) -> Processes:  # noqa: ANN401
+    """Return the processes that accelerate knows of."""
+    return Processes(
+        accelerator.process_index, accelerator.num_processes, accelerator.device
+    )
+
+
 def _of_connection(error: RuntimeError) -> bool:
     if isinstance(error, dist.DistError):
         return True

@@ -17,6 +17,7 @@ from torch.nn.parallel import DistributedDataParallel
 from lilnetx_cli.config import Precision, TrainConfig
 from lilnetx_cli.errors import UsageError, reason_of
 from lilnetx_cli.nn.batch_norm import running_statistics
+from lilnetx_cli.processes import processes_of
 from lilnetx_cli.training.compiling import compiled
 
 # Where launchers say how many processes they started: torchrun, accelerate, MPI.
@@ -161,4 +162,5 @@ def _in_copies(model: nn.Module, accelerator: Any) -> nn.Module:  # noqa: ANN401
     model._ddp_params_and_buffers_to_ignore = names  # type: ignore[assignment]
     on_cuda = accelerator.device.type == "cuda"
     places = [accelerator.local_process_index] if on_cuda else None
-    return DistributedDataParallel(model, device_ids=places)
+    with processes_of(accelerator).together():
+        return DistributedDataParallel(model, device_ids=places)

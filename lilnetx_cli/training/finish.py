@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+import torch
 from torch import nn
 
 from lilnetx_cli.checkpoint import Checkpoint
@@ -15,6 +16,8 @@ from lilnetx_cli.training.fit_size import fit_size
 from lilnetx_cli.training.sizes import estimate_file, exact_bytes, with_record
 from lilnetx_cli.training.state import Session
 from lilnetx_cli.training.steering import gauge_of
+
+ORDER = torch.contiguous_format
 
 
 @dataclass(frozen=True)
@@ -68,10 +71,12 @@ def _agreed(find: Callable[[], int], session: Session) -> int:
 
 
 def _plain(model: nn.Module) -> tuple[nn.Module, Checkpoint]:
-    """Return a network without latents, on the CPU, and its tensors in C order."""
+    """Return a network without latents, on the CPU, and copies of its tensors."""
     network = model.cpu().eval()
     state = network.state_dict()
-    return network, Checkpoint({name: t.contiguous() for name, t in state.items()})
+    return network, Checkpoint(
+        {name: t.clone(memory_format=ORDER) for name, t in state.items()}
+    )
 
 
 def _measured(network: nn.Module, checkpoint: Checkpoint, session: Session) -> Finished:

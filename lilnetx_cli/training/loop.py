@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +27,17 @@ from lilnetx_cli.training.sizes import Sizes
 from lilnetx_cli.training.state import Session, Totals, save_session
 from lilnetx_cli.training.steering import keep_out, steer, weights_of
 from lilnetx_cli.training.teacher import divergence, taught_by
+
+
+@contextmanager
+def shipping_weights(session: Session) -> Iterator[None]:
+    """Give the network the weights that ship: the average, where there is one."""
+    if session.average is None:
+        yield
+        return
+    with session.average.in_place(session.model):
+        keep_out(session)
+        yield
 
 
 class Stopped(Exception):  # noqa: N818
@@ -101,6 +113,8 @@ def _steps(
             seen, step = _shared(step, session), None
             session.step += 1
             _add(seen, session.totals)
+            if session.average is not None:
+                session.average.update(session.model)
             yield seen
         if session.epoch != epoch or session.step >= session.steps:
             return
@@ -188,7 +202,8 @@ def _end_epoch(
             " them on devices of one kind, with one version of torch"
         )
     session.processes.copy_first(other_buffers(session.model))
-    report = epoch_report(session, sizes, time.monotonic() - started)
+    with shipping_weights(session):
+        report = epoch_report(session, sizes, time.monotonic() - started)
     session.totals = Totals()
     record(report)
     observer.on_epoch(report)

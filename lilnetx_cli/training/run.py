@@ -26,7 +26,7 @@ from lilnetx_cli.nn import RoundingWarning
 from lilnetx_cli.plots import draw_curves
 from lilnetx_cli.training.devices import quiet_copies
 from lilnetx_cli.training.finish import finish
-from lilnetx_cli.training.loop import train
+from lilnetx_cli.training.loop import shipping_weights, train
 from lilnetx_cli.training.reach import check_reach
 from lilnetx_cli.training.reports import EpochReport, Observer, Unheard
 from lilnetx_cli.training.set_up import open_session
@@ -115,7 +115,8 @@ def run_training(
             record=record,
             should_stop=should_stop,
         )
-        final = finish(session)
+        with shipping_weights(session):
+            final = finish(session)
     sparsity = slice_sparsity(final.checkpoint.latents.values())
     share = final.macs_share
     _check_share(config.target.macs, share, "multiply-adds", observer)

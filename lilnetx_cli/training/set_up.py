@@ -19,6 +19,7 @@ from lilnetx_cli.nn import density_parameters, materialize
 from lilnetx_cli.nn.channel_prior import Channels
 from lilnetx_cli.nn.gating import gate_dead_filters
 from lilnetx_cli.nn.latents import latent_groups, latent_weights
+from lilnetx_cli.training.averaging import Average
 from lilnetx_cli.training.devices import open_accelerator, with_shared_norms, wrap
 from lilnetx_cli.training.initial_weights import initialize, trained_weights
 from lilnetx_cli.training.macs_control import MacsController
@@ -66,6 +67,7 @@ def open_session(config: RunConfig, splits: Splits, *, fresh: bool = True) -> Se
         architecture, beginning.spread, beginning.text, growth, controller,
         _teacher(config, architecture, accelerator.device), channels,
         _macs_controller(config),
+        None if settings.ema is None else Average(settings.ema),
     )  # fmt: skip
 
 

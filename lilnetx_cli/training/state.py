@@ -14,7 +14,8 @@ from lilnetx_cli.config import RunConfig
 from lilnetx_cli.data import EpochSampler, Splits
 from lilnetx_cli.errors import FileError, InputError, reason_of
 from lilnetx_cli.nn.channel_prior import Channels
-from lilnetx_cli.processes import Processes
+from lilnetx_cli.processes import Processes, processes_of
+from lilnetx_cli.training.averaging import Average
 from lilnetx_cli.training.growing import Growth
 from lilnetx_cli.training.macs_control import MacsController
 from lilnetx_cli.training.size_control import SizeController
@@ -49,6 +50,7 @@ class Session:
         controller: of the penalty, None where its weights stay.
         channels: that are coupled, None where nothing presses them.
         macs: the controller of the channel prior, None where its weight stays.
+        average: of the weights, which ships, None where the weights themselves do.
         teacher: whose outputs the network also learns from, or None.
         step: optimizer steps done, of `steps`.
         totals: sums over the present epoch.
@@ -72,6 +74,7 @@ class Session:
     teacher: nn.Module | None = None
     channels: Channels | None = None
     macs: MacsController | None = None
+    average: Average | None = None
     step: int = 0
     totals: Totals = field(default_factory=Totals)
     seconds: float = 0.0
@@ -80,8 +83,7 @@ class Session:
     @property
     def processes(self) -> Processes:
         """The processes that share the run."""
-        shared = self.accelerator
-        return Processes(shared.process_index, shared.num_processes, shared.device)
+        return processes_of(self.accelerator)
 
     @property
     def images_per_step(self) -> int:
@@ -136,6 +138,7 @@ def _write_session(session: Session, path: Path, seconds: float) -> None:
         "growth": session.growth and vars(session.growth),
         "controller": session.controller and vars(session.controller),
         "macs": session.macs and session.macs.state(),
+        "average": session.average and vars(session.average),
         "seconds": seconds,
     }
     buffer = io.BytesIO()
@@ -173,6 +176,8 @@ def restore_session(session: Session, content: dict[str, Any]) -> str | None:
         session.controller = None if control is None else SizeController(**control)
         macs = content["macs"]
         session.macs = None if macs is None else MacsController(**macs)
+        average = content["average"]
+        session.average = None if average is None else Average(**average)
         return _go_to(session, int(content["step"]), int(content["processes"]))
     except (KeyError, RuntimeError, TypeError, ValueError, IndexError) as error:
         raise InputError(f"the run cannot be resumed: {reason_of(error)}") from error

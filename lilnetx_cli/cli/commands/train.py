@@ -157,6 +157,13 @@ def train(
         float | None,
         typer.Option(help="Largest norm of the gradient.", show_default="no limit"),
     ] = None,
+    ema: Annotated[
+        float | None,
+        typer.Option(
+            help="Decay of a moving average of the weights, such as 0.999; it ships.",
+            show_default="none",
+        ),
+    ] = None,
     max_steps: Annotated[
         int | None,
         typer.Option(
@@ -239,6 +246,7 @@ def train(
         "train.compile": compile_ or None,
         "train.accumulate": accumulate,
         "train.clip_grad": clip_grad,
+        "train.ema": ema,
         "train.max_steps": max_steps,
         "train.track": track,
     }

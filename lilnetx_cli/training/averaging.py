@@ -1,0 +1,70 @@
+"""A moving average of the weights of a run, which is what then ships.
+
+Source: Polyak and Juditsky 1992; the growing decay as in Tan and Le 2019's code.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from lilnetx_cli.nn.batch_norm import running_statistics
+from lilnetx_cli.nn.latents import latent_weights
+
+
+@dataclass
+class Average:
+    """Means of parameters and running statistics over the latest steps.
+
+    Attributes:
+        decay: share of the mean that a step keeps; less at first.
+        values: the means by name; those of latents in the unit of the weights, which
+            stays the same while the quantization steps change.
+        steps: heard so far.
+    """
+
+    decay: float
+    values: dict[str, Tensor] = field(default_factory=dict)
+    steps: int = 0
+
+    @torch.no_grad()
+    def update(self, model: nn.Module) -> None:
+        """Hear the weights after a step."""
+        decay = min(self.decay, self.steps / (self.steps + 10))
+        units = _units(model)
+        for name, tensor in _averaged(model).items():
+            now = tensor * units.get(name, 1)
+            if name not in self.values:
+                self.values[name] = now.clone()
+            self.values[name].lerp_(now, 1 - decay)
+        self.steps += 1
+
+    @contextmanager
+    def in_place(self, model: nn.Module) -> Iterator[None]:
+        """Give a model the means for a while."""
+        own = _averaged(model)
+        kept = {name: tensor.detach().clone() for name, tensor in own.items()}
+        units = _units(model)
+        with torch.no_grad():
+            for name, tensor in own.items() if self.steps else ():
+                tensor.copy_(self.values[name] / units.get(name, 1))
+        yield
+        with torch.no_grad():
+            for name, tensor in own.items():
+                tensor.copy_(kept[name])
+
+
+def _averaged(model: nn.Module) -> dict[str, Tensor]:
+    """Return what changes from step to step: parameters and running statistics."""
+    running = {id(tensor) for tensor in running_statistics(model)}
+    buffers = {name: b for name, b in model.named_buffers() if id(b) in running}
+    return {**dict(model.named_parameters()), **buffers}
+
+
+def _units(model: nn.Module) -> dict[str, Tensor]:
+    """Return the quantization step of each parameter that holds latents."""
+    steps = {id(latent): w.group.step for _, w, latent in latent_weights(model)}
+    own = model.named_parameters()
+    return {name: steps[id(p)] for name, p in own if id(p) in steps}
