@@ -27,9 +27,10 @@ CHANNELS = (1, 3, 4)
 class PairImages(Dataset[Batch]):
     """Some samples of a map-style data set of (image, label) pairs.
 
-    Augmentation is the data set's own affair: its random numbers are not those of the
-    run, so a run that is resumed may see other images. `folder` is where the user's
-    file stands, for what it imports as samples are read.
+    Augmentation is the data set's own affair. With processes that load data its random
+    numbers depend on seed, epoch and process, so that a run that goes on at the start
+    of an epoch sees the same images; within one, it may see others. `folder` is where
+    the user's file stands, for what it imports as samples are read.
     """
 
     def __init__(

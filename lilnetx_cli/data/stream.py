@@ -94,9 +94,14 @@ class ArrayImages(Dataset[Batch]):
 
 
 class EpochSampler(Sampler[int]):
-    """A permutation drawn from seed and epoch, from a position onward."""
+    """A permutation drawn from seed and epoch, from a position onward.
 
-    def __init__(self, size: int, seed: int) -> None:
+    `worker_seeds` seeds the processes that load data, others in each process of a run.
+    """
+
+    def __init__(self, size: int, seed: int, process: int = 0) -> None:
+        self.worker_seeds = torch.Generator()
+        self._process = process
         self._size = size
         self._seed = seed
         self._epoch = 0
@@ -104,6 +109,8 @@ class EpochSampler(Sampler[int]):
 
     def set_position(self, epoch: int, skip: int) -> None:
         """Go to an epoch, past its first samples."""
+        number = (self._seed * 1_000_003 + epoch) * 1_009 + self._process
+        self.worker_seeds.manual_seed(number % (1 << 62))
         self._epoch = epoch
         self._skip = skip
 
@@ -123,6 +130,7 @@ def batches(
     *,
     sampler: Iterable[int] | None = None,
     workers: int = 0,
+    worker_seeds: torch.Generator | None = None,
     drop_last: bool = False,
 ) -> DataLoader[Batch]:
     """Return a loader of whole batches; without a sampler in stored order.
@@ -134,7 +142,7 @@ def batches(
         batch_size=batch_size,
         sampler=sampler,
         # Its own numbers, so that reading data draws none from the run's.
-        generator=torch.Generator().manual_seed(0),
+        generator=worker_seeds or torch.Generator().manual_seed(0),
         num_workers=workers,
         drop_last=drop_last,
         collate_fn=_same,

@@ -52,12 +52,13 @@ def open_session(config: RunConfig, splits: Splits, *, fresh: bool = True) -> Se
     model = with_shared_norms(model.to(accelerator.device), accelerator)
     if not settings.plain:
         _gate(model, splits, accelerator.device)
-    sampler = EpochSampler(len(splits.train), settings.seed)
+    sampler = EpochSampler(len(splits.train), settings.seed, accelerator.process_index)
     loader: DataLoader[Batch] = batches(
         splits.train,
         settings.batch_size,
         sampler=sampler,
         workers=config.data.workers,
+        worker_seeds=sampler.worker_seeds,
         drop_last=True,
     )
     forward = wrap(model, accelerator, compile_it=settings.compile)
