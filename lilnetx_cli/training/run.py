@@ -32,7 +32,12 @@ from lilnetx_cli.training.reports import EpochReport, Observer, Unheard
 from lilnetx_cli.training.set_up import open_session
 from lilnetx_cli.training.sizes import Sizes
 from lilnetx_cli.training.state import Session, restore_session
-from lilnetx_cli.training.tracking import check_tracker, start_tracker, track
+from lilnetx_cli.training.tracking import (
+    check_tracker,
+    end_tracker,
+    start_tracker,
+    track,
+)
 
 # Times the share that was asked for, above which a word is due; clocks are not exact.
 MOST_MACS, MOST_TIME = 1.02, 1.1
@@ -130,7 +135,7 @@ def run_training(
     if main:
         draw_curves(lines, folder / CURVES)
     observer.on_epoch(EpochReport(**lines[-1]))
-    session.accelerator.end_training()
+    end_tracker(session.accelerator)
     return RunResult(
         checkpoint=folder / MODEL,
         epochs=session.epochs_begun,

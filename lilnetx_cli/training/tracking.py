@@ -58,3 +58,12 @@ def track(accelerator: Any, report: EpochReport) -> None:  # noqa: ANN401
         if isinstance(value, (int, float)) and key != "step"
     }
     accelerator.log(numbers, step=report.step)
+
+
+def end_tracker(accelerator: Any) -> None:  # noqa: ANN401
+    """End what the tracker writes.
+
+    What accelerate has for it also parts the processes, which may have more to do.
+    """
+    for tracker in accelerator.trackers if accelerator.is_main_process else ():
+        tracker.finish()

@@ -1,10 +1,11 @@
 """One training step, reparameterized against plain, as a ratio in one run.
 
     python -m tests.bench.step [--size 28] [--batch 128] [--precision bf16]
+                               [--device cuda]
 
 Steps of both kinds alternate, so that a slow moment of the machine meets both. Batch
 norms are gated, as in a run. Memory is that of a process of its own for each kind: its
-peak, less what it had when torch was imported.
+peak, less what it had when torch was imported; on CUDA, the peak of what is allocated.
 """
 
 import argparse
@@ -36,6 +37,7 @@ def stepper(reparameterized: bool, options: argparse.Namespace) -> Callable[[], 
     if reparameterized:
         reparameterize(model, start="random")
         gate_dead_filters(model, lambda net: net(images[:2]))
+    model, images, labels = (x.to(options.device) for x in (model, images, labels))
     densities = density_parameters(model)
     apart = {id(p) for p in densities}
     rest = [p for p in model.parameters() if id(p) not in apart]
@@ -45,8 +47,9 @@ def stepper(reparameterized: bool, options: argparse.Namespace) -> Callable[[], 
     half = options.precision == "bf16"
 
     def step() -> float:
+        wait(options)
         start = time.perf_counter()
-        with torch.autocast("cpu", torch.bfloat16, enabled=half):
+        with torch.autocast(options.device, torch.bfloat16, enabled=half):
             logits = model(images)
         loss = F.cross_entropy(logits.float(), labels)
         if reparameterized:
@@ -56,13 +59,22 @@ def stepper(reparameterized: bool, options: argparse.Namespace) -> Callable[[], 
         loss.backward()
         for optimizer in optimizers:
             optimizer.step()
+        wait(options)
         return time.perf_counter() - start
 
     return step
 
 
-def peak_kilobytes() -> int:
-    """Return the largest resident size of this process so far."""
+def wait(options: argparse.Namespace) -> None:
+    """Wait until the device has done what it was given."""
+    if options.device == "cuda":
+        torch.cuda.synchronize()
+
+
+def peak_kilobytes(options: argparse.Namespace) -> int:
+    """Return the largest resident size of this process so far, or that on the GPU."""
+    if options.device == "cuda":
+        return torch.cuda.max_memory_allocated() // 1000
     status = Path("/proc/self/status")
     if status.exists():  # a child of a large process inherits the other figure
         fields = dict(x.split(":", 1) for x in status.read_text().splitlines())
@@ -86,14 +98,18 @@ def main() -> None:
     parser.add_argument("--channels", type=int, default=1)
     parser.add_argument("--steps", type=int, default=25)
     parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--channels-last", action="store_true")
     parser.add_argument("--alone", choices=("plain", "latents"), help="peak memory")
     options = parser.parse_args()
     if options.alone:
-        before, step = peak_kilobytes(), stepper(options.alone == "latents", options)
+        before, step = (
+            peak_kilobytes(options),
+            stepper(options.alone == "latents", options),
+        )
         step()
         step()
-        print(peak_kilobytes() - before)
+        print(peak_kilobytes(options) - before)
         return
     plain, latent = stepper(False, options), stepper(True, options)
     for _ in range(3):
