@@ -91,7 +91,9 @@ class Processes:
         """Give all processes the tensors of the first one, in place."""
         if self.count > 1:
             for tensor in tensors:
-                dist.broadcast(tensor, 0)
+                sent = tensor.detach().contiguous()
+                dist.broadcast(sent, 0)
+                tensor.copy_(sent)
 
     def wait(self) -> None:
         """Wait until all processes have come here."""

@@ -94,7 +94,7 @@ def run_training(
         changed = restore_session(session, resume)
         if changed is not None:
             observer.on_note(changed)
-        lines = _earlier_lines(metrics, session.step)
+        lines = _earlier_lines(metrics, session)
     elif main:
         for name in RUN_FILES:  # of a run that is to be overwritten
             (folder / name).unlink(missing_ok=True)
@@ -218,8 +218,11 @@ def _final_report(
     )
 
 
-def _earlier_lines(path: Path, step: int) -> list[dict[str, Any]]:
-    """Return the lines of a run up to the step from which it goes on."""
+def _earlier_lines(path: Path, session: Session) -> list[dict[str, Any]]:
+    """Return the lines of a run up to the step from which it goes on.
+
+    Steps in them may be those of another number of processes.
+    """
     if not path.exists():
         return []
     try:
@@ -227,7 +230,9 @@ def _earlier_lines(path: Path, step: int) -> list[dict[str, Any]]:
         lines = [json.loads(line) for line in text.splitlines() if line]
     except ValueError as error:
         raise FileError(f"{str(path)!r} is damaged: {reason_of(error)}") from error
-    return [x for x in lines if x["event"] == "epoch" and x["step"] <= step]
+    whole, step = session.step // session.steps_per_epoch, session.step
+    epochs = [line for line in lines if line["event"] == "epoch"]
+    return [x for x in epochs if x["epoch"] <= whole or x["step"] == step]
 
 
 def _write_lines(lines: list[dict[str, Any]], path: Path) -> None:

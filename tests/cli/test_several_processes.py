@@ -64,20 +64,24 @@ def test_one_interrupt_stops_all_processes_after_one_step(to, tmp_path):
     assert not (tmp_path / "model.pt").exists()
 
 
-def test_a_run_goes_on_with_another_number_of_processes(tmp_path):
-    with Launch(2, *TRAIN, "-o", tmp_path) as started:
+@pytest.mark.parametrize(("first", "then"), [(2, 1), (1, 2)])
+def test_a_run_goes_on_with_another_number_of_processes(first, then, tmp_path):
+    with Launch(first, *TRAIN, "-o", tmp_path) as started:
         os.kill(begun(started, tmp_path)[0], signal.SIGINT)
         started.wait(ENDS)
     before = state(tmp_path)["step"]
-    with Launch(1, "lilnetx_cli", "train", "-o", tmp_path, "--resume") as started:
-        started.wait_for(lambda: state(tmp_path)["processes"] == 1)
+    epoch, done = divmod(before, 20 // first)
+    with Launch(then, "lilnetx_cli", "train", "-o", tmp_path, "--resume") as started:
+        started.wait_for(lambda: state(tmp_path)["processes"] == then)
         os.kill(started.members()[0], signal.SIGINT)
         _, said = started.wait(ENDS)
-    epoch, done = divmod(before, 10)
-    after = 20 * epoch + 2 * done
-    assert f"step {before} of 2 processes is step {after} of 800 for 1" in said
+    noun = "processes" if first > 1 else "process"
+    step = epoch * 20 // then + done * first // then
+    line = f"step {before} of {first} {noun} is step {step} of {800 // then} for {then}"
+    assert line in said
     lines = (tmp_path / "metrics.jsonl").read_text().splitlines()
     found = [json.loads(line)["epoch"] for line in lines]
+    assert len(found) > epoch
     assert found == list(range(1, len(found) + 1))
 
 

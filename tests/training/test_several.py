@@ -120,6 +120,19 @@ def test_two_hundred_steps_of_two_processes(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("processes", [1, 2])
+def test_runs_interrupted_anywhere_are_those_that_were_not(processes, tmp_path):
+    case = {**NORMS, "train.batch_size": 100 // processes, "train.accumulate": 2,
+            "train.ema": 0.9, "train.max_steps": 14, "target.size": 1500}  # fmt: skip
+    stops = {f"after {step}": {**case, "interrupted": step} for step in (1, 6, 11)}
+    runs = seen(processes, {"whole": case, **stops}, tmp_path / "runs")
+    for run in runs:
+        files = {run[name]["file"] for name in ("whole", *stops)}
+        assert len(files) == 1
+    assert [runs[0][name]["at"] for name in stops] == [1, 6, 11]
+
+
+@pytest.mark.slow
 def test_four_processes_finish_a_run(tmp_path):
     four = seen(4, {"run": {**NORMS, "train.batch_size": 75}}, tmp_path / "four")
     assert len({run["run"]["file"] for run in four}) == 1
