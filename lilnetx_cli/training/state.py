@@ -186,7 +186,7 @@ def restore_session(session: Session, content: dict[str, Any]) -> str | None:
 def _go_to(session: Session, step: int, processes: int) -> str | None:
     """Go to a step that some number of processes had come to.
 
-    With another number the same images of the epoch are done, or a few less.
+    With another number the same images of the epoch are done, or a few fewer.
     """
     now = session.processes.count
     session.step = step
