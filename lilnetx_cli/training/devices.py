@@ -4,6 +4,7 @@ import os
 import warnings
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from types import MethodType
 from typing import Any
 
 import torch
@@ -12,6 +13,7 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from accelerate.utils import DistributedType
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
 
 from lilnetx_cli.config import Precision, TrainConfig
@@ -24,6 +26,8 @@ from lilnetx_cli.training.compiling import compiled
 COUNTS = ("WORLD_SIZE", "PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE")
 # What accelerate may be told to share a run by that a run can do: whole copies.
 COPIES = ("NO", "MULTI_CPU", "MULTI_GPU")
+# Where torch's synchronized batch norm has the processes that it hears.
+GROUP = "process_group"
 HALVES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -94,15 +98,21 @@ def autocast(accelerator: Any, precision: Precision) -> AbstractContextManager[A
     return torch.autocast(accelerator.device.type, HALVES[precision])
 
 
-def with_shared_norms(model: nn.Module, accelerator: Any) -> nn.Module:  # noqa: ANN401
-    """Return a network whose batch norms see the images of all processes, on CUDA.
+def share_norms(model: nn.Module, accelerator: Any) -> None:  # noqa: ANN401
+    """Let batch norms see the images of all processes, on CUDA, in place.
 
-    On CPUs torch has none: there a run averages the running statistics after each step.
+    They do what torch's SyncBatchNorm does, but keep their class, by which gates and
+    the rules of pruning know them. On CPUs torch cannot: there a run averages the
+    running statistics after each step.
     """
     if accelerator.num_processes == 1 or accelerator.device.type != "cuda":
-        return model
-    shared: nn.Module = nn.SyncBatchNorm.convert_sync_batchnorm(model)  # type: ignore[no-untyped-call]
-    return shared
+        return
+    synced = nn.SyncBatchNorm
+    for norm in model.modules():
+        if isinstance(norm, _BatchNorm):
+            setattr(norm, GROUP, None)
+            for method in (synced.forward, synced._check_non_zero_input_channels):
+                setattr(norm, method.__name__, MethodType(method, norm))
 
 
 @contextmanager
@@ -119,19 +129,20 @@ def quiet_copies() -> Iterator[None]:
 @contextmanager
 def own_norms(model: nn.Module) -> Iterator[None]:
     """Let batch norms see the images of this process alone for a while."""
-    norms = [m for m in model.modules() if isinstance(m, nn.SyncBatchNorm)]
-    groups = [norm.process_group for norm in norms]
+    norms = [module for module in model.modules() if hasattr(module, GROUP)]
     alone = dist.new_subgroups(1)[0] if norms else None
     for norm in norms:
-        norm.process_group = alone
-    yield
-    for norm, group in zip(norms, groups, strict=True):
-        norm.process_group = group
+        setattr(norm, GROUP, alone)
+    try:
+        yield
+    finally:
+        for norm in norms:
+            setattr(norm, GROUP, None)
 
 
 def apart_statistics(model: nn.Module) -> list[Tensor]:
     """Return the running statistics that differ between processes, themselves."""
-    if any(isinstance(module, nn.SyncBatchNorm) for module in model.modules()):
+    if any(hasattr(module, GROUP) for module in model.modules()):
         return []
     return running_statistics(model)
 

@@ -20,7 +20,7 @@ from lilnetx_cli.nn.channel_prior import Channels
 from lilnetx_cli.nn.gating import gate_dead_filters
 from lilnetx_cli.nn.latents import latent_groups, latent_weights
 from lilnetx_cli.training.averaging import Average
-from lilnetx_cli.training.devices import open_accelerator, with_shared_norms, wrap
+from lilnetx_cli.training.devices import open_accelerator, share_norms, wrap
 from lilnetx_cli.training.initial_weights import initialize, trained_weights
 from lilnetx_cli.training.macs_control import MacsController
 from lilnetx_cli.training.size_control import SizeController, spread_of
@@ -49,7 +49,8 @@ def open_session(config: RunConfig, splits: Splits, *, fresh: bool = True) -> Se
     controller = _controller(config, model, 0.0 if growth is None else growth.share)
     if controller is not None and growth is not None and config.train.spread is None:
         growth = replace(growth, last=max(growth.last, spread_of(controller.bits)))
-    model = with_shared_norms(model.to(accelerator.device), accelerator)
+    model = model.to(accelerator.device)
+    share_norms(model, accelerator)
     if not settings.plain:
         _gate(model, splits, accelerator.device)
     sampler = EpochSampler(len(splits.train), settings.seed, accelerator.process_index)
