@@ -62,11 +62,20 @@ def make_smaller(
     shapes: Shapes = {name: tuple(tensor.shape) for name, tensor in state.items()}
     try:
         shrink(network, shapes, cuts)
+        _check_names(network, state)
     except ValueError as error:
         found = f"{file!r} is no pruned form of the network, which has"
         if trusted:
             raise UsageError(f"{found} {reason_of(error)}: {OTHER_NETWORK}") from error
         raise FileError(f"{found} {reason_of(error)}") from error
+
+
+def _check_names(network: nn.Module, state: Mapping[str, Tensor]) -> None:
+    own = network.state_dict().keys()
+    for name in own - state.keys():
+        raise ValueError(f"{name!r}, which is not in the file")
+    for name in state.keys() - own:
+        raise ValueError(f"no {name!r}, which is in the file")
 
 
 def made_smaller(

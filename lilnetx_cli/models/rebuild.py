@@ -73,7 +73,9 @@ def rebuild(
         if network is None:
             network = fill_it(_made(make, most, empty=False))
     except _TooLargeError as error:
-        raise UsageError(
+        # A pruned file that names its network itself has only itself to blame.
+        kind = FileError if CUTS in record and not trusted else UsageError
+        raise kind(
             f"{file!r} does not fit the network: the file holds {weights:,} weights,"
             f" the network has more: {OTHER_NETWORK}"
         ) from error

@@ -26,10 +26,11 @@ Shapes = Mapping[str, Sequence[int]]
 def shrink(network: nn.Module, shapes: Shapes, cuts: Cuts) -> None:
     """Give a dense network the shapes of a pruned one's state dict, in place.
 
-    Tensors of a new shape have undefined numbers: they are to be filled. Layers of
-    which only a constant was left become `Constant`, and biases that pruning added are
-    there. Raises ValueError, whose text goes on after "the network has", where shapes
-    or cuts cannot come from this network; then it is of no use any more.
+    Tensors of a new shape hold the first numbers of the dense ones, and are to be
+    filled. Layers of which only a constant was left become `Constant`, and biases that
+    pruning added are there. Raises ValueError, whose text goes on after "the network
+    has", where shapes or cuts cannot come from this network; then it is of no use any
+    more.
     """
     _add_constants(network, shapes)
     _add_biases(network, shapes)
@@ -73,7 +74,7 @@ def _add_biases(network: nn.Module, shapes: Shapes) -> None:
         ):
             continue
         _check(key, shapes[key], (_outputs(module) or len(weight),))
-        module.bias = nn.Parameter(weight.new_empty(tuple(shapes[key])))
+        module.bias = nn.Parameter(weight.new_zeros(tuple(shapes[key])))
 
 
 def _outputs(module: nn.Module) -> int:
@@ -118,7 +119,7 @@ def _resized(name: str, tensor: Tensor, shapes: Shapes, cuts: Cuts) -> Tensor:
     if shape == tensor.shape:
         return tensor
     _check(name, shape, tuple(tensor.shape))
-    smaller = tensor.detach().new_empty(shape)
+    smaller = tensor.detach()[tuple(map(slice, shape))].clone()
     if isinstance(tensor, nn.Parameter):
         return nn.Parameter(smaller, requires_grad=tensor.requires_grad)
     return smaller

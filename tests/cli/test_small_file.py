@@ -1,17 +1,27 @@
 """A file of the smaller network: it loads wherever a file of the dense one does."""
 
+import re
+
 import numpy as np
 import pytest
 import torch
 
 import lilnetx_cli as lilnetx
 import lnx
+from lilnetx_cli.checkpoint import load_checkpoint
 from lilnetx_cli.cli.loading import load_network, load_pruned
 from lilnetx_cli.cli.pruned_file import contents
+from lilnetx_cli.config import resolve
+from lilnetx_cli.data import load_splits
 from lilnetx_cli.errors import UsageError
 from lilnetx_cli.models import build
 from lilnetx_cli.models.inputs import InputForm
 from lilnetx_cli.nn import reparameterize
+from lilnetx_cli.training.initial_weights import read_trained
+from lilnetx_cli.training.set_up import open_session
+from lilnetx_cli.training.smaller import cut_to_trained
+from lilnetx_cli.training.state import read_resume, restore_session, save_session
+from tests.cli.running import TRAIN
 from tests.pruning.deadening import kill_filters, lived_in
 
 FACTORY = """
@@ -189,3 +199,100 @@ def test_a_second_round_takes_more(factory, mixed_files, images):
     network = load_network(second, factory, {}).network
     small_images = images[:, :, :6, :6]
     assert torch.equal(run(network, small_images), run(pruned.model, small_images))
+
+
+@pytest.fixture(scope="module")
+def digits_files(tmp_path_factory):
+    """A dense and a small file of a ResNet-20 of the digits, both with latents."""
+    folder = tmp_path_factory.mktemp("digits")
+    network = reparameterize(zoo("resnet20"), start="trained", spread=4.0)
+    record = {"name": "resnet20", "args": {"channels": 1, "classes": 10}, "size": 8}
+    training = {"dataset": "digits"}
+    dense, small = folder / "dense.lnx", folder / "small.lnx"
+    lilnetx.save(network, dense, architecture=record, training=training)
+    small_file(dense, small)
+    return dense, small
+
+
+def test_every_verb_takes_it(here, digits_files, tmp_path):
+    dense, small = digits_files
+    target = tmp_path / "written.lnx"
+    done = here("decompress", dense, "--pruned", "-o", target, "--json")
+    assert done.code == 0, done.err
+    assert target.read_bytes() == small.read_bytes()
+    assert here("verify", small).code == 0
+    said = here("inspect", small).out
+    assert "size 8, pruned\n" in said.replace("pruned, size 8", "size 8, pruned")
+    dead = [re.search(r"(\d+) of \d+ rows of weights", text).group(1)
+            for text in (here("inspect", dense).out, said)]  # fmt: skip
+    assert int(dead[0]) > int(dead[1]) > 0  # those that are coupled stay
+    predictions = [
+        here("evaluate", file, "--no-latency", "--json").json["predictions"]
+        for file in (dense, small)
+    ]
+    assert predictions[0] == predictions[1]
+    again = tmp_path / "again.lnx"
+    done = here("compress", small, "-o", again, "--snr", 60)
+    assert done.code == 0, done.err
+    wanted, found = (lnx.summary(file).architecture for file in (small, again))
+    assert found == wanted
+    assert here("evaluate", again, "--no-latency", "--json").code == 0
+    done = here("decompress", small, "--pruned", "-o", tmp_path / "no.lnx", "--json")
+    assert done.json["removed_channels"] == 0
+
+
+@pytest.mark.parametrize("dense_way", [True, False])
+def test_tensors_in_safetensors_load_again(here, digits_files, tmp_path, dense_way):
+    dense, small = digits_files
+    target = tmp_path / "small.safetensors"
+    call = ("decompress", small) if dense_way else ("decompress", dense, "--pruned")
+    assert here(*call, "-o", target).code == 0
+    images = torch.linspace(-1, 1, 2 * 64).reshape(2, 1, 8, 8)
+    wanted = run(lilnetx.load_model(small), images)
+    assert torch.equal(run(lilnetx.load_model(target), images), wanted)
+    assert here("compress", target, "-o", tmp_path / "back.lnx", "--lossless").code == 0
+    assert torch.equal(run(lilnetx.load_model(tmp_path / "back.lnx"), images), wanted)
+
+
+def test_a_lnx_file_needs_pruned(here, digits_files, tmp_path):
+    done = here("decompress", digits_files[0], "-o", tmp_path / "a.lnx")
+    assert done.code == 2
+    assert "add --pruned" in done.message
+
+
+def test_it_is_trained_again(here, digits_files, tmp_path):
+    _, small = digits_files
+    done = here(*TRAIN, "--init", small, "-o", tmp_path / "run", "--json")
+    assert done.code == 0, done.err
+    checkpoint = load_checkpoint(tmp_path / "run" / "model.pt")
+    wanted = lilnetx.load_model(small).state_dict()
+    found = checkpoint.state_dict
+    assert {k: v.shape for k, v in found.items() if v.dim() > 1} == {
+        k: v.shape for k, v in wanted.items() if v.dim() > 1
+    }
+    assert checkpoint.architecture == lnx.summary(small).architecture
+    other = here(*TRAIN, "--init", small, "--model", "resnet32", "-o", tmp_path / "no")
+    assert other.code == 2
+    assert "is no pruned form of the network, which has 'layer" in other.message
+
+
+def test_it_is_not_cut_for_other_classes(digits_files):
+    arguments = {"channels": 1, "classes": 100}
+    network = build("resnet20", arguments)
+    record = {"name": "resnet20", "args": arguments}
+    with pytest.raises(UsageError, match="10 classes, the images make it 100"):
+        cut_to_trained(network, record, read_trained(digits_files[1]), "small.lnx")
+
+
+def test_training_goes_on_after_a_stop(digits_files, tmp_path):
+    config = resolve(None, {"data.name": "digits", "train.device": "cpu",
+                            "model.init": digits_files[1]})  # fmt: skip
+    splits = load_splits("digits", None)
+    session = open_session(config, splits)
+    save_session(session, tmp_path / "resume.pt", 0.0)
+    content = read_resume(tmp_path / "resume.pt")
+    again = open_session(config, splits, fresh=False, form=content["form"])
+    restore_session(again, content)
+    assert again.architecture == session.architecture
+    wanted = session.model.state_dict()
+    assert all(torch.equal(wanted[k], v) for k, v in again.model.state_dict().items())
