@@ -51,8 +51,8 @@ def dead_rows_text(tensors: Sequence[lnx.TensorSummary]) -> str | None:
     if not dead:
         return None
     return (
-        f"{dead:,} of {sum(count for _, count in rows):,} rows of weights, which are"
-        " channels, are zero: decompress --pruned leaves out those that can go"
+        f"{dead:,} of {sum(count for _, count in rows):,} rows of weights are zero:"
+        " decompress --pruned leaves out the channels that can go"
     )
 
 
