@@ -4,11 +4,12 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-import torch
-from torch import nn
+import numpy as np
+from torch import Tensor, nn
 
 import lnx
 from lilnetx_cli.checkpoint import unpack
+from lilnetx_cli.checkpoint.convert import to_bytes
 from lilnetx_cli.cli.loading import Loaded
 from lilnetx_cli.errors import LilnetxError
 from lilnetx_cli.metadata import CUTS
@@ -19,6 +20,13 @@ from lilnetx_cli.nn.cuts import Cuts
 from lilnetx_cli.pruning import Pruned
 from lilnetx_cli.pruning.contents import pruned_container
 from lilnetx_cli.pruning.described import all_cuts
+
+# What layers keep of themselves, and pruning changes.
+SIZES = (
+    "in_channels", "out_channels", "groups", "in_features", "out_features",
+    "num_features", "num_parameters", "embedding_dim", "before", "after", "axis",
+    "geometry",
+)  # fmt: skip
 
 
 def contents(
@@ -53,13 +61,24 @@ def _record(smaller: Pruned, loaded: Loaded, form: InputForm | None) -> dict[str
 
 def _are_equal(one: nn.Module, other: nn.Module) -> bool:
     """Tell whether two networks have the same layers and tensors, to the bit."""
-    if repr(one) != repr(other):
-        return False
-    left = {**one.state_dict(), **dict(one.named_buffers())}
-    right = {**other.state_dict(), **dict(other.named_buffers())}
-    return list(left) == list(right) and all(
-        torch.equal(tensor.view(-1).nan_to_num(), right[name].view(-1).nan_to_num())
-        if tensor.is_floating_point()
-        else torch.equal(tensor, right[name])
-        for name, tensor in left.items()
+    left, right = (
+        {**network.state_dict(), **dict(network.named_buffers())}
+        for network in (one, other)
     )
+    return (
+        _sizes(one) == _sizes(other)
+        and list(left) == list(right)
+        and all(_is_same(tensor, right[name]) for name, tensor in left.items())
+    )
+
+
+def _sizes(network: nn.Module) -> list[tuple[Any, ...]]:
+    return [
+        (name, type(module).__name__, *(vars(module).get(key) for key in SIZES))
+        for name, module in network.named_modules()
+    ]
+
+
+def _is_same(one: Tensor, other: Tensor) -> bool:
+    same = one.dtype == other.dtype and one.shape == other.shape
+    return same and np.array_equal(to_bytes(one), to_bytes(other))

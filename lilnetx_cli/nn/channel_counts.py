@@ -45,7 +45,7 @@ def _distinct(channels: Channels) -> Iterator[Tensor]:
     """Yield the rows of layers, (O,), those of the same classes once, few first."""
     seen: set[tuple[int, ...]] = set()
     layers = [layer for layer in channels.layers.values() if not layer.grouped]
-    for layer in sorted(layers, key=lambda layer: len(layer.rows.unique())):
+    for layer in sorted(layers, key=lambda layer: len(set(layer.rows.tolist()))):
         classes = tuple(sorted(layer.rows.tolist()))
         if classes not in seen:
             seen.add(classes)
@@ -53,7 +53,7 @@ def _distinct(channels: Channels) -> Iterator[Tensor]:
 
 
 def _free(rows: Tensor, decided: Tensor) -> Tensor:
-    classes = rows.unique()
+    classes = torch.tensor(sorted(set(rows.tolist())), dtype=torch.long)
     return classes[~decided[classes]]
 
 

@@ -296,3 +296,21 @@ def test_training_goes_on_after_a_stop(digits_files, tmp_path):
     assert again.architecture == session.architecture
     wanted = session.model.state_dict()
     assert all(torch.equal(wanted[k], v) for k, v in again.model.state_dict().items())
+
+
+def test_a_trellis_becomes_plain_integers(here, tmp_path, images):
+    """A trellis holds for whole weights; the integers behind it are cut exactly."""
+    arguments = {"channels": 1, "classes": 10}
+    plain = dense_file(
+        zoo("resnet20"), tmp_path / "plain.lnx", "resnet20", arguments, latents=False
+    )
+    dense, small = tmp_path / "dense.lnx", tmp_path / "small.lnx"
+    assert here("compress", plain, "-o", dense, "--snr", 40).code == 0
+    done = here("decompress", dense, "--pruned", "-o", small)
+    assert done.code == 0, done.err
+    grown = small.stat().st_size > dense.stat().st_size
+    assert ("compress it again for a smaller one" in done.err) == grown
+    codings = {(x.kind, x.coding) for x in lnx.summary(small).tensors if x.coding}
+    assert ("latent", "steps, places") in codings
+    wanted = run(lilnetx.load_model(dense, pruned=True), images)
+    assert torch.equal(run(lilnetx.load_model(small), images), wanted)

@@ -98,6 +98,11 @@ def decompress(
         done = write(source, wanted, out)
     out.detail(f"wrote {target}")
     size = target.stat().st_size
+    if target.suffix == ".lnx" and size > input_bytes:
+        out.note(
+            "the file is larger than the dense one, whose trellis holds for whole"
+            " weights alone: compress it again for a smaller one"
+        )
     record = {
         "output": str(target),
         "output_bytes": size,
