@@ -2,16 +2,18 @@
 
 import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
 
 import lnx
-from lilnetx_cli.checkpoint import capture, pack, unpack
+from lilnetx_cli.checkpoint import capture, pack, read_source, unpack
 from lilnetx_cli.compression.in_python import compress
 from lilnetx_cli.graph.coupling import coupled_channels
 from lilnetx_cli.models import fill, rebuild
 from lilnetx_cli.models.inputs import example_input
+from lilnetx_cli.models.pruned import made_smaller
 from lilnetx_cli.nn import (
     Penalty,
     RoundingWarning,
@@ -39,6 +41,7 @@ __all__ = [
 ]
 
 PathLike = str | os.PathLike[str]
+STATES = (".safetensors", ".pt", ".pth")
 
 
 def save(
@@ -76,12 +79,16 @@ def load_model(
     model: nn.Module | None = None,
     inputs: tuple[Any, ...] | None = None,
 ) -> nn.Module:
-    """Rebuild the network of a .lnx file, in evaluation mode.
+    """Rebuild the network of a file, in evaluation mode.
 
-    The network is built from the file's architecture record, on the CPU. `model`, a
-    network of your own with the same tensors, is filled in place and returned instead;
-    it is needed where the file has no record. Weights have the types that the network
-    has for them: float16 in the file becomes float32 in a float32 network.
+    The file is a .lnx one, a model.pt of `train`, or any state dict in .pt or
+    .safetensors. The network is built from the file's architecture record, on the CPU.
+    `model`, a network of your own with the same tensors, is filled in place and
+    returned instead; it is needed where the file has no record. A file of a pruned
+    network (`decompress --pruned`) gives the smaller one; `model` is then the dense one
+    that it was cut from, stays as it is, and a smaller copy comes back. Weights have
+    the types that the network has for them: float16 in the file becomes float32 in a
+    float32 network.
 
     With `pruned` the network comes without its dead channels: plain smaller layers with
     the same outputs. `inputs` are an example of what forward takes, a batch of two or
@@ -93,13 +100,22 @@ def load_model(
     was); FileError for a record that builds no network; GraphError if the network
     cannot be pruned. All but lnx.LnxError and OSError are errors of lilnetx_cli.errors.
     """
-    container, file = lnx.load(path), os.fspath(path)
+    container, file = _read(path), os.fspath(path)
     record, state = container.architecture, unpack(lnx.rebuild_all(container))
     if model is None:
         model = rebuild(record, state, file)
     else:
+        model = made_smaller(model, record, state, file)
         fill(model, state, file)
     model = model.eval()
     if not pruned:
         return model
     return prune(model, inputs or (example_input(record),)).model
+
+
+def _read(path: PathLike) -> lnx.Container:
+    """Read a .lnx file, or another checkpoint if that is what its name says."""
+    file = Path(path)
+    if file.suffix in STATES and not lnx.is_lnx(file):
+        return pack(read_source(file).checkpoint)
+    return lnx.load(path)

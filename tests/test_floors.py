@@ -20,7 +20,7 @@ LNX = (
     ("lnx",),
 )
 CLI = (
-    ("lilnetx_cli.errors", "lilnetx_cli.nn"),
+    ("lilnetx_cli.errors", "lilnetx_cli.metadata", "lilnetx_cli.nn"),
     (
         "lilnetx_cli.checkpoint", "lilnetx_cli.config", "lilnetx_cli.graph",
         "lilnetx_cli.processes", "lilnetx_cli.quantization", "lilnetx_cli.user_code",

@@ -17,7 +17,8 @@ from lilnetx_cli.checkpoint.model_pt import (
 from lilnetx_cli.checkpoint.safetensors_file import load_safetensors
 from lilnetx_cli.checkpoint.sharded import is_index, join, model_file, read_index
 from lilnetx_cli.checkpoint.torch_file import load_torch
-from lilnetx_cli.errors import InputError, UsageError
+from lilnetx_cli.errors import FileError, InputError, UsageError
+from lilnetx_cli.metadata import split_record
 from lnx.errors import printable
 
 # Where trainers put the weights in a larger checkpoint, the likeliest first.
@@ -81,8 +82,19 @@ def read_source(
         state, left_out = _tensors(content, path)
         notes += used + left_out
     state, stripped = _strip(state)
-    checkpoint = Checkpoint(state, metadata=metadata)
+    metadata, record = _split(metadata, path)
+    checkpoint = Checkpoint(state, architecture=record, metadata=metadata)
     return Source(checkpoint, (*notes, *stripped), files)
+
+
+def _split(
+    metadata: Mapping[str, str] | None, path: Path
+) -> tuple[dict[str, str] | None, dict[str, Any] | None]:
+    """Return metadata, and the record of a pruned network in it."""
+    try:
+        return split_record(metadata)
+    except ValueError as error:
+        raise FileError(f"{str(path)!r} has in its metadata {error}") from error
 
 
 def _read_shard(

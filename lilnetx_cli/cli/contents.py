@@ -7,6 +7,7 @@ import lnx
 from lilnetx_cli.cli.console import percent_text, size_text
 from lilnetx_cli.measure.parts import Parts, is_weight
 from lilnetx_cli.measure.sparsity import share_of_zero
+from lilnetx_cli.metadata import CUTS
 from lnx.errors import printable
 
 COLUMNS = ("tensor", "shape", "kind", "bytes", "bits/weight", "zeros", "slices", "rows",
@@ -43,6 +44,18 @@ def zero_weights(tensors: Sequence[lnx.TensorSummary]) -> float | None:
     )
 
 
+def dead_rows_text(tensors: Sequence[lnx.TensorSummary]) -> str | None:
+    """Say how many outputs of layers are zero and still there; None without any."""
+    rows = [(t.row_sparsity or 0, t.shape[0]) for t in tensors if len(t.shape) > 1]
+    dead = sum(round(share * count) for share, count in rows)
+    if not dead:
+        return None
+    return (
+        f"{dead:,} of {sum(count for _, count in rows):,} rows of weights are zero:"
+        " decompress --pruned leaves out the channels that can go"
+    )
+
+
 def record_text(record: Mapping[str, Any]) -> str:
     """Return what a file says of its network or its training, the name first."""
     values = {key: value for key, value in record.items() if key != "name"}
@@ -52,7 +65,9 @@ def record_text(record: Mapping[str, Any]) -> str:
     elif inner is not None:
         values["args"] = inner
     name = [str(record["name"])] if "name" in record else []
-    shown = name + [f"{key} {value}" for key, value in values.items()]
+    shown = name + [
+        key if key == CUTS else f"{key} {value}" for key, value in values.items()
+    ]
     return printable(", ".join(shown))[1:-1]
 
 

@@ -28,6 +28,7 @@ def with_record(
         return container
     from lilnetx_cli.models import describe
     from lilnetx_cli.models.inputs import form_text, parse_form
+    from lilnetx_cli.models.pruned import with_cuts
     from lilnetx_cli.user_code import is_factory
 
     splits = None if data is None else data.splits
@@ -46,6 +47,7 @@ def with_record(
     if splits is not None and not is_factory(asked.name):
         form = {"channels": splits.channels, "classes": splits.classes}
     record = {**describe(asked.name, {**form, **asked.arguments}), **record}
+    record = with_cuts(record, container.architecture)
     return replace(container, architecture=record)
 
 

@@ -13,19 +13,28 @@ from lilnetx_cli.graph import GraphError
 from lilnetx_cli.measure.sparsity import channel_sparsity, slice_sparsity
 from lilnetx_cli.models import describe, rebuild
 from lilnetx_cli.models.inputs import InputForm, example_input
+from lilnetx_cli.models.pruned import with_cuts
 from lilnetx_cli.pruning import Pruned, kept_lines, prune
 from lnx.spec import DEFAULT_MAX_SIZE
 
 
 @dataclass(frozen=True)
 class Loaded:
-    """A network in evaluation mode, and what its file says of it."""
+    """A network in evaluation mode, and what its file says of it.
+
+    Attributes:
+        container: the file.
+        architecture: what it says of its network; `built` is that of which the network
+            was made, which the user may have named.
+    """
 
     network: nn.Module
+    container: lnx.Container
     architecture: Mapping[str, Any] | None
     training: Mapping[str, Any]
     slice_sparsity: float | None
     channel_sparsity: float | None
+    built: Mapping[str, Any]
 
 
 def load_network(
@@ -47,15 +56,18 @@ def load_network(
     record = container.architecture
     own = record
     if name is not None:
-        own = describe(name, {**_form(record, name), **arguments})
+        named = describe(name, {**_form(record, name), **arguments})
+        own = with_cuts(named, record)
     state = unpack(lnx.rebuild_all(container))
     network = rebuild(own, state, str(file), trusted=name is not None).eval()
     return Loaded(
         network,
+        container,
         record,
         container.training or {},
         slice_sparsity(x for x in container.tensors if isinstance(x, lnx.Latent)),
         channel_sparsity(state),
+        own or {},
     )
 
 

@@ -22,9 +22,11 @@ from lilnetx_cli.measure.front import Point, read_front, write_front
 from lilnetx_cli.measure.macs import count_macs
 from lilnetx_cli.models import rebuild
 from lilnetx_cli.models.inputs import example_input
+from lilnetx_cli.models.pruned import with_cuts
 from lilnetx_cli.plots import Mark, draw_front
 from lilnetx_cli.pruning import prune
 from lilnetx_cli.training import Stopped
+from lilnetx_cli.training.initial_weights import read_trained
 from lilnetx_cli.training.set_up import architecture_of
 
 SETTINGS, TABLE, PICTURE = "sweep.toml", "front.csv", "front.png"
@@ -59,6 +61,8 @@ def run_sweep(
         )
     splits = load_splits(config.data.name, config.data.dir, augment=config.data.augment)
     record = architecture_of(config, splits)
+    if config.model.init is not None:
+        record = with_cuts(record, read_trained(config.model.init).architecture)
     sizes = sizes_of(config, record, count)
     sweep = Sweep(config, folder, splits, record, out)
     if resume is None:

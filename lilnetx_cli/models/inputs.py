@@ -82,6 +82,11 @@ def form_text(inputs: Tensor) -> str | None:
     return sizes if kinds[0] == "float32" else f"{sizes}:{kinds[0]}"
 
 
+def text_of(form: InputForm) -> str | None:
+    """Return a form as `parse_form` reads it; None for other types."""
+    return form_text(torch.empty(1, *form.shape, dtype=form.dtype, device="meta"))
+
+
 def _rows_looked_up(network: nn.Module, tokens: Tensor) -> int | None:
     """Return the rows of the smallest embedding that takes the input itself."""
     with _lookups(network, tokens) as rows, torch.no_grad(), suppress(Exception):

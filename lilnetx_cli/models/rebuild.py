@@ -11,16 +11,23 @@ from torch.nn.modules.module import register_module_parameter_registration_hook
 from torch.nn.parameter import is_lazy
 from torch.utils import _pytree as pytree
 
-from lilnetx_cli.errors import UsageError
+from lilnetx_cli.errors import FileError, UsageError
+from lilnetx_cli.metadata import CUTS
 from lilnetx_cli.models.filling import OTHER_NETWORK, fill
+from lilnetx_cli.models.pruned import check_pruned, make_smaller
 from lilnetx_cli.models.registry import build, build_record
 from lilnetx_cli.user_code import is_factory
 
 # While a network is made it may have more weights than in the end: its first layer may
 # be replaced by one for other images.
 SPARE_WEIGHTS = 1 << 22
+# The dense network behind a pruned one, which takes memory only while it is made, and
+# one that computes with its weights then.
+MOST_EMPTY_WEIGHTS = 1 << 31
+MOST_PRUNED_WEIGHTS = 1 << 26
 
 Make = Callable[[], nn.Module]
+Fill = Callable[[nn.Module], nn.Module]
 
 
 class _TooLargeError(Exception):
@@ -40,44 +47,56 @@ def rebuild(
     and not from the file is trusted: it may name a function of the user's. `file` is
     named in errors.
 
-    Raises UsageError where there is no record or the tensors do not fit, and what
-    `build` (for a trusted record) or `build_record` raises.
+    Where the record says how a network was pruned, the dense one is built and cut down.
+
+    Raises UsageError where there is no record or the tensors do not fit, FileError
+    where a pruned network cannot be what its file says, and what `build` (for a trusted
+    record) or `build_record` raises.
     """
     if record is None:
         raise UsageError(
             f"{file!r} does not say which network it holds: add --model, or give"
             " load_model a model to fill"
         )
-    if not trusted:
-        return _filled(partial(build_record, record), state, file)
-    make = partial(build, record["name"], record["args"])
-    if not is_factory(record["name"]):
-        return _filled(make, state, file)
-    network = make()
+    make = partial(build_record, record)
+    if trusted:
+        make = partial(build, record["name"], record["args"])
+    fill_it = partial(_fill, record, state, file, trusted)
+    if trusted and is_factory(record["name"]):
+        return fill_it(make())
+    weights = sum(tensor.numel() for tensor in state.values())
+    most = empty = 2 * weights + SPARE_WEIGHTS
+    if CUTS in record:
+        most, empty = max(most, MOST_PRUNED_WEIGHTS), MOST_EMPTY_WEIGHTS
+    try:
+        network = _without_copies(make, empty, fill_it)
+        if network is None:
+            network = fill_it(_made(make, most, empty=False))
+    except _TooLargeError as error:
+        # A pruned file that names its network itself has only itself to blame.
+        kind = FileError if CUTS in record and not trusted else UsageError
+        raise kind(
+            f"{file!r} does not fit the network: the file holds {weights:,} weights,"
+            f" the network has more: {OTHER_NETWORK}"
+        ) from error
+    check_pruned(network, record, file)
+    return network
+
+
+def _fill(
+    record: Mapping[str, Any],
+    state: Mapping[str, Tensor],
+    file: str,
+    trusted: bool,
+    network: nn.Module,
+) -> nn.Module:
+    """Give a network what a file holds, cut down first where that is a pruned one."""
+    make_smaller(network, record, state, file, trusted=trusted)
     fill(network, state, file)
     return network
 
 
-def _filled(make: Make, state: Mapping[str, Tensor], file: str) -> nn.Module:
-    """Make a network, which cannot be much larger than the state dict, and fill it."""
-    weights = sum(tensor.numel() for tensor in state.values())
-    most = 2 * weights + SPARE_WEIGHTS
-    try:
-        network = _without_copies(make, most, state, file)
-        if network is None:
-            network = _made(make, most, empty=False)
-            fill(network, state, file)
-    except _TooLargeError as error:
-        raise UsageError(
-            f"{file!r} does not fit the network: the file holds {weights:,} weights,"
-            f" the network has more: {OTHER_NETWORK}"
-        ) from error
-    return network
-
-
-def _without_copies(
-    make: Make, most: int, state: Mapping[str, Tensor], file: str
-) -> nn.Module | None:
+def _without_copies(make: Make, most: int, fill_it: Fill) -> nn.Module | None:
     """Make a network in the memory of the state dict; None where that cannot be.
 
     Some networks compute with their weights while they are made, before these are
@@ -85,10 +104,15 @@ def _without_copies(
     """
     try:
         network = _made(make, most, empty=True)
-        fill(network, state, file)
     except _TooLargeError:
         raise
     except Exception:  # made with memory, it says what is wrong, if anything is
+        return None
+    try:
+        network = fill_it(network)
+    except FileError:  # no network of this kind
+        raise
+    except Exception:
         return None
     return None if _is_partly_empty(network) else network
 

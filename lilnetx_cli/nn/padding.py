@@ -20,3 +20,7 @@ class PadChannels(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, before + C + after, H, W)."""
         return F.pad(x, (0, 0, 0, 0, self.before, self.after))
+
+    def extra_repr(self) -> str:
+        """Say how many."""
+        return f"before={self.before}, after={self.after}"

@@ -10,6 +10,7 @@ from lilnetx_cli.graph.findings import Result
 from lilnetx_cli.graph.union_find import FIXED
 from lilnetx_cli.pruning.selection import Selection, read_inputs
 
+COUPLED = "coupled with channels in use"
 MOST_LINES = 5
 MOST_LAYERS = 3
 
@@ -22,11 +23,13 @@ class Kept:
         layer: name of the module that gives them.
         channels: how many.
         reason: why they stay, a short phrase.
+        partner: a layer that uses what they are coupled with; empty for other reasons.
     """
 
     layer: str
     channels: int
     reason: str
+    partner: str = ""
 
 
 def kept_channels(selection: Selection) -> tuple[Kept, ...]:
@@ -37,13 +40,20 @@ def kept_channels(selection: Selection) -> tuple[Kept, ...]:
     """
     reasons = _Reasons(selection)
     found: Counter[tuple[str, str]] = Counter()
+    partners: dict[tuple[str, str], str] = {}
     for name, calls in _by_module(selection).items():
         labels = calls[0].labels
         begins = torch.stack([call.begins for call in calls]).all(0)
         dead = begins | ~selection.is_needed(labels)
         for label in labels[dead & selection.stays(labels)].tolist():
-            found[name, reasons.of(label)] += 1
-    return tuple(Kept(name, count, why) for (name, why), count in found.items())
+            reason = reasons.of(label)
+            found[name, reason] += 1
+            if reason == COUPLED:
+                partners.setdefault((name, reason), reasons.partner(label))
+    return tuple(
+        Kept(name, count, why, partners.get((name, why), ""))
+        for (name, why), count in found.items()
+    )
 
 
 def _by_module(selection: Selection) -> dict[str, list[Result]]:
@@ -63,6 +73,10 @@ class _Reasons:
         self._selection, graph = selection, selection.graph
         roots = graph.roots.tolist()
         self._lost = {roots[label]: name for label, name in graph.lost.items()}
+        self._partners: dict[int, str] = {}
+        for result in graph.results:
+            for root in graph.roots[result.labels[~result.known]].tolist():
+                self._partners.setdefault(root, result.module)
         self._obstacles: dict[int, str] = {}
         for reader in graph.readers:
             inputs = read_inputs(reader, selection.is_needed(reader.outputs))
@@ -83,7 +97,11 @@ class _Reasons:
             if name.startswith("conv"):  # one that keeps channels apart
                 return "constant that a padded convolution sees"
             return f"not constant after {name}"
-        return "coupled with channels in use"
+        return COUPLED
+
+    def partner(self, label: int) -> str:
+        """Return the first layer that gives no constant in the class of a label."""
+        return self._partners.get(int(self._selection.graph.roots[label]), "")
 
 
 def kept_lines(held: Sequence[Kept]) -> list[str]:
@@ -112,6 +130,12 @@ def _layers(held: Sequence[Kept], reason: str) -> Iterator[str]:
     """Yield the layers with the most channels, and how many more there are."""
     of_reason = [kept for kept in held if kept.reason == reason]
     ordered = sorted(of_reason, key=lambda kept: -kept.channels)
-    yield from (kept.layer or "the network" for kept in ordered[:MOST_LAYERS])
-    if len(ordered) > MOST_LAYERS:
-        yield f"{len(ordered) - MOST_LAYERS} more layers"
+    yield from (_layer(kept) for kept in ordered[:MOST_LAYERS])
+    more = len(ordered) - MOST_LAYERS
+    if more > 0:
+        yield f"{more} more layer{'' if more == 1 else 's'}"
+
+
+def _layer(kept: Kept) -> str:
+    name = kept.layer or "the network"
+    return f"{name} with {kept.partner}" if kept.partner else name

@@ -14,13 +14,15 @@ from lilnetx_cli.errors import reason_of
 from lilnetx_cli.graph import ChannelGraph, GraphError, read_channels, trace
 from lilnetx_cli.graph.tracing import WHOLE
 from lilnetx_cli.nn.constant import Constant
+from lilnetx_cli.nn.cuts import Cuts
 from lilnetx_cli.pruning.cases import Case, fresh
+from lilnetx_cli.pruning.described import cuts_between
 from lilnetx_cli.pruning.equivalence import Difference, compare
 from lilnetx_cli.pruning.guard import guard
 from lilnetx_cli.pruning.kept import Kept, kept_channels
 from lilnetx_cli.pruning.numbers import cuts_sums, first_other_number
 from lilnetx_cli.pruning.selection import Selection, select
-from lilnetx_cli.pruning.surgery import cut
+from lilnetx_cli.pruning.surgery import Slicing, cut
 from lilnetx_cli.pruning.tried import Tried, try_out
 
 
@@ -35,12 +37,17 @@ class Pruned:
             of their weights.
         held: channels that are dead or constant and stay all the same, by layer and
             reason.
+        slicing: which places of the dense network's tensors stayed.
+        cuts: what else it takes to rebuild the smaller network, beside its state dict,
+            from the dense one.
     """
 
     model: nn.Module
     removed_channels: int
     max_abs_difference: float
     held: tuple[Kept, ...]
+    slicing: Slicing
+    cuts: Cuts
 
 
 def prune(model: nn.Module, inputs: tuple[Any, ...], *, multiple: int = 1) -> Pruned:
@@ -71,7 +78,11 @@ def prune(model: nn.Module, inputs: tuple[Any, ...], *, multiple: int = 1) -> Pr
             removed, held_back = _removed(selection), _held(smaller, selection)
             if removed or any(isinstance(x, Constant) for x in smaller.modules()):
                 guard(smaller, tried.groups, difference.equal, graph)
-            return Pruned(smaller, removed, difference.largest, held_back)
+            slicing = Slicing(selection)
+            cuts = cuts_between(dense, smaller, slicing)
+            return Pruned(
+                smaller, removed, difference.largest, held_back, slicing, cuts
+            )
         more = _to_hold(dense, graph, difference, held) - held
         if not more:
             where = difference.module or WHOLE

@@ -9,14 +9,13 @@ from typing import cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _NormBase
-from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 from torch.nn.modules.instancenorm import _InstanceNorm
 
 from lilnetx_cli.graph.findings import Reader, Result
 from lilnetx_cli.graph.names import first_names
+from lilnetx_cli.nn.constant import constant_of
+from lilnetx_cli.nn.layer_sizes import describe_layer
 from lilnetx_cli.nn.padding import PadChannels
-from lilnetx_cli.pruning.constant import constant_of
 from lilnetx_cli.pruning.selection import Selection, live_groups
 
 
@@ -29,9 +28,9 @@ def cut(model: nn.Module, selection: Selection, *, constants: bool = True) -> nn
     """
     smaller = copy.deepcopy(model)
     _fold(smaller, selection)
-    groups = _slice(smaller, selection)
+    groups = _slice(smaller, Slicing(selection))
     for module in smaller.modules():
-        _describe(module, groups)
+        describe_layer(module, groups)
     for result in selection.graph.results:
         module = smaller.get_submodule(result.module)
         if isinstance(module, _InstanceNorm):  # may have no tensors to tell it
@@ -71,14 +70,67 @@ def _sums(weight: Tensor, value: Tensor, groups: int) -> Tensor:
     return (rows @ columns).reshape(-1)
 
 
-def _slice(model: nn.Module, selection: Selection) -> dict[int, int]:
-    """Give every tensor the indices that stay; tied tensors stay tied.
+class Slicing:
+    """Which places of every tensor stay."""
+
+    def __init__(self, selection: Selection) -> None:
+        self.selection = selection
+        readers = selection.graph.readers
+        self._grouped = {r.key: r for r in readers if r.groups > 1}
+        self._biases = {  # that layers may have got by folding
+            f"{reader.key.removesuffix('weight')}bias": reader.outputs
+            for reader in readers
+            if reader.foldable
+        }
+
+    def of(self, name: str, tensor: Tensor) -> Tensor:
+        """Return what stays of a tensor of the shape that the dense network has for it.
+
+        The tensor itself where all of it stays.
+        """
+        result = tensor.detach()
+        if name in self._grouped:
+            result = _slice_columns(result, self._grouped[name], self.selection)
+        for axis, stays in self.axes(name, tensor).items():
+            places = stays.nonzero().flatten().to(tensor.device)
+            result = result.index_select(axis, places)
+        if result.untyped_storage().data_ptr() == tensor.untyped_storage().data_ptr():
+            return tensor
+        last = torch.channels_last
+        if tensor.dim() == 4 and tensor.is_contiguous(memory_format=last):
+            result = result.contiguous(memory_format=last)
+        if isinstance(tensor, nn.Parameter):
+            return nn.Parameter(result, requires_grad=tensor.requires_grad)
+        return result
+
+    def axes(self, name: str, tensor: Tensor) -> dict[int, Tensor]:
+        """Return which places stay, by dimension, where not all do."""
+        found: dict[int, Tensor] = {}
+        for axis in range(tensor.dim()):
+            labels = self.selection.graph.axes.get((name, axis))
+            if labels is None and axis == 0:
+                labels = self._biases.get(name)
+            if labels is None:
+                continue
+            stays = self.selection.stays(labels)
+            if not bool(stays.all()):
+                found[axis] = stays
+        return found
+
+    def groups(self, name: str) -> int | None:
+        """Return how many groups stay of a weight; None for one without groups."""
+        reader = self._grouped.get(name)
+        if reader is None:
+            return None
+        return len(live_groups(reader, self.selection.graph, self.selection.kept))
+
+
+def _slice(model: nn.Module, slicing: Slicing) -> dict[int, int]:
+    """Give every tensor the places that stay; tied tensors stay tied.
 
     Returns the groups of grouped weights, by the weight's identity.
     """
     names = first_names(model)
-    grouped = {r.key: r for r in selection.graph.readers if r.groups > 1}
-    outputs = _new_biases(selection)
     groups: dict[int, int] = {}
     made: dict[int, Tensor] = {}
     kept_alive = []  # so that no id is used twice
@@ -89,53 +141,13 @@ def _slice(model: nn.Module, selection: Selection) -> dict[int, int]:
                     continue
                 if id(tensor) not in made:
                     name = names[id(tensor)]
-                    smaller = _sliced(tensor, name, selection, grouped, outputs)
-                    made[id(tensor)] = smaller
+                    made[id(tensor)] = smaller = slicing.of(name, tensor)
                     kept_alive.append(tensor)
-                    if name in grouped:
-                        live = live_groups(
-                            grouped[name], selection.graph, selection.kept
-                        )
-                        groups[id(smaller)] = len(live)
+                    live = slicing.groups(name)
+                    if live is not None:
+                        groups[id(smaller)] = live
                 store[key] = made[id(tensor)]  # type: ignore[assignment]
     return groups
-
-
-def _new_biases(selection: Selection) -> dict[str, Tensor]:
-    """Return the labels of biases that layers may have got by folding."""
-    return {
-        f"{reader.key.removesuffix('weight')}bias": reader.outputs
-        for reader in selection.graph.readers
-        if reader.foldable
-    }
-
-
-def _sliced(
-    tensor: Tensor,
-    name: str,
-    selection: Selection,
-    grouped: dict[str, Reader],
-    biases: dict[str, Tensor],
-) -> Tensor:
-    axes = selection.graph.axes
-    result = tensor.detach()
-    if name in grouped:
-        result = _slice_columns(result, grouped[name], selection)
-    for axis in range(tensor.dim()):
-        labels = axes.get((name, axis))
-        if labels is None and axis == 0 and name in biases:
-            labels = biases[name]
-        if labels is not None:
-            stays = selection.stays(labels).nonzero().flatten().to(tensor.device)
-            if len(stays) < len(labels):
-                result = result.index_select(axis, stays)
-    if result.untyped_storage().data_ptr() == tensor.untyped_storage().data_ptr():
-        return tensor
-    if tensor.dim() == 4 and tensor.is_contiguous(memory_format=torch.channels_last):
-        result = result.contiguous(memory_format=torch.channels_last)
-    if isinstance(tensor, nn.Parameter):
-        return nn.Parameter(result, requires_grad=tensor.requires_grad)
-    return result
 
 
 def _slice_columns(weight: Tensor, reader: Reader, selection: Selection) -> Tensor:
@@ -152,34 +164,6 @@ def _slice_columns(weight: Tensor, reader: Reader, selection: Selection) -> Tens
         columns = stays[group].nonzero().flatten().to(weight.device)
         new[group] = rows[group].index_select(1, columns)
     return new.reshape(-1, *new.shape[2:])
-
-
-def _describe(module: nn.Module, groups: dict[int, int]) -> None:
-    """Make the numbers that a layer keeps of itself those of its tensors."""
-    weight = module._parameters.get("weight")
-    if isinstance(module, _ConvTransposeNd) and weight is not None:
-        module.in_channels = weight.shape[0]
-        module.out_channels = weight.shape[1] * module.groups
-    elif isinstance(module, _ConvNd) and weight is not None:
-        _describe_conv(module, weight, groups)
-    elif isinstance(module, nn.Linear) and weight is not None:
-        module.out_features, module.in_features = weight.shape
-    elif isinstance(module, _NormBase):
-        own = weight if weight is not None else module.running_mean
-        module.num_features = len(own) if own is not None else module.num_features
-    elif isinstance(module, nn.PReLU) and weight is not None:
-        module.num_parameters = len(weight)
-    elif isinstance(module, nn.Embedding) and weight is not None:
-        module.embedding_dim = weight.shape[1]
-
-
-def _describe_conv(conv: _ConvNd, weight: Tensor, groups: dict[int, int]) -> None:
-    if id(weight) in groups:
-        conv.groups = groups[id(weight)]
-    elif conv.groups > 1 and conv.in_channels == conv.groups:  # depthwise
-        conv.groups = weight.shape[0] // (conv.out_channels // conv.groups)
-    conv.out_channels = weight.shape[0]
-    conv.in_channels = weight.shape[1] * conv.groups
 
 
 def _constant_layers(selection: Selection) -> Iterator[tuple[str, Tensor]]:

@@ -111,7 +111,8 @@ def read_trained(path: Path) -> Checkpoint:
         if isinstance(tensor, lnx.Latent)
     }
     decoders = tuple(torch.tensor(decoder) for decoder in container.decoders)
-    return Checkpoint(unpack(lnx.rebuild_all(container)), latents, decoders)
+    state, record = unpack(lnx.rebuild_all(container)), container.architecture
+    return Checkpoint(state, latents, decoders, record)
 
 
 def _images(dataset: EpochDataset) -> Iterator[Tensor]:

@@ -84,7 +84,7 @@ def run_training(
     the steps of a run raise.
     """
     check_tracker(config.train.track)
-    session, spoiled = _opened(config, splits, fresh=resume is None)
+    session, spoiled = _opened(config, splits, resume)
     main = session.processes.first
     observer = observer if main else Unheard()
     _tell_start(session, spoiled, observer)
@@ -153,13 +153,14 @@ def run_training(
 
 
 def _opened(
-    config: RunConfig, splits: Splits, *, fresh: bool
+    config: RunConfig, splits: Splits, resume: dict[str, Any] | None
 ) -> tuple[Session, list[str]]:
     """Return a session and what it warns of, for the observer to show."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", RoundingWarning)
-        session = open_session(config, splits, fresh=fresh)
-    if fresh:
+        form = None if resume is None else resume.get("form")
+        session = open_session(config, splits, fresh=resume is None, form=form)
+    if resume is None:
         check_reach(session)
     spoiled = [str(x.message) for x in caught if x.category is RoundingWarning]
     for other in caught:

@@ -24,14 +24,23 @@ from lilnetx_cli.training.devices import open_accelerator, share_norms, wrap
 from lilnetx_cli.training.initial_weights import initialize, trained_weights
 from lilnetx_cli.training.macs_control import MacsController
 from lilnetx_cli.training.size_control import SizeController, spread_of
+from lilnetx_cli.training.smaller import cut_to_resumed, cut_to_trained
 from lilnetx_cli.training.state import Session
 from lilnetx_cli.training.teacher import load_teacher
 
 
-def open_session(config: RunConfig, splits: Splits, *, fresh: bool = True) -> Session:
+def open_session(
+    config: RunConfig,
+    splits: Splits,
+    *,
+    fresh: bool = True,
+    form: dict[str, Any] | None = None,
+) -> Session:
     """Build network, optimizer and loader, all from the seed of the run.
 
-    A session that is not fresh will be restored, so it reads no trained weights.
+    A session that is not fresh will be restored, so it reads no trained weights; `form`
+    is then what the state says of a pruned network. A run that starts from a pruned
+    network trains that.
     Raises UsageError for a device, a precision, a batch or a network that is not there,
     and the errors of reading trained weights.
     """
@@ -42,6 +51,10 @@ def open_session(config: RunConfig, splits: Splits, *, fresh: bool = True) -> Se
     architecture = architecture_of(config, splits)
     model = build(architecture["name"], architecture["args"])
     trained = trained_weights(config, architecture["name"]) if fresh else None
+    if trained is not None:
+        file = str(config.model.init)
+        architecture = cut_to_trained(model, architecture, trained, file)
+    architecture = cut_to_resumed(model, architecture, form)
     model = model.to(memory_format=_layout(config))
     channels = _channels(config, model, splits)
     beginning = initialize(model, config, splits, trained)

@@ -19,6 +19,7 @@ from lilnetx_cli.training.averaging import Average
 from lilnetx_cli.training.growing import Growth
 from lilnetx_cli.training.macs_control import MacsController
 from lilnetx_cli.training.size_control import SizeController
+from lilnetx_cli.training.smaller import form_of
 from lnx import write_atomic
 
 RESUME_VERSION = 5
@@ -127,6 +128,7 @@ def _write_session(session: Session, path: Path, seconds: float) -> None:
         RESUME_MARK: RESUME_VERSION,
         "config": session.config.model_dump(mode="json"),
         "model": session.model.state_dict(),
+        "form": form_of(session.model, session.architecture),
         "optimizer": session.optimizer.state_dict(),
         "scaler": scaler.state_dict() if scaler is not None else None,
         "random": torch.get_rng_state(),

@@ -9,22 +9,26 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lilnetx_cli.models import rebuild
+from lilnetx_cli.models.pruned import with_cuts
 from lilnetx_cli.training.initial_weights import read_trained
+from lilnetx_cli.user_code import is_factory
 
 
 def load_teacher(path: Path, own: Mapping[str, Any]) -> nn.Module:
     """Return the network of a file in evaluation mode, its parameters frozen.
 
-    `own` is the architecture record of the run, which holds where the file has none.
+    `own` is the architecture record of the run, which holds where the file has none, or
+    names a function of the user's.
     Raises what reading the file raises, and UsageError where its tensors do not fit.
     """
     checkpoint = read_trained(path)
     record = checkpoint.architecture
+    trusted = record is None or is_factory(str(record.get("name")))
     network = rebuild(
-        own if record is None else record,
+        with_cuts(own, record) if record is None or trusted else record,
         checkpoint.state_dict,
         str(path),
-        trusted=record is None,
+        trusted=trusted,
     )
     return network.eval().requires_grad_(False)
 

@@ -4,6 +4,7 @@ import pytest
 from torch import nn
 
 from lilnetx_cli.cli.loading import removal_lines
+from lilnetx_cli.nn.cuts import Cuts
 from lilnetx_cli.pruning import Kept, Pruned
 
 HELD = (
@@ -29,4 +30,5 @@ HELD = (
     ],
 )
 def test_channels_that_stay_are_told_with_their_reason(removed, held, lines):
-    assert removal_lines(Pruned(nn.Identity(), removed, 0.0, held)) == lines
+    pruned = Pruned(nn.Identity(), removed, 0.0, held, slicing=None, cuts=Cuts())
+    assert removal_lines(pruned) == lines

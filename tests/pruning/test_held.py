@@ -49,7 +49,7 @@ STAY = {
     "added to others": (
         lambda s, x: s.b(s.a(x) + s.c(x)),
         {"a": linear(6, 8), "b": linear(8, 3), "c": linear(6, 8)}, 2, 0.0,
-        ("a", 2, "coupled with channels in use")),
+        ("a", 2, "coupled with channels in use", "c")),
     "a constant, and padding": (
         lambda s, x: s.b(F.relu(s.a(x))),
         {"a": conv(3, 8), "b": conv(8, 3, padding=1)}, 3, 1.0,
@@ -130,13 +130,17 @@ def test_channels_that_only_fill_a_multiple():
         ),
         (
             [
-                *(Kept(f"l{n}", n, "coupled with channels in use") for n in range(6)),
+                *(
+                    Kept(f"l{n}", n, "coupled with channels in use", f"m{n}" * (n > 4))
+                    for n in range(6)
+                ),
                 *(Kept("head", n, f"no rule for {n}") for n in (900, 4, 3, 2, 1)),
             ],
             [
                 "925 channels are dead or constant, but kept:",
                 "  900: no rule for 900 (head)",
-                "  15: coupled with channels in use (l5, l4, l3, 3 more layers)",
+                "  15: coupled with channels in use (l5 with m5, l4, l3,"
+                " 3 more layers)",
                 "  4: no rule for 4 (head)",
                 "  3: no rule for 3 (head)",
                 "  and 3 more",

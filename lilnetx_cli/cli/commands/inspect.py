@@ -12,6 +12,7 @@ from lilnetx_cli.cli.contents import (
     COLUMNS,
     OPTIONAL,
     SHORT_COLUMNS,
+    dead_rows_text,
     full_rows,
     largest,
     parts_text,
@@ -162,6 +163,8 @@ def _head(file: Path, about: lnx.Summary) -> list[str]:
     ]
     records = (("network", about.architecture), ("training", about.training))
     lines += [f"  {title}: {record_text(x)}" for title, x in records if x is not None]
+    dead = dead_rows_text(about.tensors)
+    lines += [] if dead is None else [f"  {dead}"]
     return lines
 
 
