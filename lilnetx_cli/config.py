@@ -65,12 +65,14 @@ class TargetConfig(_Section):
         ratio: of the bytes of the plain network to those of the whole file.
         macs: share of the multiply-adds that is left when dead channels are cut out.
         latency: share of the time that is left then, of a batch on this machine.
+        round_channels: what channel counts are multiples of where either is asked for.
     """
 
     size: int | None = Field(default=None, ge=1)
     ratio: float | None = Field(default=None, gt=1)
     macs: float | None = Field(default=None, gt=0, lt=1)
     latency: float | None = Field(default=None, gt=0, lt=1)
+    round_channels: int = Field(default=1, ge=1, le=1024)
 
 
 class TrainConfig(_Section):

@@ -2,6 +2,7 @@
 
 import copy
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -9,8 +10,11 @@ from torch import Tensor, nn
 from lilnetx_cli.graph.tracing import GraphError
 from lilnetx_cli.measure.latency import measure_latency, torch_runs
 from lilnetx_cli.measure.macs import count_macs
+from lilnetx_cli.nn.channel_counts import round_kept
 from lilnetx_cli.nn.channel_prior import Channels, channel_norms, strongest
+from lilnetx_cli.nn.living_channels import living, nonzero_slices
 from lilnetx_cli.nn.materialize import materialize
+from lilnetx_cli.processes import ALONE, Processes
 from lilnetx_cli.pruning import prune
 from lilnetx_cli.training.macs_control import choose_gone, take_out
 
@@ -18,6 +22,7 @@ TRIES = 8
 CLOSE, CLOSE_IN_TIME = 0.98, 0.95  # of the share ends them
 BATCH = 32  # images that are timed together
 SECONDS = 1.0  # for the timing of a network
+FINE = 1_000_000  # parts of a share that processes tell each other
 
 
 @dataclass(frozen=True)
@@ -27,12 +32,12 @@ class Gauge:
     Attributes:
         example: what the network takes, a batch.
         timed: whether time is measured, of a batch of 32 in torch, and not MACs.
-        device: where it is timed.
+        processes: that share the run; the first one's clock and device count.
     """
 
     example: Tensor
     timed: bool = False
-    device: torch.device = torch.device("cpu")  # noqa: RUF009
+    processes: Processes = ALONE
 
     @property
     def close(self) -> float:
@@ -50,14 +55,15 @@ class Gauge:
         except GraphError:
             return None
         if self.timed:
-            return self._time(dense, small)
+            share = partial(self._time, dense, small)
+            return (self.processes.from_first(share) or 0) / FINE
         work = [count_macs(network, self.example).macs for network in (dense, small)]
         return work[1] / work[0]
 
-    def _time(self, dense: nn.Module, small: nn.Module) -> float:
-        """Return the ratio of median times, both networks in turns."""
+    def _time(self, dense: nn.Module, small: nn.Module) -> int:
+        """Return the ratio of median times in millionths, both networks in turns."""
         images = self.example[:1].expand(BATCH, *self.example.shape[1:]).contiguous()
-        networks = [network.to(self.device) for network in (dense, small)]
+        networks = [network.to(self.processes.device) for network in (dense, small)]
         times = measure_latency(
             torch_runs(networks, images),
             engine="torch",
@@ -65,20 +71,27 @@ class Gauge:
             threads=torch.get_num_threads(),
             seconds=SECONDS,
         )
-        return times[1].median / times[0].median
+        return round(FINE * times[1].median / times[0].median)
 
 
-def chosen(model: nn.Module, channels: Channels, target: float, gauge: Gauge) -> Tensor:
+def chosen(
+    model: nn.Module,
+    channels: Channels,
+    target: float,
+    gauge: Gauge,
+    multiple: int = 1,
+) -> Tensor:
     """Return the classes to take out, (K,), so that a share is left.
 
-    The network is cut to see what is left. Where that is not what was predicted, such
-    as of time, others are chosen: as much as can be had below the share. Raises
-    UsageError where it is out of reach.
+    Layers keep channels in multiples. The network is cut to see what is left. Where
+    that is not what was predicted, such as of time, others are chosen: as much as can
+    be had below the share. Raises UsageError where it is out of reach.
     """
     low, high, wanted = 0.0, 1.0, target
     most, best = 0.0, None
     for _ in range(TRIES):
         gone = choose_gone(model, channels, wanted)
+        gone = _rounded(model, channels, gone, multiple)
         share = gauge.share(without(model, channels, gone))
         if share is None or gauge.close * target <= share <= target:
             return gone
@@ -90,6 +103,24 @@ def chosen(model: nn.Module, channels: Channels, target: float, gauge: Gauge) ->
                 most, best = share, gone
         wanted = (low + high) / 2
     return gone if best is None else best
+
+
+@torch.no_grad()
+def _rounded(
+    model: nn.Module, channels: Channels, gone: Tensor, multiple: int
+) -> Tensor:
+    """Return classes to take out, (K,) in and out, that leave multiples."""
+    norms, nonzero = (
+        channel_norms(model, channels).cpu(),
+        nonzero_slices(model, channels),
+    )
+    while multiple > 1:
+        alive = round_kept(channels, ~gone, norms, multiple)
+        gone = ~living(channels, nonzero, ~alive)
+        if not (alive & gone).any():
+            break
+        norms = norms.masked_fill(alive & gone, 0.0)  # these die with what they read
+    return gone
 
 
 def smallest_share(model: nn.Module, channels: Channels, gauge: Gauge) -> float | None:

@@ -3,7 +3,6 @@
 import math
 
 import torch
-from accelerate.utils import broadcast_object_list
 
 from lilnetx_cli.nn.vanishing import spare_last
 from lilnetx_cli.training.cutting import Gauge, chosen
@@ -71,8 +70,9 @@ def _steer_macs(session: Session, macs: MacsController, progress: float) -> None
     if progress < CHOOSE:
         macs.update(progress, macs_share(session.model, channels))
         return
-    gone = chosen(session.model, channels, macs.target, gauge_of(session))
-    macs.gone = broadcast_object_list([gone])[0]  # clocks of processes differ
+    multiple = session.config.target.round_channels
+    gauge = gauge_of(session)
+    macs.gone = chosen(session.model, channels, macs.target, gauge, multiple)
     take_out(session.model, channels, macs.gone)
 
 
@@ -88,7 +88,7 @@ def gauge_of(session: Session) -> Gauge:
     splits = session.splits
     images = torch.zeros(2, splits.channels, splits.size, splits.size)
     timed = session.macs is not None and session.macs.timed
-    return Gauge(images, timed, session.accelerator.device)
+    return Gauge(images, timed, session.processes)
 
 
 def keep_out(session: Session) -> None:

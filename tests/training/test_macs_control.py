@@ -10,7 +10,7 @@ from lilnetx_cli.graph.coupling import coupled_channels
 from lilnetx_cli.measure.latency import Latency
 from lilnetx_cli.measure.macs import count_macs
 from lilnetx_cli.models.registry import build_record
-from lilnetx_cli.nn import reparameterize
+from lilnetx_cli.nn import materialize, reparameterize
 from lilnetx_cli.pruning import prune
 from lilnetx_cli.training import Stopped, cutting, read_resume
 from lilnetx_cli.training.cutting import Gauge, chosen, smallest_share, without
@@ -198,3 +198,17 @@ def test_a_real_clock_times_both_networks():
     reparameterize(model, start="random", spread=2.0)
     share = smallest_share(model, channels, Gauge(images, timed=True))
     assert 0 < share < 1
+
+
+@pytest.mark.parametrize("target", [0.6, 0.3])
+def test_channels_stay_in_multiples(target):
+    images = torch.zeros(2, 1, 8, 8)
+    model, channels = with_latents(fill(Halves()), images)
+    gone = chosen(model, channels, target, Gauge(images), multiple=8)
+    for name in ("first", "left", "right"):
+        rows = channels.layers[f"{name}.weight"].rows
+        assert int((~gone)[rows].sum()) % 8 == 0
+    small = prune(materialize(without(model, channels, gone)), (images,)).model
+    widths = {name: getattr(small, name).out_channels for name in ("first", "left")}
+    assert all(width % 8 == 0 for width in widths.values())
+    assert Gauge(images).share(without(model, channels, gone)) <= target

@@ -102,6 +102,13 @@ def train(
             show_default="none",
         ),
     ] = None,
+    round_channels: Annotated[
+        int | None,
+        typer.Option(
+            help="With either of them, keep channels in multiples, such as 8.",
+            show_default="1",
+        ),
+    ] = None,
     sweep: Annotated[
         int | None,
         typer.Option(
@@ -231,6 +238,7 @@ def train(
         "target.ratio": target_ratio,
         "target.macs": target_macs,
         "target.latency": target_latency,
+        "target.round_channels": round_channels,
         "train.teacher": teacher,
         "loss.rate_weight": rate_weight,
         "loss.slice_weight": slice_weight,
