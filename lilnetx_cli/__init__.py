@@ -4,7 +4,8 @@ import lilnetx_cli as lilnetx
 
 lilnetx.reparameterize(model)          swap weights for quantized latents
 loss = task + lilnetx.penalty(model).total
-lilnetx.save(model, "model.lnx")
+final = lilnetx.finalize(model, inputs)  the network that ships; the model trains on
+lilnetx.save(final, "model.lnx")
 lilnetx.compress(trained, "model.lnx", snr=40)   or with inputs=..., far smaller
 model = lilnetx.load_model("model.lnx", pruned=True)
 """
@@ -14,11 +15,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from lilnetx_cli.api import (
         Channels,
+        Finalized,
         Penalty,
         Pruned,
         RoundingWarning,
         compress,
         coupled_channels,
+        finalize,
         load,
         load_model,
         materialize,
@@ -31,11 +34,13 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = [
     "Channels",
+    "Finalized",
     "Penalty",
     "Pruned",
     "RoundingWarning",
     "compress",
     "coupled_channels",
+    "finalize",
     "load",
     "load_model",
     "materialize",

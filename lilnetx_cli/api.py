@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,14 +24,17 @@ from lilnetx_cli.nn import (
 )
 from lilnetx_cli.nn.channel_prior import Channels
 from lilnetx_cli.pruning import Pruned, prune
+from lilnetx_cli.training.own_loop import Finalized, finalize
 
 __all__ = [
     "Channels",
+    "Finalized",
     "Penalty",
     "Pruned",
     "RoundingWarning",
     "compress",
     "coupled_channels",
+    "finalize",
     "load",
     "load_model",
     "materialize",
@@ -45,7 +49,7 @@ STATES = (".safetensors", ".pt", ".pth")
 
 
 def save(
-    model: nn.Module,
+    model: nn.Module | Finalized,
     path: PathLike,
     *,
     architecture: Mapping[str, Any] | None = None,
@@ -53,13 +57,23 @@ def save(
 ) -> int:
     """Write a network to a .lnx file, atomically; return its length in bytes.
 
-    Latents of a reparameterized network are entropy-coded, all other tensors are stored
-    byte for byte. `architecture` is the record {"name": ..., "args": {...}} of a
+    Latents are entropy-coded. In what `finalize` returns all else is rounded as far as
+    the outputs allow; of a network that is only reparameterized, all other tensors are
+    stored byte for byte. `architecture` is the record {"name": ..., "args": {...}} of a
     network that `lilnetx models` lists, so that `load_model` needs no model; `training`
-    is what a run says of itself, in plain JSON values. Raises InputError for tensors
-    that a file cannot hold, lnx.LnxError, OSError.
+    is what a run says of itself, in plain JSON values. Records that `finalize` was given
+    need not be given again. Raises InputError for tensors that a file cannot hold,
+    lnx.LnxError, OSError.
     """
-    checkpoint = capture(model, architecture=architecture, training=training)
+    if isinstance(model, Finalized):
+        known = model.checkpoint
+        checkpoint = replace(
+            known,
+            architecture=known.architecture if architecture is None else architecture,
+            training=known.training if training is None else training,
+        )
+    else:
+        checkpoint = capture(model, architecture=architecture, training=training)
     return lnx.save(pack(checkpoint), path)
 
 

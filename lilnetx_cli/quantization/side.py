@@ -1,27 +1,28 @@
-"""Norms and biases -> multiples of powers of two: what one loses, others make up for.
+"""Side values -> multiples of powers of two: what one loses, others make up for.
 
-The outputs of a network change by J d where its side parameters change by d. So these
-are rounded in order, with error feedback, like a row of weights whose inputs have the
-second moments J^T J.
+The outputs of a network change by J d where its side values change by d. So these are
+rounded in order, with error feedback, like a row of weights whose inputs have the
+second moments J^T J. Where J cannot be computed, or is too large, each tensor is
+rounded to the nearest multiples of a step that fits what it does to the outputs.
 
-Legend: N images, M numbers that are seen of the outputs of each, P side parameters.
+Legend: N examples, M numbers that are seen of the outputs of each, P side values.
 """
 
 import math
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call, jacrev, vmap
 
-from lilnetx_cli.nn.side_rounding import relative_change, round_side
+from lilnetx_cli.nn.side_rounding import MANTISSA_BITS, round_mantissa
+from lilnetx_cli.quantization.calls import Call, change_of, outputs_of
+from lilnetx_cli.quantization.effects import joint_effects, single_effect
 from lilnetx_cli.quantization.feedback import feedback_factor, round_with_feedback
+from lilnetx_cli.quantization.side_values import side_values
 
-IMAGES = 64  # that J is computed on
-AT_ONCE = 8  # of them, for the sake of memory
-SEEN = 16  # numbers of the outputs of an image; of more, as many random sums
-TOGETHER = 512  # parameters that make up for each other
+TOGETHER = 512  # numbers that make up for each other
+MOST_JOINT = 1 << 16  # numbers that J is computed for
 COARSEST = 8.0  # times the tolerance: what rounding alone would change, tried first
 FINER = 0.5**0.25
 MOST_TRIES = 40
@@ -29,135 +30,167 @@ LEAST_BITS = 1  # between the step and the largest number of a tensor
 MOST_BITS = 14  # of fixed point in .lnx files
 UNPROBED_BITS = 3  # between the step and the root mean square of a tensor
 
-Read = Callable[[Any], Tensor | None]
 
+@dataclass(frozen=True, eq=False)
+class _Effects:
+    """What the numbers of each tensor do to the outputs, relative to these.
 
-def round_side_to_steps(
-    model: nn.Module, images: Tensor, read: Read, tolerance: float
-) -> None:
-    """Round each norm and bias to multiples of its own step, in place.
-
-    A step is a power of two. Steps are such that the numbers of any tensor move the
-    outputs alike, for that costs the fewest bits, and the largest with which the RMS
-    change of the outputs on the images, relative to their RMS, is within tolerance.
-    `read` finds the outputs, (N, ...), in what the model returns; None if they are not
-    one tensor. A network without such outputs or without derivatives keeps a number of
-    mantissa bits instead.
+    Attributes:
+        moved: by one number that moves by 1, a mean over each tensor.
+        joint: names of the tensors that J knows, in its order.
+        matrix: J, (N * M, P); None where no tensor is joint.
     """
 
-    @torch.no_grad()
-    def outputs(network: nn.Module) -> Tensor | None:
-        return read(network(images))
+    moved: dict[str, float]
+    joint: tuple[str, ...] = ()
+    matrix: Tensor | None = None
 
-    chosen = _chosen(model)
-    wanted = outputs(model)
-    if wanted is None or not chosen:
-        round_side(model, outputs, tolerance)
+
+@torch.no_grad()
+def round_side_to_steps(
+    model: nn.Module,
+    calls: Sequence[Call],
+    tolerance: float,
+    without: Collection[str] = (),
+) -> None:
+    """Round side values to multiples of a step of their tensor, in place.
+
+    A step is a power of two. Steps are such that the numbers of any tensor move the
+    outputs alike, for that costs the fewest bits, and the largest with which no float
+    tensor of the outputs changes by more than the tolerance: RMS of the change over its
+    RMS. Buffers that the outputs do not depend on stay. So do the names in `without`. A
+    network without float outputs keeps the mantissa bits of float16 instead.
+    """
+    chosen = side_values(model, without)
+    wanted = outputs_of(model, calls)
+    if not wanted:
+        for value in chosen.values():
+            value.copy_(round_mantissa(value, MANTISSA_BITS[-1]))
         return
-    effects = _effects(model, chosen, images[:IMAGES], read)
-    if effects is None:
-        round_side(model, outputs, tolerance)
-        return
-    kept = {name: p.detach().double() for name, p in chosen.items()}
-    size = float(wanted.double().square().mean().sqrt())
-    allowed = COARSEST * tolerance * size * math.sqrt(12 / effects.shape[1])
-    for _ in range(MOST_TRIES):
+    effects = _effects_of(model, chosen, calls, wanted)
+    kept = {name: chosen[name].detach().double() for name in effects.moved}
+    numbers = sum(value.numel() for value in kept.values())
+    allowed = COARSEST * tolerance * math.sqrt(12 / max(1, numbers))
+    for _ in range(MOST_TRIES if kept else 0):
         _put(chosen, _rounded(kept, effects, allowed))
-        if relative_change(outputs(model), wanted) <= tolerance:
+        if change_of(outputs_of(model, calls), wanted) <= tolerance:
             return
         allowed *= FINER
 
 
 @torch.no_grad()
-def round_side_unprobed(model: nn.Module) -> None:
-    """Round each norm and bias to a step that fits its own size, in place."""
-    for parameter in _chosen(model).values():
-        size = float(parameter.double().square().mean().sqrt())
-        step = 2.0 ** (math.frexp(size)[1] - 1 - UNPROBED_BITS)
-        parameter.copy_(torch.round(parameter / step) * step + 0.0)
+def round_side_unprobed(model: nn.Module, without: Collection[str] = ()) -> None:
+    """Round side values to a step that fits the size of their tensor, in place."""
+    for value in side_values(model, without).values():
+        step = _own_step(value)
+        value.copy_(torch.round(value / step) * step + 0.0)
 
 
-def _chosen(model: nn.Module) -> dict[str, nn.Parameter]:
-    """Return the norms and biases that hold a number other than 0, all finite."""
-    return {
-        name: p
-        for name, p in model.named_parameters()
-        if p.dim() <= 1 and p.is_floating_point()
-        if bool(p.any()) and bool(p.isfinite().all())
-    }
+def _effects_of(
+    model: nn.Module,
+    chosen: Mapping[str, Tensor],
+    calls: Sequence[Call],
+    wanted: Sequence[Tensor],
+) -> _Effects:
+    joint = _joint_part(chosen) if len(wanted) == len(calls) else {}
+    matrix = joint_effects(model, joint, calls) if joint else None
+    moved: dict[str, float] = {}
+    if matrix is not None:
+        size = float(wanted[0].double().square().mean().sqrt()) or 1.0
+        squares = (matrix / size).square().sum(0)
+        parts = torch.split(squares, [value.numel() for value in joint.values()])
+        means = map(_mean_effect, joint.values(), parts)
+        moved = dict(zip(joint, means, strict=True))
+    first = outputs_of(model, calls[:1])
+    for name, value in chosen.items():
+        if name not in moved:
+            moved[name] = single_effect(model, value, calls[:1], first)
+    buffers = {name for name, _ in model.named_buffers()}
+    kept = {name: moved[name] for name in chosen if moved[name] or name not in buffers}
+    return _Effects(kept, () if matrix is None else tuple(joint), matrix)
 
 
-@torch.no_grad()  # of all else; jacrev computes its own derivatives
-def _effects(
-    model: nn.Module, chosen: Mapping[str, Tensor], images: Tensor, read: Read
-) -> Tensor | None:
-    """Return J, (N * M, P); None for a network that it cannot be computed of.
+def _mean_effect(value: Tensor, squares: Tensor) -> float:
+    """Return the RMS effect of a number of a tensor, given the squares, (P,).
 
-    Rows are scaled so that the square of J d is the mean square change of the outputs.
+    Of a matrix those count that have any: rows of others, such as positions that the
+    inputs do not reach, are as fine as those that are seen.
     """
-
-    def seen(parameters: dict[str, Tensor], image: Tensor) -> Tensor:
-        found = read(functional_call(model, parameters, (image[None],)))
-        if found is None:
-            raise ValueError("the outputs are not one tensor")
-        flat = found.flatten() / math.sqrt(found.numel() * len(images))
-        return flat if len(flat) <= SEEN else flat @ _signs(len(flat)).to(flat)  # (M,)
-
-    per_image = vmap(jacrev(seen), in_dims=(None, 0), chunk_size=AT_ONCE)
-    try:
-        parts = per_image({name: p.detach() for name, p in chosen.items()}, images)
-    except (RuntimeError, ValueError, TypeError):
-        return None
-    found = [part.flatten(0, 1).flatten(1) for part in parts.values()]  # (N * M, ...)
-    effects = torch.cat([p.reshape(len(p), -1) for p in found], 1).double()
-    return effects if bool(effects.isfinite().all()) else None
+    if value.dim() > 1 and bool(squares.any()):
+        squares = squares[squares > 0]
+    return float(squares.mean().sqrt())
 
 
-def _signs(count: int) -> Tensor:
-    """Return random signs over the root of SEEN, (count, SEEN): the same every time."""
-    generator = torch.Generator().manual_seed(0)
-    signs = torch.randint(0, 2, (count, SEEN), generator=generator) * 2.0 - 1.0
-    return signs / math.sqrt(SEEN)
+def _joint_part(chosen: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return parameters that J is computed for: the smallest, as many as fit."""
+    learned = [n for n, value in chosen.items() if isinstance(value, nn.Parameter)]
+    total, small = 0, set()
+    for name in sorted(learned, key=lambda name: chosen[name].numel()):
+        total += chosen[name].numel()
+        if total <= MOST_JOINT:
+            small.add(name)
+    return {name: value for name, value in chosen.items() if name in small}
 
 
 def _rounded(
-    values: Mapping[str, Tensor], effects: Tensor, allowed: float
-) -> list[Tensor]:
+    values: Mapping[str, Tensor], effects: _Effects, allowed: float
+) -> dict[str, Tensor]:
     """Return the values rounded to steps that move the outputs as far as is allowed."""
-    sizes = [p.numel() for p in values.values()]
-    squares = torch.split(effects.square().sum(0), sizes)
-    moved = [float(part.mean().sqrt()) for part in squares]
-    steps = torch.cat(
-        [
-            torch.full((p.numel(),), _step(p, effect, allowed), dtype=torch.float64)
-            for p, effect in zip(values.values(), moved, strict=True)
-        ]
-    )  # (P,)
-    wanted = torch.cat([p.flatten() for p in values.values()]) / steps
+    steps = {
+        name: _step(value, effects.moved[name], allowed)
+        for name, value in values.items()
+    }
+    found = {
+        name: torch.round(value / steps[name]) * steps[name]
+        for name, value in values.items()
+        if name not in effects.joint
+    }
+    if effects.matrix is not None:
+        joint = {name: values[name] for name in effects.joint}
+        found |= _rounded_together(joint, steps, effects.matrix)
+    return found
+
+
+def _rounded_together(
+    values: Mapping[str, Tensor], steps: Mapping[str, float], effects: Tensor
+) -> dict[str, Tensor]:
+    """Return values rounded so that each makes up for what others lost."""
+    spread = [torch.full((v.numel(),), steps[n]).double() for n, v in values.items()]
+    every = torch.cat(spread)  # (P,)
+    wanted = torch.cat([value.flatten() for value in values.values()]) / every
     multiples = []
     for start in range(0, len(wanted), TOGETHER):
         part = slice(start, start + TOGETHER)
-        own = effects[:, part] * steps[part]
+        own = effects[:, part] * every[part]
         factor = feedback_factor(own.T @ own)
         multiples.append(round_with_feedback(wanted[None, part], factor, 1.0)[0])
-    return list(torch.split(torch.cat(multiples) * steps, sizes))
+    sizes = [value.numel() for value in values.values()]
+    parts = torch.split(torch.cat(multiples) * every, sizes)
+    return dict(zip(values, parts, strict=True))
 
 
 def _step(value: Tensor, moved: float, allowed: float) -> float:
     """Return the power of two that moves the outputs nearest to as far as allowed.
 
     `moved` is how far a step of 1 would move them. The step is at most half of the
-    largest number of the tensor, and at least what files store.
+    largest number of the tensor, and at least what files store. A matrix that outputs
+    on the inputs do not depend on may matter on others: it has a step of its own size.
     """
     _, top = math.frexp(float(value.abs().max()))
     coarsest = top - 1 - LEAST_BITS
+    if not moved and value.dim() > 1:
+        return _own_step(value)
     if not moved or not allowed:
-        return 2.0**coarsest
-    wanted = round(math.log2(allowed / moved))
-    return 2.0 ** min(max(wanted, top - MOST_BITS), coarsest)
+        return float(2.0**coarsest)
+    wanted = round(math.log2(allowed / moved)) if math.isfinite(moved) else -math.inf
+    return float(2.0 ** min(max(wanted, top - MOST_BITS), coarsest))
 
 
-@torch.no_grad()
-def _put(chosen: Mapping[str, nn.Parameter], values: list[Tensor]) -> None:
-    for parameter, value in zip(chosen.values(), values, strict=True):
-        parameter.copy_(value.reshape(parameter.shape) + 0.0)  # zeros have no sign
+def _own_step(value: Tensor) -> float:
+    size = float(value.double().square().mean().sqrt())
+    return float(2.0 ** (math.frexp(size)[1] - 1 - UNPROBED_BITS))
+
+
+def _put(chosen: Mapping[str, Tensor], values: Mapping[str, Tensor]) -> None:
+    for name, value in values.items():
+        chosen[name].copy_(value.reshape(chosen[name].shape) + 0.0)  # no sign of zeros

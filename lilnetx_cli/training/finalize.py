@@ -1,6 +1,6 @@
 """The network that ships: norms folded and rounded, weights decoded."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -8,7 +8,6 @@ from torch import Tensor, nn
 from lilnetx_cli.checkpoint import Checkpoint
 from lilnetx_cli.checkpoint.model_pt import take_latents
 from lilnetx_cli.data import EpochDataset, batches
-from lilnetx_cli.measure.accuracy import plain_tensor
 from lilnetx_cli.nn.batch_norm import (
     batch_statistics,
     fold_batch_norms,
@@ -17,6 +16,7 @@ from lilnetx_cli.nn.batch_norm import (
 from lilnetx_cli.nn.materialize import decode_in_place
 from lilnetx_cli.nn.side_rounding import with_short_decoders
 from lilnetx_cli.processes import ALONE, Processes
+from lilnetx_cli.quantization.calls import Call
 from lilnetx_cli.quantization.side import round_side_to_steps, round_side_unprobed
 from lilnetx_cli.training.devices import own_norms
 from lilnetx_cli.training.state import Session
@@ -43,28 +43,33 @@ def calibrate(model: nn.Module, session: Session) -> None:
 
 
 def finalize(
-    model: nn.Module, probe: Tensor | None, tolerance: float = SIDE_TOLERANCE
+    model: nn.Module,
+    probe: Sequence[Call] | None,
+    tolerance: float = SIDE_TOLERANCE,
+    exact: Collection[str] = (),
 ) -> tuple[nn.Module, Checkpoint]:
     """Return the plain network that ships, on the CPU, and its checkpoint.
 
-    Batch norms are folded, norms and biases rounded as far as the outputs on the probe
-    images allow, decoders rounded to float16, weights decoded in the fixed order.
-    Without probe images norms and biases are rounded by their own size alone.
+    Batch norms are folded, side values rounded as far as the outputs of the probe allow
+    (`round_side_to_steps`), decoders rounded to float16, weights decoded in the fixed
+    order. Without a probe side values are rounded by their own size alone. Tensors
+    named in `exact` stay as they are.
     """
     short = with_short_decoders(model)
     latents, decoders = take_latents(short)
     network = decode_in_place(short).cpu().eval()
     fold_batch_norms(network)
+    kept = {*latents, *exact}
     if probe is None:
-        round_side_unprobed(network)
+        round_side_unprobed(network, kept)
     else:
-        round_side_to_steps(network, probe, plain_tensor, tolerance)
+        round_side_to_steps(network, probe, tolerance, kept)
     return network, Checkpoint(network.state_dict(), latents, decoders)
 
 
-def probe_images(session: Session, count: int = PROBE_IMAGES) -> Tensor:
+def probe_images(session: Session, count: int = PROBE_IMAGES) -> list[Call]:
     """Return the images on which outputs before and after rounding are compared."""
-    return torch.cat(list(_images(session.splits.calibration, count, "cpu")))
+    return [Call((torch.cat(list(_images(session.splits.calibration, count, "cpu"))),))]
 
 
 def _images(

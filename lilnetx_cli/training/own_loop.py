@@ -1,0 +1,117 @@
+"""What `train` does at the end of a run, for any network and any loop."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from torch import nn
+
+from lilnetx_cli.checkpoint import Checkpoint
+from lilnetx_cli.errors import InputError, UsageError, reason_of, suggestion
+from lilnetx_cli.nn.batch_norm import calibrate_batch_norms
+from lilnetx_cli.nn.latents import latent_weights
+from lilnetx_cli.nn.side_rounding import with_short_decoders
+from lilnetx_cli.quantization.calls import (
+    Call,
+    Caller,
+    Inputs,
+    calls_of,
+    check_calls,
+    first_calls,
+)
+from lilnetx_cli.training.finalize import SIDE_TOLERANCE
+from lilnetx_cli.training.finalize import finalize as shipped
+
+PROBED = 256  # examples on which outputs are compared
+
+
+@dataclass(frozen=True, eq=False)
+class Finalized:
+    """The network that ships.
+
+    Attributes:
+        model: the plain network, on the CPU, in evaluation mode; what is loaded from
+            the file computes the same to the bit.
+        checkpoint: what `save` writes of it.
+    """
+
+    model: nn.Module
+    checkpoint: Checkpoint
+
+
+def finalize(
+    model: nn.Module,
+    inputs: Inputs,
+    *,
+    tolerance: float = SIDE_TOLERANCE,
+    exact: Iterable[str] = (),
+    architecture: Mapping[str, Any] | None = None,
+    training: Mapping[str, Any] | None = None,
+) -> Finalized:
+    """Return the network that ships of a reparameterized one, which trains on unharmed.
+
+    Statistics of batch norms are measured again on the inputs and folded into scale and
+    shift. Weights are decoded as every reader decodes them. All other floats are
+    rounded to multiples of a power of two: norms, biases, positional embeddings, class
+    tokens, measured buffers. No float tensor that the network returns for the inputs
+    (tensors, sequences, mappings and dataclasses are looked into) changes by more than
+    the tolerance: RMS of the change over its RMS.
+
+    `inputs` are some of those that it was trained on, a few hundred: a tensor, a tuple
+    of arguments or a mapping of named ones is one batch, a list holds several. Batch
+    norms are measured on all of them, outputs compared on about the first 256.
+
+    `exact` names tensors, or modules, that keep every bit. So do weights of layers that
+    `reparameterize` was told to exclude, weights with a parametrization of their own,
+    integers, and float buffers that the outputs do not depend on, or that look made and
+    not learned: of at most 16 different numbers, or in strict order.
+
+    `architecture` and `training` are the records of `save`. Raises UsageError for a
+    network without latents and for names that it does not have, InputError for inputs
+    that it does not take.
+    """
+    model = getattr(model, "_orig_mod", model)  # torch.compile wraps a network
+    if not any(True for _ in latent_weights(model)):
+        raise UsageError(
+            "the network has no latents: reparameterize it before training, or compress"
+            " a trained one with lilnetx.compress"
+        )
+    calls = calls_of(inputs)
+    kept = tensors_named(model, exact)
+    found = finalize_calls(model, calls, tolerance=tolerance, exact=kept)
+    checkpoint = replace(found.checkpoint, architecture=architecture, training=training)
+    return Finalized(found.model, checkpoint)
+
+
+def finalize_calls(
+    model: nn.Module, calls: Sequence[Call], *, tolerance: float, exact: Iterable[str]
+) -> Finalized:
+    """Calibrate and finalize a copy of a network on some calls."""
+    copied = with_short_decoders(model).cpu().eval()
+    calls = [call.to("cpu") for call in calls]
+    check_calls(copied, calls[:1])
+    try:
+        calibrate_batch_norms(Caller(copied), calls)  # type: ignore[arg-type]
+    except ValueError as error:
+        raise InputError(
+            f"batch norms cannot be measured on the inputs: {reason_of(error)}"
+        ) from error
+    network, checkpoint = shipped(
+        copied, first_calls(calls, PROBED), tolerance, list(exact)
+    )
+    return Finalized(network, checkpoint)
+
+
+def tensors_named(model: nn.Module, names: Iterable[str]) -> list[str]:
+    """Return the names of the tensors that names of tensors or modules stand for.
+
+    Raises UsageError for one that there is not.
+    """
+    tensors = [*model.state_dict()]
+    found: list[str] = []
+    for name in names:
+        inside = [x for x in tensors if x == name or x.startswith(f"{name}.")]
+        if not inside:
+            raise UsageError(f"no tensor is named {name!r}{suggestion(name, tensors)}")
+        found += inside
+    return found
