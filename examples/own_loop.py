@@ -5,6 +5,8 @@ from torch import nn
 
 import lilnetx_cli as lilnetx
 
+STEPS = 300
+
 
 def network() -> nn.Sequential:
     """A small regressor on curves of 32 points."""
@@ -24,23 +26,29 @@ def curves(count: int) -> tuple[torch.Tensor, torch.Tensor]:
 
 def main() -> None:
     torch.manual_seed(0)
+    model, (inputs, _) = network(), curves(256)
     # From scratch. A trained network keeps what it computes without start="random".
-    model = lilnetx.reparameterize(network(), start="random")
-    optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
-    for step in range(301):
-        inputs, target = curves(64)
-        task = nn.functional.mse_loss(model(inputs), target)
-        terms = lilnetx.penalty(model, rate_weight=0.05, slice_weight=0.05)
+    compressor = lilnetx.Compressor(
+        model, inputs, steps=STEPS, start="random", target_size=500
+    )
+    optimizer = torch.optim.Adam(compressor.parameter_groups(lr=0.01))
+    compressor.attach(optimizer)
+    for step in range(STEPS):
+        batch, target = curves(64)
+        task = nn.functional.mse_loss(model(batch), target)
+        terms = compressor.penalty()
         optimizer.zero_grad()
         (task + terms.total).backward()
         optimizer.step()
         if step % 100 == 0:
             print(f"{step}: {task:.3f}, {terms.bits_per_weight:.2f} bits per weight")
-    size = lilnetx.save(model, "curves.lnx")
+    final = compressor.finalize()
+    size = lilnetx.save(final, "curves.lnx")
     again = lilnetx.load_model("curves.lnx", model=network())
-    inputs, _ = curves(8)
-    same = torch.equal(lilnetx.materialize(model).eval()(inputs), again(inputs))
-    print(f"curves.lnx: {size} bytes, decoded network equal: {same}")
+    test, target = curves(1000)
+    error = nn.functional.mse_loss(again(test), target)
+    same = torch.equal(final.model(test), again(test))
+    print(f"curves.lnx: {size} bytes, error {error:.3f}, decoded network equal: {same}")
     if not same:
         raise SystemExit("the decoded network differs")
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from lilnetx_cli.api import (
         Channels,
+        Compressor,
         Finalized,
         Penalty,
         Pruned,
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = [
     "Channels",
+    "Compressor",
     "Finalized",
     "Penalty",
     "Pruned",

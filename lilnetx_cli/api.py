@@ -24,10 +24,12 @@ from lilnetx_cli.nn import (
 )
 from lilnetx_cli.nn.channel_prior import Channels
 from lilnetx_cli.pruning import Pruned, prune
+from lilnetx_cli.training.compressor import Compressor
 from lilnetx_cli.training.own_loop import Finalized, finalize
 
 __all__ = [
     "Channels",
+    "Compressor",
     "Finalized",
     "Penalty",
     "Pruned",
@@ -61,8 +63,8 @@ def save(
     the outputs allow; of a network that is only reparameterized, all other tensors are
     stored byte for byte. `architecture` is the record {"name": ..., "args": {...}} of a
     network that `lilnetx models` lists, so that `load_model` needs no model; `training`
-    is what a run says of itself, in plain JSON values. Records that `finalize` was given
-    need not be given again. Raises InputError for tensors that a file cannot hold,
+    is what a run says of itself, in plain JSON values. Records that `finalize` has
+    got need not be given again. Raises InputError for tensors that a file cannot hold,
     lnx.LnxError, OSError.
     """
     if isinstance(model, Finalized):

@@ -10,9 +10,18 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from lilnetx_cli.nn.latents import latent_groups, latent_weights
+
+# What optimizers of torch and transformers keep, and how it grows with the gradients:
+# as they do, or as their squares. Latents, and averages of them, shrink.
+POWERS = {
+    "exp_avg": 1, "exp_avg_sq": 2, "max_exp_avg_sq": 2, "exp_inf": 1, "grad_avg": 1,
+    "momentum_buffer": 1, "prev": 1, "square_avg": 2, "sum": 2, "exp_avg_sq_row": 2,
+    "exp_avg_sq_col": 2, "row_var": 2, "col_var": 2, "variance": 2, "ax": -1,
+    "acc_delta": -2, "step_size": -1,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -43,7 +52,7 @@ def grow_steps(model: nn.Module, optimizer: Any, factor: float) -> None:  # noqa
     """Make the steps of a network larger by a factor, in place.
 
     Weights stay what they are before rounding: latents shrink, so that their gradients
-    grow, and what Adam knows of these grows with them.
+    grow, and what an optimizer knows of these grows with them.
     """
     if factor == 1:
         return
@@ -51,7 +60,14 @@ def grow_steps(model: nn.Module, optimizer: Any, factor: float) -> None:  # noqa
         group.step.mul_(factor)
     for _, _, latent in latent_weights(model):
         latent.div_(factor)
-        known = optimizer.state.get(latent)
-        if known:
-            known["exp_avg"].mul_(factor)
-            known["exp_avg_sq"].mul_(factor * factor)
+        _scale(optimizer.state.get(latent) or {}, factor)
+
+
+def _scale(known: dict[str, Any], factor: float) -> None:
+    """Scale what an optimizer knows of one latent, as its gradients are scaled."""
+    for name, power in POWERS.items():
+        value = known.get(name)
+        # RMSprop's is a sum of updates, which have no scale.
+        updates = name == "momentum_buffer" and "square_avg" in known
+        if isinstance(value, Tensor) and not updates:
+            value.mul_(factor**power)

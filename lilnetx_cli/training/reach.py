@@ -1,6 +1,7 @@
 """Whether a file can have the size that was asked for, told before the first step."""
 
 import copy
+from collections.abc import Callable
 
 import torch
 from torch import nn
@@ -13,10 +14,13 @@ from lilnetx_cli.training.growing import grow_steps
 from lilnetx_cli.training.macs_control import MacsController, choose_gone
 from lilnetx_cli.training.sizes import estimate_file
 from lilnetx_cli.training.state import Session
+from lilnetx_cli.training.steered import Steered
 from lilnetx_cli.training.steering import gauge_of
 
 # A file holds 16384 different latents; as fine as this they say nothing more anyway.
 LARGEST_LATENT = 2**12
+
+Estimate = Callable[[nn.Module], int]
 
 
 class OutOfReach(UsageError):  # noqa: N818
@@ -33,7 +37,11 @@ def check_reach(session: Session) -> None:
     if session.macs is not None and session.channels is not None:
         _check_share(session, session.macs, session.channels)
     if session.controller is not None:
-        _check_size(session, session.controller.target)
+        check_size(
+            session,
+            session.controller.target,
+            lambda model: estimate_file(model, session),
+        )
 
 
 def _check_share(session: Session, macs: MacsController, channels: Channels) -> None:
@@ -53,18 +61,22 @@ def _check_share(session: Session, macs: MacsController, channels: Channels) -> 
         )
 
 
-def _check_size(session: Session, target: int) -> None:
-    smallest = estimate_file(_nearly_empty(session.model), session)
+def check_size(course: Steered, target: int, estimate: Estimate) -> None:
+    """Make steps fine enough for a file of a size, given what estimates its bytes.
+
+    Raises OutOfReach for one that the network cannot have.
+    """
+    smallest = estimate(_nearly_empty(course.model))
     if target < smallest:
         raise OutOfReach(
             f"a file of {target:,} bytes is out of reach: with a single latent left in"
             f" each weight it has {smallest:,}, and it should have twice that to learn"
         )
-    size = estimate_file(session.model, session)
-    while size < target and _largest(session.model) < LARGEST_LATENT:
-        grow_steps(session.model, session.optimizer, 0.5)
-        session.spread *= 2
-        size = estimate_file(session.model, session)
+    size = estimate(course.model)
+    while size < target and _largest(course.model) < LARGEST_LATENT:
+        grow_steps(course.model, course.optimizer, 0.5)
+        course.spread *= 2
+        size = estimate(course.model)
     if size < target:
         raise OutOfReach(
             f"a file of {target:,} bytes is out of reach: the finest latents of this"

@@ -15,12 +15,13 @@ from lilnetx_cli.data import Batch, EpochSampler, Splits, batches
 from lilnetx_cli.errors import InputError, UsageError, reason_of
 from lilnetx_cli.graph.coupling import coupled_channels
 from lilnetx_cli.models import build, describe
-from lilnetx_cli.nn import density_parameters, materialize
+from lilnetx_cli.nn import materialize
 from lilnetx_cli.nn.channel_prior import Channels
 from lilnetx_cli.nn.gating import gate_dead_filters
-from lilnetx_cli.nn.latents import latent_groups, latent_weights
+from lilnetx_cli.nn.latents import latent_weights
 from lilnetx_cli.training.averaging import Average
 from lilnetx_cli.training.devices import open_accelerator, share_norms, wrap
+from lilnetx_cli.training.groups import kinds_of
 from lilnetx_cli.training.initial_weights import initialize, trained_weights
 from lilnetx_cli.training.macs_control import MacsController
 from lilnetx_cli.training.size_control import SizeController, spread_of
@@ -191,16 +192,13 @@ def _optimizer(config: RunConfig, model: nn.Module) -> torch.optim.Optimizer:
     and no schedule. One optimizer keeps the loss scaling of fp16 in step.
     """
     settings = config.train
-    densities = density_parameters(model)
-    bases = [group.basis for group in latent_groups(model).values()]
+    own = kinds_of(model)
     latents = [latent for _, _, latent in latent_weights(model)]
-    apart = {id(p) for p in [*densities, *bases, *latents]}
-    rest = [p for p in model.parameters() if id(p) not in apart]
     kinds = (
         (latents, settings.lr, True),
-        (rest, settings.lr, True),
-        (bases, settings.decoder_lr, True),
-        (densities, settings.density_lr, False),
+        (own.rest, settings.lr, True),
+        (own.bases, settings.decoder_lr, True),
+        (own.densities, settings.density_lr, False),
     )
     groups = [
         {

@@ -93,6 +93,12 @@ class Session:
         return settings.batch_size * settings.accumulate * self.processes.count
 
     @property
+    def loss_weights(self) -> dict[str, float]:
+        """Weights of the penalty that the settings ask for."""
+        weights: dict[str, float] = self.config.loss.model_dump()
+        return weights
+
+    @property
     def steps_per_epoch(self) -> int:
         """Optimizer steps in an epoch; an incomplete last one is left out."""
         return max(1, len(self.splits.train) // self.images_per_step)

@@ -1,9 +1,12 @@
 """What changes from step to step: learning rates, size of the steps, the penalty."""
 
 import math
+from collections.abc import Callable
 
 import torch
+from torch import Tensor
 
+from lilnetx_cli.nn.channel_prior import Channels
 from lilnetx_cli.nn.vanishing import spare_last
 from lilnetx_cli.training.cutting import Gauge, chosen
 from lilnetx_cli.training.growing import grow_steps
@@ -15,72 +18,86 @@ from lilnetx_cli.training.macs_control import (
     take_out,
 )
 from lilnetx_cli.training.size_control import SizeController
-from lilnetx_cli.training.sizes import Sizes
 from lilnetx_cli.training.state import Session
+from lilnetx_cli.training.steered import Sizer, Steered
 
 UPDATES = 100  # of the controller in a run
 
+Choose = Callable[[Channels, MacsController], Tensor]  # which channels go
 
-def weights_of(session: Session) -> dict[str, float]:
+
+def weights_of(course: Steered) -> dict[str, float]:
     """Return the weights of the penalty at the present step."""
-    weights: dict[str, float] = session.config.loss.model_dump()
-    if session.controller is not None:
+    weights = course.loss_weights
+    if course.controller is not None:
         for name in ("rate_weight", "slice_weight"):
-            weights[name] *= session.controller.factor
-    if session.macs is not None:
-        weights["channel_weight"] = session.macs.weight
+            weights[name] *= course.controller.factor
+    if course.macs is not None:
+        weights["channel_weight"] = course.macs.weight
     return weights
 
 
-def steer(session: Session, sizes: Sizes) -> None:
+def steer(session: Session, sizes: Sizer) -> None:
     """Set learning rates, the size of the steps and the weights of the penalty."""
-    progress = session.step / session.steps
-    if session.growth is not None:
-        spread = session.growth.spread(progress)
-        grow_steps(session.model, session.optimizer, session.spread / spread)
-        session.spread = spread
-    due = session.step % max(1, session.steps // UPDATES) == 0
-    if session.controller is not None and due:
-        factor = _heard(session, session.controller, progress, sizes)
-        grow_steps(session.model, session.optimizer, factor)
-    if session.macs is not None and due:
-        _steer_macs(session, session.macs, progress)
-    if due and not session.config.train.plain:
-        spare_last(session.model)
+
+    def choose(channels: Channels, macs: MacsController) -> Tensor:
+        multiple = session.config.target.round_channels
+        gauge = gauge_of(session)
+        return chosen(session.model, channels, macs.target, gauge, multiple)
+
+    if not session.config.train.plain:
+        advance(session, sizes, choose)
     _set_rates(session)
 
 
+def advance(course: Steered, sizes: Sizer, choose: Choose) -> None:
+    """Set the size of the steps and the weights of the penalty for the next step."""
+    progress = course.step / course.steps
+    if course.growth is not None:
+        spread = course.growth.spread(progress)
+        grow_steps(course.model, course.optimizer, course.spread / spread)
+        course.spread = spread
+    if course.step % max(1, course.steps // UPDATES):
+        return
+    if course.controller is not None:
+        factor = _heard(course, course.controller, progress, sizes)
+        grow_steps(course.model, course.optimizer, factor)
+    if course.macs is not None:
+        _steer_macs(course, course.macs, progress, choose)
+    spare_last(course.model)
+
+
 def _heard(
-    session: Session, controller: SizeController, progress: float, sizes: Sizes
+    course: Steered, controller: SizeController, progress: float, sizes: Sizer
 ) -> float:
     """Tell the controller the size of the file; return how steps are to change."""
-    size = sizes.estimate(session.model)
+    size = sizes.estimate(course.model)
     if size is None:
         return 1.0
     if controller.wants_exact(progress):
-        controller.hear(size, sizes.nearly_exact(session.model) or size)
+        controller.hear(size, sizes.nearly_exact(course.model) or size)
     return controller.update(progress, size)
 
 
-def _steer_macs(session: Session, macs: MacsController, progress: float) -> None:
+def _steer_macs(
+    course: Steered, macs: MacsController, progress: float, choose: Choose
+) -> None:
     """Tell the controller the share of MACs that is left; choose what goes."""
-    channels = session.channels
+    channels = course.channels
     if channels is None or macs.gone is not None:
         return
     if progress < CHOOSE:
-        macs.update(progress, macs_share(session.model, channels))
+        macs.update(progress, macs_share(course.model, channels))
         return
-    multiple = session.config.target.round_channels
-    gauge = gauge_of(session)
-    macs.gone = chosen(session.model, channels, macs.target, gauge, multiple)
-    take_out(session.model, channels, macs.gone)
+    macs.gone = choose(channels, macs)
+    take_out(course.model, channels, macs.gone)
 
 
-def share_of(session: Session) -> float | None:
+def share_of(course: Steered) -> float | None:
     """Return the share of MACs that is left, None where no channels are pressed."""
-    if session.channels is None:
+    if course.channels is None:
         return None
-    return macs_share(session.model, session.channels)
+    return macs_share(course.model, course.channels)
 
 
 def gauge_of(session: Session) -> Gauge:
@@ -91,11 +108,11 @@ def gauge_of(session: Session) -> Gauge:
     return Gauge(images, timed, session.processes)
 
 
-def keep_out(session: Session) -> None:
+def keep_out(course: Steered) -> None:
     """After a step of the optimizer, keep channels at zero that were taken out."""
-    if session.macs is None or session.channels is None or session.macs.gone is None:
+    if course.macs is None or course.channels is None or course.macs.gone is None:
         return
-    take_out(session.model, session.channels, session.macs.gone)
+    take_out(course.model, course.channels, course.macs.gone)
 
 
 def _set_rates(session: Session) -> None:
@@ -104,8 +121,14 @@ def _set_rates(session: Session) -> None:
     factor = cosine(session.step, session.steps, settings.warmup)
     for group in session.optimizer.param_groups:
         group["lr"] = group["base_lr"] * (factor if group["scheduled"] else 1)
-        if group["latents"] and session.growth is not None and session.growth.quick:
-            group["lr"] *= max(1.0, session.spread / SPREAD)
+        if group["latents"]:
+            group["lr"] *= quickness(session)
+
+
+def quickness(course: Steered) -> float:
+    """Return how much faster latents of drawn weights learn while they are fine."""
+    quick = course.growth is not None and course.growth.quick
+    return max(1.0, course.spread / SPREAD) if quick else 1.0
 
 
 def cosine(step: int, steps: int, warmup: float) -> float:

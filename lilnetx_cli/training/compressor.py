@@ -1,0 +1,300 @@
+"""The method in a training loop of the user's own: schedules, controllers, the end."""
+
+import copy
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+import lnx
+from lilnetx_cli.checkpoint import pack
+from lilnetx_cli.errors import UsageError
+from lilnetx_cli.nn import Penalty, Start, penalty
+from lilnetx_cli.nn.channel_prior import Channels
+from lilnetx_cli.nn.latents import latent_groups
+from lilnetx_cli.nn.vanishing import spare_last
+from lilnetx_cli.quantization.calls import Inputs, calls_of
+from lilnetx_cli.training.course import (
+    LoopSizes,
+    begin,
+    check_runs,
+    trains,
+)
+from lilnetx_cli.training.finalize import SIDE_TOLERANCE
+from lilnetx_cli.training.fit_size import fit_size
+from lilnetx_cli.training.groups import kinds_of
+from lilnetx_cli.training.macs_control import MacsController, choose_gone, take_out
+from lilnetx_cli.training.own_loop import Finalized, finalize_calls, tensors_named
+from lilnetx_cli.training.reach import OutOfReach, check_size
+from lilnetx_cli.training.steering import advance, keep_out, quickness, weights_of
+
+GROWTH = 0.4  # share of the steps over which quantization steps grow
+LATENTS = "latents"  # key of a parameter group: the name of their group
+
+
+class Compressor:
+    """Steers a loop of one's own as `lilnetx train` steers its own.
+
+    It swaps the weights of a network for latents, in place, whose quantization steps
+    grow as the loop goes on; it finds the weights of the penalty that end at
+    `target_size` bytes, and takes out channels until `target_macs` of the multiply-adds
+    are left. Five lines of a loop are new:
+
+        compressor = lilnetx.Compressor(model, inputs, steps=3000, target_size=30_000)
+        optimizer = torch.optim.Adam(compressor.parameter_groups(lr=1e-3))
+        compressor.attach(optimizer)
+        loss = loss + compressor.penalty().total  # at each step
+        lilnetx.save(compressor.finalize(), "model.lnx")
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        inputs: Inputs,
+        *,
+        steps: int,
+        start: Start = "trained",
+        target_size: int | None = None,
+        target_macs: float | None = None,
+        rate_weight: float = 0.2,
+        slice_weight: float = 0.3,
+        channel_weight: float = 0.0,
+        growth: float = GROWTH,
+        exclude: Iterable[str | type[nn.Module]] = (),
+        exact: Iterable[str] = (),
+        tolerance: float = SIDE_TOLERANCE,
+        architecture: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Put latents into a network, in place.
+
+        `inputs` are some that it is trained on, as `finalize` takes them; `steps` are
+        those of the optimizer in the whole loop; `start`, `exclude` and the weights are
+        those of `reparameterize` and `penalty`, `exact`, `tolerance` and `architecture`
+        those of `finalize`. Quantization steps grow over the share `growth` of the
+        steps. Build optimizer and wrappers (DistributedDataParallel, torch.compile)
+        after this.
+
+        Raises UsageError for what makes no sense, OutOfReach for a size or a share that
+        the network cannot have, GraphError where channels are to go that cannot be
+        found, InputError for inputs that it does not take.
+        """
+        _check(steps, target_size, target_macs, channel_weight, growth)
+        self._calls = calls_of(inputs)
+        check_runs(model, self._calls[0])
+        kept = tuple(tensors_named(model, exact))
+        record = None if architecture is None else dict(architecture)
+        self._sizes = LoopSizes(self._calls, kept, tolerance, record)
+        self._course = begin(
+            model,
+            self._calls,
+            start=start,
+            exclude=list(exclude),
+            weights={
+                "rate_weight": rate_weight,
+                "slice_weight": slice_weight,
+                "channel_weight": channel_weight,
+            },
+            steps=steps,
+            growing=growth,
+            size=target_size,
+            macs=target_macs,
+        )
+        self._check_reach()
+        advance(self._course, self._sizes, self._choose)
+
+    @property
+    def model(self) -> nn.Module:
+        """The network, with latents in the place of weights."""
+        return self._course.model
+
+    @property
+    def step(self) -> int:
+        """Steps of the optimizer so far."""
+        return self._course.step
+
+    def estimated_bytes(self) -> int:
+        """Return about how many bytes the file of the network would have now."""
+        return self._sizes.estimate(self.model)
+
+    def parameter_groups(
+        self,
+        lr: float,
+        *,
+        latent_lr: float = 0.02,
+        decoder_lr: float = 0.005,
+        density_lr: float = 0.01,
+    ) -> list[dict[str, Any]]:
+        """Return the parameters of the network with the rates that they learn at.
+
+        `lr` is the rate of norms, biases and what else has no latents. The others are
+        those of `lilnetx train`, for optimizers that divide by the size of gradients,
+        as Adam does: latents move by `latent_lr` quantization steps. SGD (`attach`)
+        takes `lr` for all, in units of the weights, and leaves the bases of the
+        decoders. Nothing but the rest decays: the penalty has the place of a decay.
+        """
+        kinds = kinds_of(self.model)
+        own = {"plain_lr": lr, "weight_decay": 0.0}
+        groups: list[dict[str, Any]] = [{"params": kinds.rest, "lr": lr}]
+        groups += [
+            {"params": latents, "lr": latent_lr, LATENTS: name, **own}
+            for name, latents in kinds.latents.items()
+        ]
+        groups += [
+            {"params": kinds.bases, "lr": decoder_lr, **own, "plain_lr": 0.0},
+            {"params": kinds.densities, "lr": density_lr, **own},
+        ]
+        return [group for group in groups if group["params"]]
+
+    def attach(self, optimizer: Any) -> None:  # noqa: ANN401
+        """Follow the steps of an optimizer: each is a step of the loop.
+
+        One built from `parameter_groups` also has the rates of latents changed with
+        their quantization steps; a schedule of its own goes on beside that. Several may
+        be attached; the steps of the first count. Raises UsageError where that one was
+        built too early: it has none of the latents and densities.
+        """
+        optimizer = getattr(optimizer, "optimizer", optimizer)  # others wrap them
+        known = self._course.optimizer.optimizers
+        if any(optimizer is other for other in known):
+            return
+        if not known and not trains(optimizer, self.model):
+            raise UsageError(
+                "the optimizer trains no latents: build it after the Compressor,"
+                " from compressor.parameter_groups() or model.parameters()"
+            )
+        known.append(optimizer)
+        if isinstance(optimizer, torch.optim.SGD):
+            for group in optimizer.param_groups:
+                group["lr"] = group.get("plain_lr", group["lr"])
+        optimizer.register_step_pre_hook(self._before)
+        optimizer.register_step_post_hook(self._after)
+
+    def penalty(self) -> Penalty:
+        """Return the penalty at the present step: add its total to the task loss."""
+        course = self._course
+        return penalty(course.model, channels=course.channels, **weights_of(course))
+
+    def backward(self) -> Penalty:
+        """Add the gradient of the penalty to the present one, in place of a loss.
+
+        This is for loops that are not one's own. Call it once before each step of the
+        optimizer, on gradients that are not scaled. What it draws at random depends on
+        the step alone, so that several processes draw alike.
+        """
+        parameters = [p for p in self.model.parameters() if p.requires_grad]
+        devices = sorted({p.device.index or 0 for p in parameters if p.is_cuda})
+        with torch.enable_grad(), torch.random.fork_rng(devices):
+            torch.default_generator.manual_seed(self.step)
+            for device in devices:
+                torch.cuda.default_generators[device].manual_seed(self.step)
+            terms = self.penalty()
+            found = torch.autograd.grad(terms.total, parameters, allow_unused=True)
+        for parameter, gradient in zip(parameters, found, strict=True):
+            if gradient is not None and parameter.grad is None:
+                parameter.grad = gradient
+            elif gradient is not None:
+                parameter.grad += gradient
+        return terms
+
+    def finalize(self, *, training: Mapping[str, Any] | None = None) -> Finalized:
+        """Return the network that ships, as `lilnetx.finalize`; this one trains on.
+
+        With a target its file, records included, has at most that size, and at most
+        that share of the multiply-adds is left. Raises OutOfReach where that cannot be.
+        """
+        course, record = self._course, None if training is None else dict(training)
+        model = copy.deepcopy(course.model).cpu()
+        spare_last(model)
+        if course.channels is not None and course.macs is not None:
+            gone = course.macs.gone
+            if gone is None:  # fewer steps than planned
+                gone = choose_gone(model, course.channels, course.macs.target)
+            take_out(model, course.channels, gone)
+
+        def shipped(network: nn.Module) -> tuple[int, Finalized]:
+            found = finalize_calls(
+                network,
+                self._calls,
+                tolerance=self._sizes.tolerance,
+                exact=self._sizes.exact,
+            )
+            checkpoint = self._sizes.with_record(found.checkpoint, record)
+            size = len(lnx.dumps(pack(checkpoint)))
+            return size, Finalized(found.model, checkpoint)
+
+        if course.controller is None:
+            return shipped(model)[1]
+        target = course.controller.target
+        size, final = fit_size(model, target, self._sizes.estimate, shipped)
+        if size > target:
+            raise OutOfReach(
+                f"no file of {target:,} bytes was found for this network: the smallest"
+                f" has {size:,}"
+            )
+        return final
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what `load_state_dict` goes on from, beside those of the others."""
+        return self._course.state()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a state. The network and the optimizer have their own."""
+        self._course.restore(state)
+
+    def _check_reach(self) -> None:
+        course = self._course
+        if course.channels is not None and course.macs is not None:
+            try:
+                choose_gone(course.model, course.channels, course.macs.target)
+            except UsageError as error:
+                raise OutOfReach(str(error)) from error
+        if course.controller is not None:
+            check_size(course, course.controller.target, self._sizes.estimate)
+
+    def _choose(self, channels: Channels, macs: MacsController) -> Tensor:
+        return choose_gone(self.model, channels, macs.target)
+
+    def _before(self, optimizer: torch.optim.Optimizer, *_: object) -> None:
+        """Set the rates of latents for one step."""
+        steps = latent_groups(self.model)
+        for group in optimizer.param_groups:
+            if LATENTS not in group:
+                continue
+            group["own_lr"] = group["lr"]
+            if isinstance(optimizer, torch.optim.SGD):  # of weights: twice the step
+                group["lr"] = group["lr"] / float(steps[group[LATENTS]].step) ** 2
+            else:
+                group["lr"] = group["lr"] * quickness(self._course)
+
+    def _after(self, optimizer: torch.optim.Optimizer, *_: object) -> None:
+        """Give the rates back, and steer for the next step."""
+        for group in optimizer.param_groups:
+            if LATENTS in group:
+                group["lr"] = group.pop("own_lr")
+        course = self._course
+        keep_out(course)
+        if optimizer is course.optimizer.optimizers[0]:
+            course.step += 1
+            if course.step < course.steps:
+                advance(course, self._sizes, self._choose)
+
+
+def _check(
+    steps: int,
+    size: int | None,
+    macs: float | None,
+    channel_weight: float,
+    growth: float,
+) -> None:
+    """Raise UsageError for numbers out of bounds, and for contrary wishes."""
+    if steps < 1:
+        raise UsageError(f"steps is {steps}, expected 1 or more")
+    if size is not None and size < 1:
+        raise UsageError(f"target_size is {size}, expected bytes")
+    if macs is not None and not 0 < macs < 1:
+        raise UsageError(f"target_macs is {macs}, expected a share between 0 and 1")
+    if macs is not None and channel_weight:
+        raise UsageError("target_macs finds channel_weight itself: give one")
+    if not 0 <= growth <= 1:
+        raise UsageError(f"growth is {growth}, expected a share from 0 to 1")

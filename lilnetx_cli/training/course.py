@@ -1,0 +1,192 @@
+"""The course of a training loop of the user's own: what `train` keeps in a session."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+import lnx
+from lilnetx_cli.checkpoint import Checkpoint, pack
+from lilnetx_cli.errors import InputError, UsageError, reason_of
+from lilnetx_cli.graph.coupling import coupled_channels
+from lilnetx_cli.nn import Start, latent_weights, reparameterize
+from lilnetx_cli.nn.batch_norm import unfold_batch_norms
+from lilnetx_cli.nn.channel_prior import Channels
+from lilnetx_cli.nn.equalizing import equalize_weights
+from lilnetx_cli.nn.gating import gate_dead_filters
+from lilnetx_cli.quantization.calls import Call, Caller, check_calls, outputs_of
+from lilnetx_cli.training.finalize import finalize
+from lilnetx_cli.training.groups import kinds_of
+from lilnetx_cli.training.growing import Growth
+from lilnetx_cli.training.initial_weights import FIRST_SPREAD, SPREAD
+from lilnetx_cli.training.macs_control import MacsController
+from lilnetx_cli.training.size_control import SizeController, spread_of
+
+
+class Known:
+    """What the optimizers of a loop know of each parameter, as one optimizer has it."""
+
+    def __init__(self) -> None:
+        self.optimizers: list[torch.optim.Optimizer] = []
+
+    @property
+    def state(self) -> "Known":
+        """What to ask with `get`."""
+        return self
+
+    def get(self, parameter: Tensor) -> dict[str, Any] | None:
+        """Return what is known of a parameter, None before the first step."""
+        for optimizer in self.optimizers:
+            if parameter in optimizer.state:  # a look would make an entry
+                return dict(optimizer.state[parameter])
+        return None
+
+
+@dataclass
+class Course:
+    """A network in training and what is known of its course, as `Steered` has it."""
+
+    model: nn.Module
+    weights: dict[str, float]
+    steps: int
+    spread: float
+    growth: Growth | None
+    controller: SizeController | None
+    channels: Channels | None
+    macs: MacsController | None
+    optimizer: Known = field(default_factory=Known)
+    step: int = 0
+
+    @property
+    def loss_weights(self) -> dict[str, float]:
+        """Weights of the penalty that were asked for."""
+        return dict(self.weights)
+
+    def state(self) -> dict[str, Any]:
+        """Return what `restore` goes on from."""
+        return {
+            "step": self.step,
+            "steps": self.steps,
+            "spread": self.spread,
+            "growth": self.growth and dict(vars(self.growth)),
+            "controller": self.controller and dict(vars(self.controller)),
+            "macs": self.macs and self.macs.state(),
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from a state; raises InputError for anything else."""
+        try:
+            growth, control = state["growth"], state["controller"]
+            found = (
+                None if growth is None else Growth(**growth),
+                None if control is None else SizeController(**control),
+                None if state["macs"] is None else MacsController(**state["macs"]),
+            )
+            numbers = int(state["step"]), int(state["steps"]), float(state["spread"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise InputError(
+                f"this is no state of a compressor: {reason_of(error)}"
+            ) from error
+        self.growth, self.controller, self.macs = found
+        self.step, self.steps, self.spread = numbers
+
+
+@dataclass(frozen=True)
+class LoopSizes:
+    """Bytes of the file of a network, with the records that it will hold."""
+
+    calls: Sequence[Call]
+    exact: tuple[str, ...]
+    tolerance: float
+    architecture: dict[str, Any] | None
+
+    def estimate(self, model: nn.Module) -> int:
+        """Return about how many bytes the file would have now, fast."""
+        _, checkpoint = finalize(model, None, self.tolerance, self.exact)
+        return lnx.estimate(pack(self.with_record(checkpoint))).file
+
+    def nearly_exact(self, model: nn.Module) -> int:
+        """Return how many bytes the file would have now, rounded on the first call."""
+        first = [self.calls[0].to("cpu")]
+        _, checkpoint = finalize(model, first, self.tolerance, self.exact)
+        return len(lnx.dumps(pack(self.with_record(checkpoint))))
+
+    def with_record(
+        self, checkpoint: Checkpoint, training: dict[str, Any] | None = None
+    ) -> Checkpoint:
+        """Return a checkpoint with the records of its file."""
+        return replace(checkpoint, architecture=self.architecture, training=training)
+
+
+def begin(
+    model: nn.Module,
+    calls: Sequence[Call],
+    *,
+    start: Start,
+    exclude: Sequence[str | type[nn.Module]],
+    weights: dict[str, float],
+    steps: int,
+    growing: float,
+    size: int | None,
+    macs: float | None,
+) -> Course:
+    """Put latents into a network, in place, and plan the course of its training.
+
+    The same as a run of `train` does. Raises UsageError, GraphError and InputError.
+    """
+    calls = [call.to(next(model.parameters()).device) for call in calls]
+    channels = None
+    if macs is not None or weights["channel_weight"]:
+        channels = coupled_channels(model, positional(calls[0]))
+    unfold_batch_norms(Caller(model), calls)  # type: ignore[arg-type]
+    equalize_weights(model, lambda net: _flat_outputs(net, calls[:1]))
+    reparameterize(model, start=start, spread=FIRST_SPREAD, exclude=exclude)
+    growth = Growth(FIRST_SPREAD, SPREAD, growing, quick=start == "random")
+    controller = None
+    if size is not None:
+        count = sum(latent.numel() for _, _, latent in latent_weights(model))
+        controller = SizeController(size, count, growing)
+        growth = replace(growth, last=max(growth.last, spread_of(controller.bits)))
+    gate_dead_filters(model, calls[0].on)
+    control = None if macs is None else MacsController(macs)
+    return Course(
+        model, weights, steps, FIRST_SPREAD, growth, controller, channels, control
+    )
+
+
+def check_runs(model: nn.Module, call: Call) -> None:
+    """Raise InputError where a network does not take its inputs; nothing is learned."""
+    was_training = model.training
+    check_calls(model.eval(), [call.to(next(model.parameters()).device)])
+    model.train(was_training)
+
+
+def positional(call: Call) -> tuple[Any, ...]:
+    """Return the arguments of a call; raises UsageError for named ones."""
+    if call.kwargs:
+        raise UsageError(
+            "coupled channels are found with positional inputs alone: give them in a"
+            " tensor or a tuple"
+        )
+    return call.args
+
+
+def trains(optimizer: torch.optim.Optimizer, model: nn.Module) -> bool:
+    """Tell whether an optimizer has latents of a network, and what came with them.
+
+    Latents are the parameters that the weights were, so that one that was built before
+    has these, but neither densities nor bases.
+    """
+    own = {id(p) for group in optimizer.param_groups for p in group["params"]}
+    kinds = kinds_of(model)
+    wanted = ([x for group in kinds.latents.values() for x in group], kinds.densities)
+    return all(any(id(p) in own for p in kind) for kind in wanted)
+
+
+def _flat_outputs(network: nn.Module, calls: Sequence[Call]) -> Tensor | None:
+    was_training = network.training
+    found = outputs_of(network.eval(), calls)
+    network.train(was_training)
+    return torch.cat([x.flatten().float() for x in found]) if found else None

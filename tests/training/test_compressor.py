@@ -1,0 +1,281 @@
+"""`Compressor` in loops of one's own: schedules and controllers as `train` has them."""
+
+import importlib.util
+import io
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+import lilnetx_cli as lilnetx
+from lilnetx_cli.errors import InputError, UsageError
+from lilnetx_cli.nn.latents import latent_groups, latent_weights
+from lilnetx_cli.training import steering
+from lilnetx_cli.training.growing import grow_steps
+from lilnetx_cli.training.macs_control import macs_share
+from lilnetx_cli.training.reach import OutOfReach
+from tests.nn.making import drawn, fill, numbers
+
+STEPS = 60
+
+
+@pytest.fixture(autouse=True)
+def _few_updates(monkeypatch):
+    """Controllers look at the size every fourth step, not at each of so few."""
+    monkeypatch.setattr(steering, "UPDATES", 15)
+
+
+def network():
+    """Without batch norm; takes one image or two of them."""
+    return Both()
+
+
+class Both(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first = nn.Conv2d(2, 16, 3, padding=1)
+        self.second = nn.Conv2d(16, 16, 3, padding=1)
+        self.last = nn.Linear(16, 3)
+
+    def forward(self, x, other=None):
+        x = x if other is None else x + other
+        x = torch.relu(self.second(torch.relu(self.first(x))))
+        return self.last(x.mean((2, 3)))
+
+
+def images(seed=0):
+    return numbers(16, 2, 6, 6, seed=seed)
+
+
+def task(model, seed):
+    x = images(seed)
+    wanted = torch.stack([x.mean((1, 2, 3)), x.std((1, 2, 3)), x.amax((1, 2, 3))], 1)
+    return nn.functional.mse_loss(model(x), wanted)
+
+
+def adam(groups):
+    return torch.optim.Adam(groups, lr=0.01)
+
+
+OPTIMIZERS = {
+    "Adam": adam,
+    "AdamW": lambda groups: torch.optim.AdamW(groups, lr=0.01, weight_decay=0.1),
+    "SGD": lambda groups: torch.optim.SGD(groups, lr=0.01, momentum=0.9, nesterov=True),
+    "RMSprop": lambda groups: torch.optim.RMSprop(groups, lr=0.01, momentum=0.5),
+}
+
+
+def loop(compressor, optimizer, first=0, last=STEPS):
+    """Take steps as a user would; return the loss of each."""
+    losses = []
+    for step in range(first, last):
+        loss = task(compressor.model, step)
+        optimizer.zero_grad()
+        (loss + compressor.penalty().total).backward()
+        optimizer.step()
+        losses.append(float(loss.detach()))
+    return losses
+
+
+def opened(make=adam, inputs=None, lr=0.01, **options):
+    torch.manual_seed(0)
+    options = {"steps": STEPS, "start": "random", **options}
+    inputs = images() if inputs is None else inputs
+    compressor = lilnetx.Compressor(drawn(network()), inputs, **options)
+    optimizer = make(compressor.parameter_groups(lr=lr))
+    compressor.attach(optimizer)
+    return compressor, optimizer
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_a_loop_learns_and_ends_at_its_size(name, tmp_path):
+    compressor, optimizer = opened(OPTIMIZERS[name], target_size=1400)
+    losses = loop(compressor, optimizer)
+    assert compressor.step == STEPS
+    assert sum(losses[-10:]) < 0.7 * sum(losses[:10])
+    final = compressor.finalize(training={"loss": losses[-1]})
+    size = lilnetx.save(final, tmp_path / "model.lnx")
+    assert 700 < size <= 1400
+    again = lilnetx.load_model(tmp_path / "model.lnx", model=network())
+    assert torch.equal(again(images()), final.model(images()))
+
+
+def test_steps_grow_from_fine_to_coarse_and_the_network_trains_on():
+    compressor, optimizer = opened()
+    before = {n: float(g.step) for n, g in latent_groups(compressor.model).items()}
+    loop(compressor, optimizer, last=STEPS // 2)
+    kept = {n: p.clone() for n, p in compressor.model.state_dict().items()}
+    compressor.finalize()
+    for name, group in latent_groups(compressor.model).items():
+        assert 10 < float(group.step) / before[name] < 20  # of 4 steps to 0.3
+    state = compressor.model.state_dict()
+    assert all(torch.equal(state[name], value) for name, value in kept.items())
+    loop(compressor, optimizer, first=STEPS // 2)
+
+
+def test_rates_are_the_users_own_between_steps():
+    """A schedule sees its own numbers, though steps are taken with others."""
+    compressor, optimizer = opened()
+    seen = []
+    optimizer.register_step_pre_hook(lambda *_: seen.append(rates(optimizer)))
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 0.9**step)
+    for step in range(3):
+        loop(compressor, optimizer, step, step + 1)
+        schedule.step()
+        assert rates(optimizer)[0] == pytest.approx(0.01 * 0.9 ** (step + 1))
+        assert rates(optimizer)[1] == pytest.approx(0.02 * 0.9 ** (step + 1))
+    assert seen[0][0] == pytest.approx(0.01)
+    assert seen[0][1] == pytest.approx(0.02 * 4 / 0.3)
+
+
+def rates(optimizer):
+    return [group["lr"] for group in optimizer.param_groups]
+
+
+def test_sgd_moves_weights_as_it_does_those_of_a_plain_network():
+    """Before rounding, and without a penalty."""
+    sgd = OPTIMIZERS["SGD"]
+    compressor, optimizer = opened(sgd, growth=1.0, start="trained")
+    with torch.no_grad():
+        for _, _, latent in latent_weights(compressor.model):
+            latent.copy_(latent.round())
+    plain = lilnetx.materialize(compressor.model)
+    other = sgd(plain.parameters())
+    before = dict(lilnetx.materialize(compressor.model).named_parameters())
+    for seed in range(3):
+        for net, steps in ((compressor.model, optimizer), (plain, other)):
+            steps.zero_grad()
+            task(net, seed).backward()
+            steps.step()
+    for name, weight, latent in latent_weights(compressor.model):
+        rows = weight.rows(latent.detach()) @ weight.group.decoder.detach()
+        start, goal = before[name].detach(), plain.get_parameter(name).detach()
+        apart = float((rows.reshape(goal.shape) - goal).norm())
+        assert apart < 0.25 * float((goal - start).norm())
+
+
+@pytest.mark.parametrize(
+    ("name", "key", "power"),
+    [
+        ("Adam", "exp_avg", 1),
+        ("Adam", "exp_avg_sq", 2),
+        ("SGD", "momentum_buffer", 1),
+        ("RMSprop", "square_avg", 2),
+        ("RMSprop", "momentum_buffer", 0),
+    ],
+)
+def test_what_optimizers_know_grows_with_the_gradients(name, key, power):
+    compressor, optimizer = opened(OPTIMIZERS[name])
+    loop(compressor, optimizer, last=2)
+    latent = next(latent for _, _, latent in latent_weights(compressor.model))
+    before = optimizer.state[latent][key].clone()
+    assert bool(before.any())
+    grow_steps(compressor.model, optimizer, 4.0)
+    assert torch.equal(optimizer.state[latent][key], before * 4.0**power)
+
+
+def test_a_loop_that_is_resumed_goes_on_to_the_bit():
+    whole, optimizer = opened(target_size=1400, target_macs=0.6)
+    loop(whole, optimizer)
+    compressor, optimizer = opened(target_size=1400, target_macs=0.6)
+    loop(compressor, optimizer, last=47)
+    file = io.BytesIO()
+    torch.save(
+        (compressor.model.state_dict(), optimizer.state_dict(),
+         compressor.state_dict(), torch.get_rng_state()),
+        file,
+    )  # fmt: skip
+    file.seek(0)
+    compressor, optimizer = opened(target_size=1400, target_macs=0.6)
+    model, moments, state, random = torch.load(file, weights_only=True)
+    compressor.model.load_state_dict(model)
+    optimizer.load_state_dict(moments)
+    compressor.load_state_dict(state)
+    torch.set_rng_state(random)
+    loop(compressor, optimizer, first=47)
+    one, two = whole.model.state_dict(), compressor.model.state_dict()
+    assert all(torch.equal(one[name], two[name]) for name in one)
+
+
+@pytest.mark.parametrize("last", [STEPS, 10])
+def test_a_share_of_the_multiply_adds_is_left(last):
+    compressor, optimizer = opened(target_macs=0.5)
+    loop(compressor, optimizer, last=last)
+    final = compressor.finalize().model
+    cut = lilnetx.prune(final, (images(),)).model
+    assert cut.second.out_channels < 16
+    channels = lilnetx.coupled_channels(network(), (images(),))
+    assert macs_share(lilnetx.reparameterize(final), channels) <= 0.5
+
+
+def test_several_inputs_and_named_ones_are_taken():
+    for inputs in ((images(), images(1)), {"x": images(), "other": images(1)}):
+        compressor, optimizer = opened(inputs=inputs, target_size=1500)
+        loop(compressor, optimizer, last=20)
+        compressor.finalize()
+    with pytest.raises(UsageError, match="positional inputs"):
+        opened(inputs=inputs, target_macs=0.5)
+
+
+def test_the_gradient_of_the_penalty_is_added_without_a_loss():
+    compressor, optimizer = opened()
+    parameters = list(compressor.model.parameters())
+    optimizer.zero_grad()
+    torch.manual_seed(0)
+    (task(compressor.model, 0) + compressor.penalty().total).backward()
+    wanted = [p.grad.clone() for p in parameters]
+    optimizer.zero_grad()
+    task(compressor.model, 0).backward()
+    state = torch.get_rng_state()
+    compressor.backward()
+    assert torch.equal(torch.get_rng_state(), state)
+    for parameter, gradient in zip(parameters, wanted, strict=True):
+        assert torch.allclose(parameter.grad, gradient, atol=1e-5, rtol=1e-4)
+
+
+def test_a_trained_network_is_not_lost():
+    model, x = fill(network()), images()
+    with torch.no_grad():
+        before = model(x)
+        compressor = lilnetx.Compressor(model, x, steps=STEPS)
+        after = compressor.model(x)
+    assert float((after - before).norm() / before.norm()) < 0.1
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "text"),
+    [
+        ({"steps": 0}, UsageError, "steps is 0, expected 1 or more"),
+        ({"target_size": 40}, OutOfReach, "a file of 40 bytes is out of reach"),
+        ({"target_macs": 0.001}, OutOfReach, "0.001 of the multiply-adds is out"),
+        ({"target_macs": 2.0}, UsageError, "expected a share between 0 and 1"),
+        ({"inputs": numbers(4, 7, 6, 6)}, InputError, "does not run on the inputs"),
+        ({"exact": ["lost"]}, UsageError, "no tensor is named 'lost'"),
+    ],
+)
+def test_what_cannot_be_is_said_at_once(options, error, text):
+    with pytest.raises(error, match=text):
+        opened(**options)
+
+
+def test_an_optimizer_of_the_plain_weights_is_refused():
+    model = drawn(network())
+    early = torch.optim.Adam(model.parameters())
+    compressor = lilnetx.Compressor(model, images(), steps=STEPS)
+    with pytest.raises(UsageError, match="build it after the Compressor"):
+        compressor.attach(early)
+    with pytest.raises(InputError, match="no state of a compressor"):
+        compressor.load_state_dict({"step": 1})
+
+
+def test_the_example_runs(tmp_path, monkeypatch, capsys):
+    path = Path(__file__).parents[2] / "examples" / "own_loop.py"
+    spec = importlib.util.spec_from_file_location("own_loop", path)
+    example = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(example)
+    monkeypatch.setattr(example, "STEPS", 20)
+    monkeypatch.chdir(tmp_path)
+    example.main()
+    assert "decoded network equal: True" in capsys.readouterr().out
+    assert (tmp_path / "curves.lnx").stat().st_size <= 500
