@@ -65,6 +65,13 @@ def check_factory(name: str) -> None:
         raise UsageError(f"{path!r} is a file, name its function too: {path}:function")
 
 
+def check_function(name: str) -> None:
+    """Raise UsageError for a name that is not of the form path/file.py:function."""
+    check_factory(name)
+    if not is_factory(name):
+        raise UsageError(f"{name!r} is no function, name it as path/file.py:function")
+
+
 def folder_of(name: str) -> str:
     """Return where the file of path/file.py:function stands."""
     return str(Path(name.rpartition(":")[0]).resolve().parent)
