@@ -31,7 +31,7 @@ CLI = (
     ),
     ("lilnetx_cli.measure", "lilnetx_cli.plots"),
     ("lilnetx_cli.training", "lilnetx_cli.compression"),
-    ("lilnetx_cli.api",),
+    ("lilnetx_cli.api", "lilnetx_cli.integrations"),
     ("lilnetx_cli.cli",),
     ("lilnetx_cli.__main__",),
 )  # fmt: skip

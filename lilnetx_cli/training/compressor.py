@@ -170,6 +170,10 @@ class Compressor:
         optimizer.register_step_pre_hook(self._before)
         optimizer.register_step_post_hook(self._after)
 
+    def is_trained_by(self, optimizer: torch.optim.Optimizer) -> bool:
+        """Tell whether an optimizer trains the latents and their densities."""
+        return trains(optimizer, self.model)
+
     def penalty(self) -> Penalty:
         """Return the penalty at the present step: add its total to the task loss."""
         course = self._course
@@ -229,8 +233,8 @@ class Compressor:
         size, final = fit_size(model, target, self._sizes.estimate, shipped)
         if size > target:
             raise OutOfReach(
-                f"no file of {target:,} bytes was found for this network: the smallest"
-                f" has {size:,}"
+                f"a file of {target:,} bytes is out of reach: with nearly all weights"
+                f" zero it still has {size:,}"
             )
         return final
 

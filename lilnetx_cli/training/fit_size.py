@@ -54,7 +54,7 @@ def _search(
     model: nn.Module, kept: Mapping[str, Tensor], wanted: float, estimate: Sizer
 ) -> None:
     """Apply a threshold whose file has at most the wanted bytes, and hardly fewer."""
-    low, high = SMALLEST, LARGEST
+    low, high = SMALLEST, max(LARGEST, _size(kept))
     round_to_zero(model, kept, low)
     if estimate(model) <= wanted:
         return
@@ -66,6 +66,13 @@ def _search(
             return
         low, high = (low, middle) if size <= wanted else (middle, high)
     round_to_zero(model, kept, high)
+
+
+def _size(kept: Mapping[str, Tensor]) -> float:
+    """Return more than the largest latent: with that threshold all are zero."""
+    return 2 * max(
+        (float(x.abs().max()) for x in kept.values() if x.numel()), default=0
+    )
 
 
 @torch.no_grad()

@@ -31,6 +31,15 @@ def test_a_smaller_size_is_hit():
         assert 0.97 * target <= got <= target
 
 
+def test_latents_in_the_hundreds_come_down_to_a_size_as_well():
+    model = made()
+    with torch.no_grad():
+        for _, _, latent in latent_weights(model):
+            latent.copy_(200 + 10 * latent)
+    got, _ = fit_size(model, 400, ones, finished)
+    assert 388 < got <= 400
+
+
 def test_a_size_that_fits_changes_nothing():
     model = made()
     kept = {name: latent.clone() for name, _, latent in latent_weights(model)}

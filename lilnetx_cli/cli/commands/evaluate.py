@@ -46,9 +46,9 @@ def evaluate(
     metric: Annotated[
         str | None,
         typer.Option(
-            help="Function, path/file.py:name, that takes the network and the loader of the"
-            " test split (None without a data set) and returns a dict of numbers, in"
-            " place of accuracy.",
+            help="Function, path/file.py:name, that takes the network and the loader of"
+            " the test split (None without a data set) and returns a dict of numbers,"
+            " in place of accuracy.",
             show_default="accuracy",
         ),
     ] = None,
