@@ -1,8 +1,6 @@
 """`Compressor` in loops of one's own: schedules and controllers as `train` has them."""
 
-import importlib.util
 import io
-from pathlib import Path
 
 import pytest
 import torch
@@ -267,15 +265,3 @@ def test_an_optimizer_of_the_plain_weights_is_refused():
         compressor.attach(early)
     with pytest.raises(InputError, match="no state of a compressor"):
         compressor.load_state_dict({"step": 1})
-
-
-def test_the_example_runs(tmp_path, monkeypatch, capsys):
-    path = Path(__file__).parents[2] / "examples" / "own_loop.py"
-    spec = importlib.util.spec_from_file_location("own_loop", path)
-    example = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(example)
-    monkeypatch.setattr(example, "STEPS", 20)
-    monkeypatch.chdir(tmp_path)
-    example.main()
-    assert "decoded network equal: True" in capsys.readouterr().out
-    assert (tmp_path / "curves.lnx").stat().st_size <= 500
