@@ -266,7 +266,9 @@ class Compressor:
             if LATENTS not in group:
                 continue
             group["own_lr"] = group["lr"]
-            if isinstance(optimizer, torch.optim.SGD):  # of weights: twice the step
+            # A gradient of latents is that of the weights times the step, and so is
+            # what a move of latents does to the weights.
+            if isinstance(optimizer, torch.optim.SGD):
                 group["lr"] = group["lr"] / float(steps[group[LATENTS]].step) ** 2
             else:
                 group["lr"] = group["lr"] * quickness(self._course)
