@@ -23,7 +23,6 @@ from lilnetx_cli.data import Splits
 from lilnetx_cli.errors import FileError, reason_of
 from lilnetx_cli.measure.sparsity import channel_sparsity, slice_sparsity
 from lilnetx_cli.nn import RoundingWarning
-from lilnetx_cli.plots import draw_curves
 from lilnetx_cli.training.devices import quiet_copies
 from lilnetx_cli.training.finish import finish
 from lilnetx_cli.training.loop import shipping_weights, train
@@ -133,6 +132,8 @@ def run_training(
     record(_final_report(final.checkpoint, session.epochs_begun, session.step, size,
                          sparsity, share, seconds))  # fmt: skip
     if main:
+        from lilnetx_cli.plots import draw_curves  # matplotlib takes a second
+
         draw_curves(lines, folder / CURVES)
     observer.on_epoch(EpochReport(**lines[-1]))
     end_tracker(session.accelerator)
