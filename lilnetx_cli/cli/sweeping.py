@@ -61,12 +61,14 @@ def run_sweep(
         )
     splits = load_splits(config.data.name, config.data.dir, augment=config.data.augment)
     record = architecture_of(config, splits)
+    sizes = sizes_of(config, record, count)
+    if resume is None:
+        _check_places(config, folder, sizes, force=force)
     if config.model.init is not None:
         record = with_cuts(record, read_trained(config.model.init).architecture)
-    sizes = sizes_of(config, record, count)
     sweep = Sweep(config, folder, splits, record, out)
     if resume is None:
-        _begin(sweep, sizes, force=force)
+        _begin(sweep, sizes)
     try:
         points = _points(sweep, sizes, known)
     except (Stopped, KeyboardInterrupt):
@@ -102,17 +104,32 @@ def _is_there(point: Point, folder: Path) -> bool:
     return path.is_file() and path.stat().st_size == point.bytes
 
 
-def _begin(sweep: Sweep, sizes: list[int], *, force: bool) -> None:
-    """Clear the folders of the runs, and write what the sweep is told."""
-    folders = [sweep.folder / name for name in (*map(size_name, sizes), DENSE)]
-    for folder in folders:
-        check_folder(folder, force=force)
-    old = [folder / name for folder in folders for name in (*RUN_FILES, CODED)]
-    for source in (sweep.config.model.init, sweep.config.train.teacher):
+def _folders(folder: Path, sizes: list[int]) -> list[Path]:
+    return [folder / name for name in (*map(size_name, sizes), DENSE)]
+
+
+def _old_files(folder: Path, sizes: list[int]) -> list[Path]:
+    names = (*RUN_FILES, CODED)
+    return [run / name for run in _folders(folder, sizes) for name in names]
+
+
+def _check_places(
+    config: RunConfig, folder: Path, sizes: list[int], *, force: bool
+) -> None:
+    """Raise UsageError where a run, or what is read, would be overwritten."""
+    for run in _folders(folder, sizes):
+        check_folder(run, force=force)
+    old = _old_files(folder, sizes)
+    for source in (config.model.init, config.train.teacher):
         if source is not None and any(same_file(source, file) for file in old):
             raise UsageError(
                 f"{str(source)!r} would be overwritten: give another --output"
             )
+
+
+def _begin(sweep: Sweep, sizes: list[int]) -> None:
+    """Clear the folders of the runs, and write what the sweep is told."""
+    old = _old_files(sweep.folder, sizes)
     for file in (*old, sweep.folder / TABLE, sweep.folder / PICTURE):
         file.unlink(missing_ok=True)
     sweep.folder.mkdir(parents=True, exist_ok=True)

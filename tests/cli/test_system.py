@@ -127,7 +127,7 @@ def test_a_failed_check_is_one_json_object(here, trained, monkeypatch):
         error.record = record
         raise error
 
-    monkeypatch.setattr(evaluate, "_check", fail)
+    monkeypatch.setattr(evaluate, "check_alike", fail)
     done = here("evaluate", trained / "model.lnx", "--no-latency", "--json")
     assert done.code == 1
     assert done.json["error"] == {"code": 1, "message": "the networks differ"}

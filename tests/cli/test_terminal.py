@@ -13,6 +13,7 @@ import torch
 import lnx
 from lilnetx_cli.__main__ import run
 from lilnetx_cli.cli.console import Output, Ticker, size_text
+from lilnetx_cli.cli.evaluated_text import table_of
 from lilnetx_cli.cli.progress import Watcher
 from lilnetx_cli.training import EpochReport, StepReport
 from tests.cli.terminal import Terminal, screen
@@ -262,18 +263,16 @@ def test_models_are_listed_in_whole_words(terminal, tmp_path):
 
 
 def test_evaluate_shows_both_networks_beside_each_other(monkeypatch):
-    from lilnetx_cli.cli.commands.evaluate import _table
-
     times = [
         {"engine": engine, "batch": batch, "threads": 2, "median": 123.456, "p95": 1234}
         for engine in ("torch", "onnxruntime")
         for batch in (1, 32)
     ]
     record = {"accuracy": 0.9186, "parameters": 25_557_032, "macs": 4_089_184_256,
-              "predictions": "a", "latencies_ms": times}  # fmt: skip
+              "predictions": "a", "latencies_ms": times, "metric": None}  # fmt: skip
     monkeypatch.setenv("COLUMNS", str(WIDTH))
     monkeypatch.setattr(sys, "stdout", Terminal())
-    _table({**record, "pruned": record}, Output())
+    Output().table(*table_of({**record, "pruned": record}))
     lines = screen(sys.stdout.getvalue(), WIDTH)
     assert any(line.startswith("onnxruntime, batch 32  123 ms") for line in lines)
 
