@@ -90,7 +90,7 @@ def open_session(
 def _channels(config: RunConfig, model: nn.Module, splits: Splits) -> Channels | None:
     """Return the coupled channels, None where nothing is to press them.
 
-    Raises UsageError for a share and a weight, GraphError for a network without them.
+    Raises UsageError for contrary wishes, GraphError for a network without them.
     """
     target, weight = config.target, config.loss.channel_weight
     if target.macs is not None and target.latency is not None:
@@ -98,6 +98,8 @@ def _channels(config: RunConfig, model: nn.Module, splits: Splits) -> Channels |
     if (target.macs or target.latency) and weight:
         wish = "macs" if target.macs else "latency"
         raise UsageError(f"--target-{wish} finds --channel-weight itself: give one")
+    if target.round_channels > 1 and not (target.macs or target.latency):
+        raise UsageError("--round-channels needs --target-macs or --target-latency")
     if not (target.macs or target.latency or weight):
         return None
     images = torch.zeros(2, splits.channels, splits.size, splits.size)

@@ -192,6 +192,12 @@ def test_time_out_of_reach_is_told_before_the_first_step(tmp_path, tiny, digits,
         run(tiny(target__latency=0.7, target__macs=0.5), tmp_path, splits=digits)
 
 
+def test_multiples_without_a_share_are_refused(tmp_path, tiny, digits):
+    with pytest.raises(UsageError, match="--round-channels needs --target-macs or"):
+        run(tiny(target__round_channels=8), tmp_path, splits=digits)
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_real_clock_times_both_networks():
     model, images = fill(Halves()), torch.zeros(2, 1, 8, 8)
     channels = coupled_channels(model, (images,))

@@ -105,8 +105,8 @@ def train(
     round_channels: Annotated[
         int | None,
         typer.Option(
-            help="With either of them, keep channels in multiples, such as 8.",
-            show_default="1",
+            help="With --target-macs or --target-latency, keep channels in multiples,"
+            " such as 8."
         ),
     ] = None,
     sweep: Annotated[
