@@ -26,7 +26,7 @@ from lilnetx_cli.training.fit_size import fit_size
 from lilnetx_cli.training.groups import kinds_of
 from lilnetx_cli.training.macs_control import MacsController, choose_gone, take_out
 from lilnetx_cli.training.own_loop import Finalized, finalize_calls, tensors_named
-from lilnetx_cli.training.reach import OutOfReach, check_size
+from lilnetx_cli.training.reach import OutOfReach, check_size, end_growth
 from lilnetx_cli.training.steering import advance, keep_out, quickness, weights_of
 
 GROWTH = 0.4  # share of the steps over which quantization steps grow
@@ -255,6 +255,7 @@ class Compressor:
                 raise OutOfReach(str(error)) from error
         if course.controller is not None:
             check_size(course, course.controller.target, self._sizes.estimate)
+            end_growth(course, course.controller)
 
     def _choose(self, channels: Channels, macs: MacsController) -> Tensor:
         return choose_gone(self.model, channels, macs.target)

@@ -22,7 +22,7 @@ from lilnetx_cli.training.groups import kinds_of
 from lilnetx_cli.training.growing import Growth
 from lilnetx_cli.training.initial_weights import FIRST_SPREAD, SPREAD
 from lilnetx_cli.training.macs_control import MacsController
-from lilnetx_cli.training.size_control import SizeController, spread_of
+from lilnetx_cli.training.size_control import SizeController
 
 
 class Known:
@@ -148,7 +148,6 @@ def begin(
     if size is not None:
         count = sum(latent.numel() for _, _, latent in latent_weights(model))
         controller = SizeController(size, count, growing)
-        growth = replace(growth, last=max(growth.last, spread_of(controller.bits)))
     gate_dead_filters(model, calls[0].on)
     control = None if macs is None else MacsController(macs)
     return Course(

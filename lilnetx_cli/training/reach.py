@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 from torch import nn
@@ -12,6 +13,7 @@ from lilnetx_cli.nn.channel_prior import Channels
 from lilnetx_cli.training.cutting import smallest_share
 from lilnetx_cli.training.growing import grow_steps
 from lilnetx_cli.training.macs_control import MacsController, choose_gone
+from lilnetx_cli.training.size_control import SizeController, spread_of
 from lilnetx_cli.training.sizes import estimate_file
 from lilnetx_cli.training.state import Session
 from lilnetx_cli.training.steered import Steered
@@ -42,6 +44,8 @@ def check_reach(session: Session) -> None:
             session.controller.target,
             lambda model: estimate_file(model, session),
         )
+        if session.config.train.spread is None:
+            end_growth(session, session.controller)
 
 
 def _check_share(session: Session, macs: MacsController, channels: Channels) -> None:
@@ -83,6 +87,17 @@ def check_size(course: Steered, target: int, estimate: Estimate) -> None:
             f" network take {size:,}; for every bit train without a size, then"
             " lilnetx compress --lossless"
         )
+
+
+def end_growth(course: Steered, controller: SizeController) -> None:
+    """Let steps grow as far as the size of the file leaves bits for each weight.
+
+    What a file holds beside the weights is most of a tiny one: they never become finer
+    than `check_size` found that the file needs.
+    """
+    if course.growth is not None:
+        last = min(spread_of(controller.bits), course.spread)
+        course.growth = replace(course.growth, last=max(course.growth.last, last))
 
 
 def _largest(model: nn.Module) -> float:

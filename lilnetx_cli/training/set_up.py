@@ -2,7 +2,6 @@
 
 import random
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -24,7 +23,7 @@ from lilnetx_cli.training.devices import open_accelerator, share_norms, wrap
 from lilnetx_cli.training.groups import kinds_of
 from lilnetx_cli.training.initial_weights import initialize, trained_weights
 from lilnetx_cli.training.macs_control import MacsController
-from lilnetx_cli.training.size_control import SizeController, spread_of
+from lilnetx_cli.training.size_control import SizeController
 from lilnetx_cli.training.smaller import cut_to_resumed, cut_to_trained
 from lilnetx_cli.training.state import Session
 from lilnetx_cli.training.teacher import load_teacher
@@ -61,8 +60,6 @@ def open_session(
     beginning = initialize(model, config, splits, trained)
     growth = beginning.growth
     controller = _controller(config, model, 0.0 if growth is None else growth.share)
-    if controller is not None and growth is not None and config.train.spread is None:
-        growth = replace(growth, last=max(growth.last, spread_of(controller.bits)))
     model = model.to(accelerator.device)
     share_norms(model, accelerator)
     if not settings.plain:

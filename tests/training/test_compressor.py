@@ -112,6 +112,19 @@ def test_steps_grow_from_fine_to_coarse_and_the_network_trains_on():
     loop(compressor, optimizer, first=STEPS // 2)
 
 
+def test_steps_of_a_tiny_network_are_no_finer_than_its_size_asks_for():
+    """Though much of the file is no weights: with coarser steps it is too small."""
+    model = fill(nn.Sequential(nn.Linear(16, 32), nn.ReLU(), nn.Linear(32, 4)))
+    compressor = lilnetx.Compressor(
+        model, numbers(64, 16), steps=STEPS, start="random", target_size=900
+    )
+    course = compressor._course
+    grow_steps(
+        compressor.model, course.optimizer, 2 * course.spread / course.growth.last
+    )
+    assert compressor.estimated_bytes() < 900
+
+
 def test_rates_are_the_users_own_between_steps():
     """A schedule sees its own numbers, though steps are taken with others."""
     compressor, optimizer = opened()
