@@ -11,6 +11,9 @@ from typing import Any
 
 from lilnetx_cli.errors import InputError, UsageError, reason_of, suggestion
 
+# What code of the user's own may end with; sys.exit() there does not end a verb.
+FAILURES = (Exception, SystemExit)
+
 
 class Projects:
     """Lets imports find the files beside the user's file, as Python does for a script.
@@ -89,7 +92,7 @@ def load_factory(name: str) -> Any:  # noqa: ANN401
     PROJECTS.enter(folder_of(name))
     try:
         module = _load(Path(path).resolve())
-    except Exception as error:
+    except FAILURES as error:
         raise InputError(f"{path!r} fails: {failure_of(error)}") from error
     if not callable(getattr(module, function, None)):
         raise UsageError(f"{path!r} has no function {function!r}{_others(module)}")
@@ -116,11 +119,11 @@ def call_factory(name: str, arguments: Mapping[str, Any]) -> Any:  # noqa: ANN40
             raise UsageError(f"{name} takes no argument {key!r}{hint}")
     try:
         return factory(**given)
-    except Exception as error:
+    except FAILURES as error:
         raise InputError(f"{name} fails: {failure_of(error)}") from error
 
 
-def failure_of(error: Exception) -> str:
+def failure_of(error: BaseException) -> str:
     """Return an error of the user's code on one line, with its type."""
     return f"{type(error).__name__}: {reason_of(error)}"
 

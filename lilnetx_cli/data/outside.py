@@ -17,7 +17,7 @@ from torchvision.transforms.v2.functional import pil_to_tensor
 
 from lilnetx_cli.data.stream import Batch
 from lilnetx_cli.errors import InputError, one_line
-from lilnetx_cli.user_code import PROJECTS, call_factory, failure_of
+from lilnetx_cli.user_code import FAILURES, PROJECTS, call_factory, failure_of
 
 # Kinds of PIL images whose numbers are no brightness, and one that holds the same.
 CONVERTED = {"1": "L", "P": "RGB", "PA": "RGBA"}
@@ -78,7 +78,7 @@ class PairImages(Dataset[Batch]):
         where = f"sample {number} of the data set"
         try:
             found = self._pairs[number]
-        except Exception as error:
+        except FAILURES as error:
             raise InputError(f"{where} fails: {failure_of(error)}") from error
         try:
             image, label = found

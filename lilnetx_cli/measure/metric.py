@@ -1,6 +1,5 @@
 """Numbers that a function of the user's own measures, path/file.py:function."""
 
-import math
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping
@@ -13,10 +12,17 @@ from torch import nn
 
 from lilnetx_cli.data import Batch, EpochDataset, batches, received
 from lilnetx_cli.errors import InputError, UsageError, one_line
-from lilnetx_cli.user_code import PROJECTS, failure_of, folder_of, load_factory
+from lilnetx_cli.user_code import (
+    FAILURES,
+    PROJECTS,
+    failure_of,
+    folder_of,
+    load_factory,
+)
 
 Numbers = dict[str, float | int | None]
 MOST_NUMBERS = 64
+LARGEST = sys.float_info.max
 
 
 class Loader:
@@ -53,15 +59,15 @@ class Metric:
     def measure(self, network: nn.Module, loader: Loader | None) -> Numbers:
         """Return what the function finds of a network in evaluation mode.
 
-        No gradients are kept, what it prints goes to stderr, NaN and infinite numbers
-        become None. Raises UsageError, with the line of the user's file, where it
-        fails, and for anything else than a mapping of names to numbers.
+        No gradients are kept, what it prints goes to stderr, NaN and numbers beyond
+        floats become None. Raises UsageError, with the line of the user's file, where
+        it fails, and for anything else than a mapping of names to numbers.
         """
         PROJECTS.enter(folder_of(self.name))
         try:
             with torch.no_grad(), redirect_stdout(sys.stderr):
                 found = self._function(network.eval(), loader)
-        except Exception as error:
+        except FAILURES as error:
             raise self._failed(error) from error
         network.eval()
         if not isinstance(found, Mapping) or not 0 < len(found) <= MOST_NUMBERS:
@@ -85,13 +91,12 @@ class Metric:
                 f"{self.name} returns {_form(value)} as {one_line(repr(key))}, expected"
                 " a number"
             )
-        return number if math.isfinite(number) else None
+        return number if abs(number) <= LARGEST else None  # nor is NaN
 
     def _failed(self, error: BaseException) -> UsageError:
         line = self._line_of(error)
         where = "" if line is None else f" in line {line}"
-        text = failure_of(error) if isinstance(error, Exception) else repr(error)
-        return UsageError(f"{self.name} fails{where}: {text}")
+        return UsageError(f"{self.name} fails{where}: {failure_of(error)}")
 
     def _line_of(self, error: BaseException) -> int | None:
         """Return the line of the user's file that was at work, None for another."""
@@ -103,6 +108,10 @@ class Metric:
 
 
 def _form(found: object) -> str:
+    if found is None:
+        return "None"
+    if isinstance(found, Mapping):
+        return f"a dict of {len(found)}"
     return f"{'an' if type(found).__name__[0] in 'aeiou' else 'a'} " + one_line(
         type(found).__name__
     )

@@ -40,6 +40,18 @@ def text(model, loader):
 def nothing(model, loader):
     return 3.5
 
+def leaves(model, loader):
+    sys.exit(3)
+
+def empty(model, loader):
+    return {}
+
+def silent(model, loader):
+    pass
+
+def huge(model, loader):
+    return {"x": 10**400, "y": 10**300}
+
 def network(channels=1, classes=10):
     return torch.nn.Linear(3, 2)
 """
@@ -50,6 +62,7 @@ def file(tmp_path_factory):
     folder = tmp_path_factory.mktemp("metric")
     (folder / "own.py").write_text(METRIC)
     (folder / "faulty.py").write_text("import math\n\nmath.sine(3)\n")
+    (folder / "leaving.py").write_text("raise SystemExit(0)")
     (folder / "wrong.py").write_text("def f(:\n")
     lilnetx.save(fill(nn.Linear(3, 2)), folder / "linear.lnx")
     return folder
@@ -92,6 +105,9 @@ def test_a_metric_needs_no_data_set_and_no_image(evaluate, file):
     done = evaluate(file / "linear.lnx", "own.py:alone", *factory)
     assert "weights 8" in done.out
     assert "add --input-shape" in done.err
+    done = evaluate(file / "linear.lnx", "own.py:huge", *factory, "--json")
+    assert done.code == 0, done.err
+    assert done.json["metric"] == {"x": None, "y": 10**300}
 
 
 @pytest.mark.parametrize(
@@ -100,6 +116,10 @@ def test_a_metric_needs_no_data_set_and_no_image(evaluate, file):
         ("own.py:broken", "own.py:broken fails in line 26: ZeroDivisionError"),
         ("own.py:text", "own.py:text returns a str as 'x', expected a number"),
         ("own.py:nothing", "own.py:nothing returns a float, expected a dict"),
+        ("own.py:leaves", "own.py:leaves fails in line 36: SystemExit: 3"),
+        ("own.py:empty", "own.py:empty returns a dict of 0, expected a dict of 1 to"),
+        ("own.py:silent", "own.py:silent returns None, expected a dict"),
+        ("leaving.py:f", "leaving.py:f fails in line 1: SystemExit: 0"),
         ("own.py:lost", "has no function 'lost', it has: numbers, alone"),
         ("faulty.py:f", "faulty.py:f fails in line 3: AttributeError"),
         ("wrong.py:f", "wrong.py:f fails in line 1: SyntaxError"),
