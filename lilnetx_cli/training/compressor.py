@@ -1,36 +1,29 @@
 """The method in a training loop of the user's own: schedules, controllers, the end."""
 
-import copy
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-import lnx
-from lilnetx_cli.checkpoint import pack
 from lilnetx_cli.errors import UsageError
 from lilnetx_cli.nn import Penalty, Start, penalty
 from lilnetx_cli.nn.channel_prior import Channels
-from lilnetx_cli.nn.latents import latent_groups
-from lilnetx_cli.nn.vanishing import spare_last
 from lilnetx_cli.quantization.calls import Inputs, calls_of
-from lilnetx_cli.training.course import (
-    LoopSizes,
-    begin,
-    check_runs,
-    trains,
-)
+from lilnetx_cli.training.course import LoopSizes, begin, check_runs, trains
 from lilnetx_cli.training.finalize import SIDE_TOLERANCE
-from lilnetx_cli.training.fit_size import fit_size
-from lilnetx_cli.training.groups import kinds_of
-from lilnetx_cli.training.macs_control import MacsController, choose_gone, take_out
-from lilnetx_cli.training.own_loop import Finalized, finalize_calls, tensors_named
+from lilnetx_cli.training.macs_control import MacsController, choose_gone
+from lilnetx_cli.training.own_loop import Finalized, end_course, tensors_named
+from lilnetx_cli.training.rates import (
+    groups_of,
+    restore_rates,
+    set_step_rates,
+    use_plain_rates,
+)
 from lilnetx_cli.training.reach import OutOfReach, check_size, end_growth
-from lilnetx_cli.training.steering import advance, keep_out, quickness, weights_of
+from lilnetx_cli.training.steering import advance, keep_out, weights_of
 
 GROWTH = 0.4  # share of the steps over which quantization steps grow
-LATENTS = "latents"  # key of a parameter group: the name of their group
 
 
 class Compressor:
@@ -79,15 +72,14 @@ class Compressor:
         the network cannot have, GraphError where channels are to go that cannot be
         found, InputError for inputs that it does not take.
         """
-        _check(steps, target_size, target_macs, channel_weight, growth)
-        self._calls = calls_of(inputs)
-        check_runs(model, self._calls[0])
+        calls = calls_of(inputs)
+        check_runs(model, calls[0])
         kept = tuple(tensors_named(model, exact))
         record = None if architecture is None else dict(architecture)
-        self._sizes = LoopSizes(self._calls, kept, tolerance, record)
+        self._sizes = LoopSizes(calls, kept, tolerance, record)
         self._course = begin(
             model,
-            self._calls,
+            calls,
             start=start,
             exclude=list(exclude),
             weights={
@@ -133,18 +125,7 @@ class Compressor:
         takes `lr` for all, in units of the weights, and leaves the bases of the
         decoders. Nothing but the rest decays: the penalty has the place of a decay.
         """
-        kinds = kinds_of(self.model)
-        own = {"plain_lr": lr, "weight_decay": 0.0}
-        groups: list[dict[str, Any]] = [{"params": kinds.rest, "lr": lr}]
-        groups += [
-            {"params": latents, "lr": latent_lr, LATENTS: name, **own}
-            for name, latents in kinds.latents.items()
-        ]
-        groups += [
-            {"params": kinds.bases, "lr": decoder_lr, **own, "plain_lr": 0.0},
-            {"params": kinds.densities, "lr": density_lr, **own},
-        ]
-        return [group for group in groups if group["params"]]
+        return groups_of(self.model, lr, latent_lr, decoder_lr, density_lr)
 
     def attach(self, optimizer: Any) -> None:  # noqa: ANN401
         """Follow the steps of an optimizer: each is a step of the loop.
@@ -164,9 +145,7 @@ class Compressor:
                 " from compressor.parameter_groups() or model.parameters()"
             )
         known.append(optimizer)
-        if isinstance(optimizer, torch.optim.SGD):
-            for group in optimizer.param_groups:
-                group["lr"] = group.get("plain_lr", group["lr"])
+        use_plain_rates(optimizer)
         optimizer.register_step_pre_hook(self._before)
         optimizer.register_step_post_hook(self._after)
 
@@ -207,36 +186,8 @@ class Compressor:
         With a target its file, records included, has at most that size, and at most
         that share of the multiply-adds is left. Raises OutOfReach where that cannot be.
         """
-        course, record = self._course, None if training is None else dict(training)
-        model = copy.deepcopy(course.model).cpu()
-        spare_last(model)
-        if course.channels is not None and course.macs is not None:
-            gone = course.macs.gone
-            if gone is None:  # fewer steps than planned
-                gone = choose_gone(model, course.channels, course.macs.target)
-            take_out(model, course.channels, gone)
-
-        def shipped(network: nn.Module) -> tuple[int, Finalized]:
-            found = finalize_calls(
-                network,
-                self._calls,
-                tolerance=self._sizes.tolerance,
-                exact=self._sizes.exact,
-            )
-            checkpoint = self._sizes.with_record(found.checkpoint, record)
-            size = len(lnx.dumps(pack(checkpoint)))
-            return size, Finalized(found.model, checkpoint)
-
-        if course.controller is None:
-            return shipped(model)[1]
-        target = course.controller.target
-        size, final = fit_size(model, target, self._sizes.estimate, shipped)
-        if size > target:
-            raise OutOfReach(
-                f"a file of {target:,} bytes is out of reach: with nearly all weights"
-                f" zero it still has {size:,}"
-            )
-        return final
+        record = None if training is None else dict(training)
+        return end_course(self._course, self._sizes, record)
 
     def state_dict(self) -> dict[str, Any]:
         """Return what `load_state_dict` goes on from, beside those of the others."""
@@ -261,47 +212,14 @@ class Compressor:
         return choose_gone(self.model, channels, macs.target)
 
     def _before(self, optimizer: torch.optim.Optimizer, *_: object) -> None:
-        """Set the rates of latents for one step."""
-        steps = latent_groups(self.model)
-        for group in optimizer.param_groups:
-            if LATENTS not in group:
-                continue
-            group["own_lr"] = group["lr"]
-            # A gradient of latents is that of the weights times the step, and so is
-            # what a move of latents does to the weights.
-            if isinstance(optimizer, torch.optim.SGD):
-                group["lr"] = group["lr"] / float(steps[group[LATENTS]].step) ** 2
-            else:
-                group["lr"] = group["lr"] * quickness(self._course)
+        set_step_rates(self._course, optimizer)
 
     def _after(self, optimizer: torch.optim.Optimizer, *_: object) -> None:
         """Give the rates back, and steer for the next step."""
-        for group in optimizer.param_groups:
-            if LATENTS in group:
-                group["lr"] = group.pop("own_lr")
+        restore_rates(optimizer)
         course = self._course
         keep_out(course)
         if optimizer is course.optimizer.optimizers[0]:
             course.step += 1
             if course.step < course.steps:
                 advance(course, self._sizes, self._choose)
-
-
-def _check(
-    steps: int,
-    size: int | None,
-    macs: float | None,
-    channel_weight: float,
-    growth: float,
-) -> None:
-    """Raise UsageError for numbers out of bounds, and for contrary wishes."""
-    if steps < 1:
-        raise UsageError(f"steps is {steps}, expected 1 or more")
-    if size is not None and size < 1:
-        raise UsageError(f"target_size is {size}, expected bytes")
-    if macs is not None and not 0 < macs < 1:
-        raise UsageError(f"target_macs is {macs}, expected a share between 0 and 1")
-    if macs is not None and channel_weight:
-        raise UsageError("target_macs finds channel_weight itself: give one")
-    if not 0 <= growth <= 1:
-        raise UsageError(f"growth is {growth}, expected a share from 0 to 1")

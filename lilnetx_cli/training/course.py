@@ -136,6 +136,7 @@ def begin(
 
     The same as a run of `train` does. Raises UsageError, GraphError and InputError.
     """
+    _check(steps, size, macs, weights["channel_weight"], growing)
     calls = [call.to(next(model.parameters()).device) for call in calls]
     channels = None
     if macs is not None or weights["channel_weight"]:
@@ -153,6 +154,26 @@ def begin(
     return Course(
         model, weights, steps, FIRST_SPREAD, growth, controller, channels, control
     )
+
+
+def _check(
+    steps: int,
+    size: int | None,
+    macs: float | None,
+    channel_weight: float,
+    growth: float,
+) -> None:
+    """Raise UsageError for numbers out of bounds, and for contrary wishes."""
+    if steps < 1:
+        raise UsageError(f"steps is {steps}, expected 1 or more")
+    if size is not None and size < 1:
+        raise UsageError(f"target_size is {size}, expected bytes")
+    if macs is not None and not 0 < macs < 1:
+        raise UsageError(f"target_macs is {macs}, expected a share between 0 and 1")
+    if macs is not None and channel_weight:
+        raise UsageError("target_macs finds channel_weight itself: give one")
+    if not 0 <= growth <= 1:
+        raise UsageError(f"growth is {growth}, expected a share from 0 to 1")
 
 
 def check_runs(model: nn.Module, call: Call) -> None:

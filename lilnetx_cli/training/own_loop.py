@@ -1,16 +1,19 @@
 """What `train` does at the end of a run, for any network and any loop."""
 
+import copy
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import nn
 
-from lilnetx_cli.checkpoint import Checkpoint
+import lnx
+from lilnetx_cli.checkpoint import Checkpoint, pack
 from lilnetx_cli.errors import InputError, UsageError, reason_of, suggestion
 from lilnetx_cli.nn.batch_norm import calibrate_batch_norms
 from lilnetx_cli.nn.latents import latent_weights
 from lilnetx_cli.nn.side_rounding import with_short_decoders
+from lilnetx_cli.nn.vanishing import spare_last
 from lilnetx_cli.quantization.calls import (
     Call,
     Caller,
@@ -19,8 +22,12 @@ from lilnetx_cli.quantization.calls import (
     check_calls,
     first_calls,
 )
+from lilnetx_cli.training.course import Course, LoopSizes
 from lilnetx_cli.training.finalize import SIDE_TOLERANCE
 from lilnetx_cli.training.finalize import finalize as shipped
+from lilnetx_cli.training.fit_size import fit_size
+from lilnetx_cli.training.macs_control import choose_gone, take_out
+from lilnetx_cli.training.reach import OutOfReach
 
 PROBED = 256  # examples on which outputs are compared
 
@@ -100,6 +107,47 @@ def finalize_calls(
         copied, first_calls(calls, PROBED), tolerance, list(exact)
     )
     return Finalized(network, checkpoint)
+
+
+def end_course(
+    course: Course, sizes: LoopSizes, record: dict[str, Any] | None
+) -> Finalized:
+    """Return the network that ships at the end of a course, which goes on unharmed.
+
+    It has at most the size and the share of the multiply-adds that were asked for;
+    `record` is that of the training. Raises OutOfReach where that cannot be.
+    """
+    model = _without_gone(course)
+
+    def made(network: nn.Module) -> tuple[int, Finalized]:
+        found = finalize_calls(
+            network, sizes.calls, tolerance=sizes.tolerance, exact=sizes.exact
+        )
+        checkpoint = sizes.with_record(found.checkpoint, record)
+        return len(lnx.dumps(pack(checkpoint))), Finalized(found.model, checkpoint)
+
+    if course.controller is None:
+        return made(model)[1]
+    target = course.controller.target
+    size, final = fit_size(model, target, sizes.estimate, made)
+    if size > target:
+        raise OutOfReach(
+            f"a file of {target:,} bytes is out of reach: with nearly all weights"
+            f" zero it still has {size:,}"
+        )
+    return final
+
+
+def _without_gone(course: Course) -> nn.Module:
+    """Return a copy of the network, on the CPU, without channels that are to go."""
+    model = copy.deepcopy(course.model).cpu()
+    spare_last(model)
+    if course.channels is not None and course.macs is not None:
+        gone = course.macs.gone
+        if gone is None:  # fewer steps than planned
+            gone = choose_gone(model, course.channels, course.macs.target)
+        take_out(model, course.channels, gone)
+    return model
 
 
 def tensors_named(model: nn.Module, names: Iterable[str]) -> list[str]:
