@@ -5,7 +5,7 @@ Source: Polyak and Juditsky 1992; the growing decay as in Tan and Le 2019's code
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor, nn
@@ -41,6 +41,10 @@ class Average:
             self.values[name].lerp_(now, 1 - decay)
         self.steps += 1
 
+    def to(self, device: torch.device) -> "Average":
+        """Return the same on a device."""
+        return replace(self, values={k: v.to(device) for k, v in self.values.items()})
+
     @contextmanager
     def in_place(self, model: nn.Module) -> Iterator[None]:
         """Give a model the means for a while."""
@@ -50,10 +54,12 @@ class Average:
         with torch.no_grad():
             for name, tensor in own.items() if self.steps else ():
                 tensor.copy_(self.values[name] / units.get(name, 1))
-        yield
-        with torch.no_grad():
-            for name, tensor in own.items():
-                tensor.copy_(kept[name])
+        try:
+            yield
+        finally:
+            with torch.no_grad():
+                for name, tensor in own.items():
+                    tensor.copy_(kept[name])
 
 
 def _averaged(model: nn.Module) -> dict[str, Tensor]:

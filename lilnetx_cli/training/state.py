@@ -185,7 +185,8 @@ def restore_session(session: Session, content: dict[str, Any]) -> str | None:
         macs = content["macs"]
         session.macs = None if macs is None else MacsController(**macs)
         average = content["average"]
-        session.average = None if average is None else Average(**average)
+        if average is not None:
+            session.average = Average(**average).to(session.accelerator.device)
         return _go_to(session, int(content["step"]), int(content["processes"]))
     except (KeyError, RuntimeError, TypeError, ValueError, IndexError) as error:
         raise InputError(f"the run cannot be resumed: {reason_of(error)}") from error

@@ -1,5 +1,7 @@
 """The moving average of the weights: what it holds, and that it ships."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from torch import nn
@@ -10,6 +12,8 @@ from lilnetx_cli.nn.latents import latent_weights
 from lilnetx_cli.training import Stopped, read_resume, run_training
 from lilnetx_cli.training.averaging import Average
 from lilnetx_cli.training.growing import grow_steps
+from lilnetx_cli.training.set_up import open_session
+from lilnetx_cli.training.state import restore_session
 from tests.training.silent import Silent
 
 
@@ -85,3 +89,15 @@ def test_the_average_ships_and_goes_on_to_the_bit(plain, tiny, digits, tmp_path)
     )
     assert all(torch.equal(whole[name], parts[name]) for name in whole)
     assert not all(torch.equal(whole[name], raw[name]) for name in whole)
+
+
+def test_an_average_goes_on_where_the_network_is(tiny, digits, tmp_path):
+    """What is read from resume.pt is on the CPU at first."""
+    config = tiny(train__ema=0.9, train__max_steps=1)
+    go(config, digits, tmp_path)
+    session = open_session(config, digits, fresh=False)
+    session.accelerator = SimpleNamespace(
+        device=torch.device("meta"), scaler=None, process_index=0, num_processes=1
+    )
+    restore_session(session, read_resume(tmp_path / "resume.pt"))
+    assert {x.device.type for x in session.average.values.values()} == {"meta"}
