@@ -100,7 +100,7 @@ def put_latents(model: nn.Module, checkpoint: Checkpoint) -> None:
     The mirror of `take_latents`: what decodes to the same weights as in the checkpoint
     is held by the same integers. A weight that the checkpoint has not, in another shape
     or with other latents than its own, keeps its values; where its group takes over a
-    decoder, they are written anew in steps of that.
+    decoder, they are written again in steps of that.
     """
     members: dict[int, list[tuple[str, LatentWeight, Tensor]]] = {}
     for name, weight, latent in latent_weights(model):

@@ -122,8 +122,9 @@ class Compressor:
         `lr` is the rate of norms, biases and what else has no latents. The others are
         those of `lilnetx train`, for optimizers that divide by the size of gradients,
         as Adam does: latents move by `latent_lr` quantization steps. SGD (`attach`)
-        takes `lr` for all, in units of the weights, and leaves the bases of the
-        decoders. Nothing but the rest decays: the penalty has the place of a decay.
+        takes `lr` for all, in units of the weights, and does not change the bases of
+        the decoders. Weights decay only where they have no latents: elsewhere the
+        penalty does that work.
         """
         return groups_of(self.model, lr, latent_lr, decoder_lr, density_lr)
 
@@ -161,7 +162,7 @@ class Compressor:
     def backward(self) -> Penalty:
         """Add the gradient of the penalty to the present one, in place of a loss.
 
-        This is for loops that are not one's own. Call it once before each step of the
+        This is for the loops of other libraries. Call it once before each step of the
         optimizer, on gradients that are not scaled. What it draws at random depends on
         the step alone, so that several processes draw alike.
         """

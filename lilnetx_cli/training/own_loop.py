@@ -55,7 +55,7 @@ def finalize(
     architecture: Mapping[str, Any] | None = None,
     training: Mapping[str, Any] | None = None,
 ) -> Finalized:
-    """Return the network that ships of a reparameterized one, which trains on unharmed.
+    """Return the network that ships, made from one that may train on.
 
     Statistics of batch norms are measured again on the inputs and folded into scale and
     shift. Weights are decoded as every reader decodes them. All other floats are
@@ -112,7 +112,7 @@ def finalize_calls(
 def end_course(
     course: Course, sizes: LoopSizes, record: dict[str, Any] | None
 ) -> Finalized:
-    """Return the network that ships at the end of a course, which goes on unharmed.
+    """Return the network that ships at the end of a course, which may go on.
 
     It has at most the size and the share of the multiply-adds that were asked for;
     `record` is that of the training. Raises OutOfReach where that cannot be.

@@ -98,15 +98,15 @@ def train(
         float | None,
         typer.Option(
             help="End with this share of the time of the dense network, such as 0.6,"
-            " timed in torch on this machine, 32 inputs at once.",
+            " for a batch of 32 in torch on this machine.",
             show_default="none",
         ),
     ] = None,
     round_channels: Annotated[
         int | None,
         typer.Option(
-            help="With --target-macs or --target-latency, keep channels in multiples,"
-            " such as 8."
+            help="With --target-macs or --target-latency, keep channel counts at"
+            " multiples of this, such as 8."
         ),
     ] = None,
     sweep: Annotated[
@@ -116,9 +116,9 @@ def train(
             max=16,
             metavar="COUNT",
             help="Train this many sizes, each half of the one before, from"
-            " --target-size or a 40th of the dense network on, with --target-macs each"
-            " of that share of the MACs of the one before; compare them with the plain"
-            " network, compressed.",
+            " --target-size or a 40th of the dense network on, and compare them with"
+            " the plain network, compressed. With --target-macs each also has that"
+            " share of the MACs of the one before.",
             show_default="one run",
         ),
     ] = None,
@@ -167,7 +167,7 @@ def train(
     ema: Annotated[
         float | None,
         typer.Option(
-            help="Decay of a moving average of the weights, such as 0.999; it ships.",
+            help="Ship a moving average of the weights with this decay, such as 0.999.",
             show_default="none",
         ),
     ] = None,
