@@ -18,7 +18,7 @@ from lilnetx_cli.nn.latents import latent_weights
 from lilnetx_cli.nn.living_channels import living, nonzero_slices
 
 # Shares of the run: at which the prior begins, at which it should have done its work,
-# and at which channels are chosen. Most die while the steps grow.
+# and at which channels are chosen at the latest. Most die while the steps grow.
 BEGIN, END, CHOOSE = 0.1, 0.4, 0.45
 # Until then a little more is left than was asked for, so that there is a choice.
 SPARE = 1.15
@@ -66,6 +66,17 @@ class MacsController:
             self.integral = min(max(integral, LOWEST), HIGHEST)
             self.now = PROPORTIONAL * error
         self.progress = progress
+
+    def is_time(self, progress: float, share: float) -> bool:
+        """Tell whether channels are to be chosen: late, or when little is left to go.
+
+        While the steps grow, channels also die by themselves; waiting would end below
+        what was asked for.
+        """
+        if progress >= CHOOSE:
+            return True
+        near = share <= SPARE * self.target
+        return near and progress >= BEGIN and not self.timed
 
     def planned(self, progress: float) -> float:
         """Return the share that should be left at some point of the run."""

@@ -12,7 +12,6 @@ from lilnetx_cli.training.cutting import Gauge, chosen
 from lilnetx_cli.training.growing import grow_steps
 from lilnetx_cli.training.initial_weights import SPREAD
 from lilnetx_cli.training.macs_control import (
-    CHOOSE,
     MacsController,
     macs_share,
     take_out,
@@ -86,8 +85,9 @@ def _steer_macs(
     channels = course.channels
     if channels is None or macs.gone is not None:
         return
-    if progress < CHOOSE:
-        macs.update(progress, macs_share(course.model, channels))
+    share = macs_share(course.model, channels)
+    if not macs.is_time(progress, share):
+        macs.update(progress, share)
         return
     macs.gone = choose(channels, macs)
     take_out(course.model, channels, macs.gone)

@@ -35,6 +35,17 @@ def test_the_planned_share_falls_to_a_little_above_the_target():
         assert controller.planned(progress) == pytest.approx(SPARE * 0.5)
 
 
+def test_channels_are_chosen_late_or_when_little_is_left_to_go():
+    controller = MacsController(0.5)
+    assert not controller.is_time(BEGIN / 2, 0.1)
+    assert not controller.is_time(0.3, 1.05 * SPARE * 0.5)
+    assert controller.is_time(0.3, SPARE * 0.5)
+    assert controller.is_time(CHOOSE, 1.0)
+    # Of time, the multiply-adds say too little.
+    assert not MacsController(0.5, timed=True).is_time(0.3, 0.4)
+    assert MacsController(0.5, timed=True).is_time(CHOOSE, 1.0)
+
+
 def test_the_prior_presses_harder_while_too_much_is_left():
     controller = MacsController(0.5)
     controller.update(0.05, 1.0)
