@@ -155,7 +155,7 @@ def train(
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("--steps", type=int, default=1000)
+    parser.add_argument("--steps", type=int, default=2000)
     parser.add_argument("--target-size", type=int, default=60_000, help="bytes")
     parser.add_argument("--data-dir", type=Path, help="of Fashion-MNIST; else digits")
     parser.add_argument("--plain", action="store_true", help="also without compression")
