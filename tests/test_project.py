@@ -126,12 +126,25 @@ def test_presets_are_configurations(path):
     resolve(path, {})
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "examples").glob("*.py")), ids=str)
-def test_example_scripts_run(path, tmp_path):
-    short = ["--plain", "--steps", "4"] if "--steps" in path.read_text("utf-8") else []
+EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+TASKS = [path for path in EXAMPLES if "--steps" in path.read_text("utf-8")]
+
+
+def run_example(path, folder, *options):
     done = subprocess.run(
-        [sys.executable, str(path), *short],
-        cwd=tmp_path, capture_output=True, text=True,
+        [sys.executable, str(path), *options],
+        cwd=folder, capture_output=True, text=True,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert not short or "times smaller" in done.stdout
+    return done.stdout
+
+
+@pytest.mark.parametrize("path", [x for x in EXAMPLES if x not in TASKS], ids=str)
+def test_example_scripts_run(path, tmp_path):
+    run_example(path, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", TASKS, ids=str)
+def test_examples_of_tasks_run_at_toy_length(path, tmp_path):
+    assert "times smaller" in run_example(path, tmp_path, "--plain", "--steps", "4")
