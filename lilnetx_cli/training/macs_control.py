@@ -21,7 +21,9 @@ from lilnetx_cli.nn.living_channels import living, nonzero_slices
 # and at which channels are chosen at the latest. Most die while the steps grow.
 BEGIN, END, CHOOSE = 0.1, 0.4, 0.45
 # Until then a little more is left than was asked for, so that there is a choice.
-SPARE = 1.15
+SPARE = 1.3
+# Where no more than this of the share is left before, they are chosen at once.
+NEAR = 1.02
 # The weight of the prior to begin with; what errors, in logarithms, add to it at once
 # and over the whole run, and how far that may go: down not so far that the weight comes
 # too late when channels stop dying by themselves.
@@ -75,7 +77,7 @@ class MacsController:
         """
         if progress >= CHOOSE:
             return True
-        near = share <= SPARE * self.target
+        near = share <= NEAR * self.target
         return near and progress >= BEGIN and not self.timed
 
     def planned(self, progress: float) -> float:

@@ -4,7 +4,7 @@ import errno
 import os
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 PathLike = str | os.PathLike[str]
@@ -27,14 +27,15 @@ def atomic_path(path: PathLike, *, replace: bool = True) -> Iterator[Path]:
     is no regular file. With replace=False an existing file is kept, and FileExistsError
     is raised, even where another process wrote that file a moment ago.
     """
-    import tempfile  # readers do without
+    import secrets  # readers do without
 
     target, path = os.fspath(path), Path(path).resolve()
     if path.exists() and not path.is_file():
         raise OSError(f"{str(path)!r} is not a regular file")
-    handle, name = tempfile.mkstemp(prefix=".lnx-", dir=path.parent)
-    temporary = Path(name)
+    # Named before it is made, so that an interrupt in between leaves nothing.
+    temporary, handle = path.with_name(f".lnx-{secrets.token_hex(8)}"), None
     try:
+        handle = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
         yield temporary
         os.fsync(handle)
         temporary.chmod(_mode(path))
@@ -43,12 +44,14 @@ def atomic_path(path: PathLike, *, replace: bool = True) -> Iterator[Path]:
         else:
             _move_to_new(temporary, path)
     except BaseException as error:
-        temporary.unlink(missing_ok=True)
-        if isinstance(error, OSError) and error.filename in (None, name):
+        with suppress(OSError):  # it may never have been made
+            temporary.unlink()
+        if isinstance(error, OSError) and error.filename in (None, str(temporary)):
             error.filename = target  # a full disk names none, or the temporary one
         raise
     finally:
-        os.close(handle)
+        if handle is not None:
+            os.close(handle)
     _sync_folder(path.parent)
 
 
