@@ -129,8 +129,9 @@ def train(
     things: Things,
     steps: int,
     compressor: lilnetx.Compressor | None = None,
+    first: int = 0,
 ) -> None:
-    """Take all steps; with a Compressor, towards a small file."""
+    """Take steps from `first` on; with a Compressor, towards a small file."""
     groups = [{"params": [*model.parameters()], "lr": RATE}]
     if compressor:
         groups = compressor.parameter_groups(lr=RATE)
@@ -142,7 +143,7 @@ def train(
         optimizer, rates, total_steps=steps, cycle_momentum=False
     )
     model.train()
-    for step in range(steps):
+    for step in range(first, first + steps):
         scene, boxes, kinds = scenes(things, BATCH, step)
         loss = loss_of(model(scene), boxes, kinds)
         if compressor:
@@ -177,7 +178,7 @@ def main() -> None:
     compressor = lilnetx.Compressor(
         model, inputs, steps=options.steps - half, target_size=options.target_size
     )
-    train(model, things, options.steps - half, compressor)
+    train(model, things, options.steps - half, compressor, half)
     size = lilnetx.save(compressor.finalize(), "detection.lnx")
     again = lilnetx.load_model("detection.lnx", model=network())
     small = lilnetx.load_model(

@@ -103,8 +103,9 @@ def train(
     image: Tensor,
     steps: int,
     compressor: lilnetx.Compressor | None = None,
+    first: int = 0,
 ) -> None:
-    """Take all steps; with a Compressor, towards a small file."""
+    """Take steps from `first` on; with a Compressor, towards a small file."""
     groups = [{"params": [*model.parameters()], "lr": RATE}]
     if compressor:
         groups = compressor.parameter_groups(lr=RATE)
@@ -115,7 +116,7 @@ def train(
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, rates, total_steps=steps, cycle_momentum=False
     )
-    draw = torch.Generator().manual_seed(0)
+    draw = torch.Generator().manual_seed(first)
     where = places()
     for _ in range(steps):
         chosen = torch.randint(len(where), (BATCH,), generator=draw)
@@ -160,7 +161,7 @@ def main() -> None:
         model, places()[::29], steps=rest, target_size=options.target_size,
         tolerance=0.01,
     )  # fmt: skip
-    train(model, image, rest, compressor)
+    train(model, image, rest, compressor, half)
     size = lilnetx.save(compressor.finalize(), "implicit.lnx")
     shown = drawn(lilnetx.load_model("implicit.lnx", model=network()))
     picture(shown).save("implicit.png")

@@ -105,8 +105,9 @@ def train(
     things: Things,
     steps: int,
     compressor: lilnetx.Compressor | None = None,
+    first: int = 0,
 ) -> None:
-    """Take all steps; with a Compressor, towards a small file."""
+    """Take steps from `first` on; with a Compressor, towards a small file."""
     groups = [{"params": [*model.parameters()], "lr": RATE}]
     if compressor:
         groups = compressor.parameter_groups(lr=RATE)
@@ -118,7 +119,7 @@ def train(
         optimizer, rates, total_steps=steps, cycle_momentum=False
     )
     model.train()
-    for step in range(steps):
+    for step in range(first, first + steps):
         scene, classes = scenes(things, BATCH, step)
         loss = F.cross_entropy(model(scene), classes)
         if compressor:
@@ -153,7 +154,7 @@ def main() -> None:
     compressor = lilnetx.Compressor(
         model, inputs, steps=options.steps - half, target_size=options.target_size
     )
-    train(model, things, options.steps - half, compressor)
+    train(model, things, options.steps - half, compressor, half)
     size = lilnetx.save(compressor.finalize(), "segmentation.lnx")
     again = lilnetx.load_model("segmentation.lnx", model=network())
     small = lilnetx.load_model(

@@ -26,11 +26,11 @@ class _GridSum(torch.autograd.Function):
         place = (x.detach() - low) * POINTS_PER_STEP  # (N, D)
         cell = place.floor().clamp_(0, grid.shape[0] - 2)
         place -= cell
-        columns = torch.arange(grid.shape[1], device=x.device)
-        index = cell.long().mul_(grid.shape[1]).add_(columns).reshape(-1)  # (N * D,)
+        columns = torch.arange(grid.shape[1], device=x.device, dtype=torch.int32)
+        index = cell.int().mul_(grid.shape[1]).add_(columns).reshape(-1)  # (N * D,)
         flat = grid.reshape(-1)
-        left = flat[index]
-        slope = flat[index + grid.shape[1]] - left
+        left = flat.index_select(0, index)
+        slope = flat.index_select(0, index + grid.shape[1]) - left
         total = (left + slope * place.reshape(-1)).sum()
         ctx.save_for_backward(index, place, slope)
         ctx.shape = grid.shape
