@@ -6,7 +6,7 @@ form; the shift toward the inputs of the rounded network is that of GPTAQ (arXiv
 2504.02692).
 
 Legend: R rows (outputs), K columns (inputs of a row), H (K, K) second moments of
-inputs.
+inputs. Of several matrices at once, these are the last two dimensions.
 """
 
 import torch
@@ -22,27 +22,23 @@ def damped(moments: Tensor) -> Tensor:
 
     A column that no input reaches gets the mean, and so keeps its own rounding.
     """
-    found = moments.double()
-    diagonal = found.diagonal()
-    mean = float(diagonal.mean()) or 1.0
-    found = found.clone()
-    found.diagonal().copy_(
-        torch.where(
-            diagonal > 0, diagonal + DAMPING * mean, torch.tensor(mean).double()
-        )
-    )
+    found = moments.double().clone()
+    diagonal = found.diagonal(dim1=-2, dim2=-1)  # (..., K), a view
+    mean = diagonal.mean(-1, keepdim=True)
+    mean = torch.where(mean == 0, 1.0, mean)
+    diagonal.copy_(torch.where(diagonal > 0, diagonal + DAMPING * mean, mean))
     return found
 
 
 def feedback_factor(moments: Tensor) -> Tensor:
-    """Return C, upper triangular, with C^T C the inverse of damped moments; (K, K).
+    """Return C, upper triangular, C^T C the inverse of damped moments; (..., K, K).
 
     Turned around, the Cholesky factor of the moments is an upper one, U U^T, and C is
     its inverse.
     """
-    turned = torch.linalg.cholesky(damped(moments).flip(0, 1))
-    upper = turned.flip(0, 1)
-    one = torch.eye(len(upper), dtype=upper.dtype, device=upper.device)
+    turned = torch.linalg.cholesky(damped(moments).flip(-2, -1))
+    upper = turned.flip(-2, -1)
+    one = torch.eye(upper.shape[-1], dtype=upper.dtype, device=upper.device)
     factor: Tensor = torch.linalg.solve_triangular(upper, one, upper=True)
     return factor
 
@@ -59,22 +55,24 @@ def shifted(weights: Tensor, moments: Tensor, cross: Tensor, factor: Tensor) -> 
 
 
 def round_with_feedback(weights: Tensor, factor: Tensor, step: float) -> Tensor:
-    """Round the rows of a matrix to multiples of a step; (R, K) int32 indices.
+    """Round the rows of matrices to multiples of a step; (..., R, K) int32 indices.
 
     Columns go in order; what rounding column i loses, times C_ij / C_ii, is taken off
     column j > i.
     """
     left = weights.double().clone()
     indices = torch.empty(left.shape, dtype=torch.int32)
-    count = left.shape[1]
+    pivots = factor.diagonal(dim1=-2, dim2=-1)[..., None, :]  # (..., 1, K)
+    count = left.shape[-1]
     for start in range(0, count, BLOCK):
         stop = min(count, start + BLOCK)
-        errors = torch.empty(len(left), stop - start, dtype=left.dtype)
+        errors = torch.empty(*left.shape[:-1], stop - start, dtype=left.dtype)
         for i in range(start, stop):
-            index = torch.round(left[:, i] / step).clamp_(-MOST_INDEX, MOST_INDEX)
-            indices[:, i] = index.to(torch.int32)
-            error = (left[:, i] - index * step) / factor[i, i]
-            errors[:, i - start] = error
-            left[:, i + 1 : stop] -= torch.outer(error, factor[i, i + 1 : stop])
-        left[:, stop:] -= errors @ factor[start:stop, stop:]
+            index = torch.round(left[..., i] / step).clamp_(-MOST_INDEX, MOST_INDEX)
+            indices[..., i] = index.to(torch.int32)
+            error = (left[..., i] - index * step) / pivots[..., i]  # (..., R)
+            errors[..., i - start] = error
+            after = factor[..., i, None, i + 1 : stop]  # (..., 1, K')
+            left[..., i + 1 : stop] -= error[..., None] * after
+        left[..., stop:] -= errors @ factor[..., start:stop, stop:]
     return indices

@@ -9,7 +9,7 @@ Legend: N examples, M numbers that are seen of the outputs of each, P side value
 """
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -22,6 +22,7 @@ from lilnetx_cli.quantization.feedback import feedback_factor, round_with_feedba
 from lilnetx_cli.quantization.side_values import side_values
 
 TOGETHER = 512  # numbers that make up for each other
+AT_ONCE = 16  # times so many are rounded side by side
 MOST_JOINT = 1 << 16  # numbers that J is computed for
 COARSEST = 8.0  # times the tolerance: what rounding alone would change, tried first
 FINER = 0.5**0.25
@@ -38,12 +39,12 @@ class _Effects:
     Attributes:
         moved: by one number that moves by 1, a mean over each tensor.
         joint: names of the tensors that J knows, in its order.
-        matrix: J, (N * M, P); None where no tensor is joint.
+        moments: J^T J of neighbours that make up for each other, (B, K, K) each.
     """
 
     moved: dict[str, float]
     joint: tuple[str, ...] = ()
-    matrix: Tensor | None = None
+    moments: tuple[Tensor, ...] = ()
 
 
 @torch.no_grad()
@@ -73,9 +74,20 @@ def round_side_to_steps(
     allowed = COARSEST * tolerance * math.sqrt(12 / max(1, numbers))
     for _ in range(MOST_TRIES if kept else 0):
         _put(chosen, _rounded(kept, effects, allowed))
-        if change_of(outputs_of(model, calls), wanted) <= tolerance:
+        change = change_of(outputs_of(model, calls), wanted)
+        if change <= tolerance:
             return
-        allowed *= FINER
+        allowed *= _finer(change, tolerance)
+
+
+def _finer(change: float, tolerance: float) -> float:
+    """Return what steps are multiplied by that change the outputs too much.
+
+    Outputs change about as much as steps: half of the way is sure not to be too far.
+    """
+    if not tolerance or not math.isfinite(change):
+        return FINER
+    return FINER ** max(1, int(0.5 * math.log(tolerance / change, FINER)))
 
 
 @torch.no_grad()
@@ -107,7 +119,19 @@ def _effects_of(
             moved[name] = single_effect(model, value, calls[:1], first)
     buffers = {name for name, _ in model.named_buffers()}
     kept = {name: moved[name] for name in chosen if moved[name] or name not in buffers}
-    return _Effects(kept, () if matrix is None else tuple(joint), matrix)
+    if matrix is None:
+        return _Effects(kept)
+    return _Effects(kept, tuple(joint), tuple(_moments(matrix)))
+
+
+def _moments(effects: Tensor) -> Iterator[Tensor]:
+    """Yield J^T J of numbers that are rounded together, (B, K, K) with B <= AT_ONCE."""
+    blocks = torch.split(effects, TOGETHER, 1)
+    even = [block for block in blocks if block.shape[1] == TOGETHER]
+    for start in range(0, len(even), AT_ONCE):
+        yield torch.stack([j.T @ j for j in even[start : start + AT_ONCE]])
+    if len(even) < len(blocks):
+        yield (blocks[-1].T @ blocks[-1])[None]
 
 
 def _mean_effect(value: Tensor, squares: Tensor) -> float:
@@ -145,25 +169,29 @@ def _rounded(
         for name, value in values.items()
         if name not in effects.joint
     }
-    if effects.matrix is not None:
+    if effects.moments:
         joint = {name: values[name] for name in effects.joint}
-        found |= _rounded_together(joint, steps, effects.matrix)
+        found |= _rounded_together(joint, steps, effects.moments)
     return found
 
 
 def _rounded_together(
-    values: Mapping[str, Tensor], steps: Mapping[str, float], effects: Tensor
+    values: Mapping[str, Tensor],
+    steps: Mapping[str, float],
+    moments: Sequence[Tensor],
 ) -> dict[str, Tensor]:
     """Return values rounded so that each makes up for what others lost."""
     spread = [torch.full((v.numel(),), steps[n]).double() for n, v in values.items()]
     every = torch.cat(spread)  # (P,)
     wanted = torch.cat([value.flatten() for value in values.values()]) / every
-    multiples = []
-    for start in range(0, len(wanted), TOGETHER):
-        part = slice(start, start + TOGETHER)
-        own = effects[:, part] * every[part]
-        factor = feedback_factor(own.T @ own)
-        multiples.append(round_with_feedback(wanted[None, part], factor, 1.0)[0])
+    multiples, start = [], 0
+    for part in moments:
+        count, size, _ = part.shape
+        here = slice(start, start := start + count * size)
+        step = every[here].view(count, size)
+        factor = feedback_factor(step[:, :, None] * part * step[:, None])
+        rows = wanted[here].view(count, 1, size)
+        multiples.append(round_with_feedback(rows, factor, 1.0).flatten())
     sizes = [value.numel() for value in values.values()]
     parts = torch.split(torch.cat(multiples) * every, sizes)
     return dict(zip(values, parts, strict=True))

@@ -19,7 +19,7 @@ from lilnetx_cli.pruning import prune
 from lilnetx_cli.training.macs_control import choose_gone, take_out
 
 TRIES = 8
-CLOSE, CLOSE_IN_TIME = 0.98, 0.95  # of the share ends them
+CLOSE, CLOSE_IN_TIME = 0.99, 0.95  # of the share ends them
 BATCH = 32  # images that are timed together
 SECONDS = 1.0  # for the timing of a network
 FINE = 1_000_000  # parts of a share that processes tell each other
