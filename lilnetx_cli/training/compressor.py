@@ -210,7 +210,7 @@ class Compressor:
             end_growth(course, course.controller)
 
     def _choose(self, channels: Channels, macs: MacsController) -> Tensor:
-        return choose_gone(self.model, channels, macs.target)
+        return choose_gone(self.model, channels, macs.aim)
 
     def _before(self, optimizer: torch.optim.Optimizer, *_: object) -> None:
         set_step_rates(self._course, optimizer)

@@ -95,6 +95,8 @@ def chosen(
         share = gauge.share(without(model, channels, gone))
         if share is None or gauge.close * target <= share <= target:
             return gone
+        if share < target and torch.equal(gone, _dead(model, channels)):
+            return gone  # enough have died by themselves
         if share > target:
             high = wanted
         else:
@@ -103,6 +105,10 @@ def chosen(
                 most, best = share, gone
         wanted = (low + high) / 2
     return gone if best is None else best
+
+
+def _dead(model: nn.Module, channels: Channels) -> Tensor:
+    return ~living(channels, nonzero_slices(model, channels))
 
 
 @torch.no_grad()

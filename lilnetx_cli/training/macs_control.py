@@ -1,8 +1,9 @@
 """Steer a run to the share of multiply-adds that was asked for.
 
 The channel prior presses until about the share that was planned is left; then the
-channels that still say least go, until the share is reached, and the rest of the run
-recovers without the prior. What has gone stays gone.
+channels that still say least go, until little more than the share is left, and the rest
+of the run recovers without the prior. Some channels die by themselves after that: what
+is too much later on goes then. What has gone stays gone.
 """
 
 import math
@@ -22,7 +23,10 @@ from lilnetx_cli.nn.living_channels import living, nonzero_slices
 BEGIN, END, CHOOSE = 0.1, 0.4, 0.45
 # Until then a little more is left than was asked for, so that there is a choice.
 SPARE = 1.3
-# Where no more than this of the share is left before, they are chosen at once.
+# What is left of the share then, in parts of it, and the share of the run at which the
+# rest goes.
+MORE, AGAIN = 1.04, 0.6
+# Where no more than this of what is to be left is left before, they are chosen at once.
 NEAR = 1.02
 # The weight of the prior to begin with; what errors, in logarithms, add to it at once
 # and over the whole run, and how far that may go: down not so far that the weight comes
@@ -44,6 +48,8 @@ class MacsController:
         integral: what errors so far have added to the logarithm of the weight.
         now: what the latest error adds to it.
         gone: which classes of channels were taken out, None before they are chosen.
+        settled: whether they were chosen for the last time.
+        more: what is left of the share at first, in parts of it.
     """
 
     target: float
@@ -52,6 +58,13 @@ class MacsController:
     integral: float = 0.0
     now: float = 0.0
     gone: Tensor | None = None
+    settled: bool = False
+    more: float = MORE
+
+    @property
+    def aim(self) -> float:
+        """The share that channels are chosen for."""
+        return self.target if self.settled else min(1.0, self.more * self.target)
 
     @property
     def weight(self) -> float:
@@ -73,11 +86,13 @@ class MacsController:
         """Tell whether channels are to be chosen: late, or when little is left to go.
 
         While the steps grow, channels also die by themselves; waiting would end below
-        what was asked for.
+        what was asked for. They are chosen once more later.
         """
+        if self.gone is not None:
+            return progress >= AGAIN and not self.settled
         if progress >= CHOOSE:
             return True
-        near = share <= NEAR * self.target
+        near = share <= NEAR * self.aim
         return near and progress >= BEGIN and not self.timed
 
     def planned(self, progress: float) -> float:
@@ -85,6 +100,10 @@ class MacsController:
         last = min(1.0, SPARE * self.target)
         done = min(max((progress - BEGIN) / (END - BEGIN), 0.0), 1.0)
         return 1.0 + (last - 1.0) * done
+
+    def settle(self, progress: float) -> None:
+        """Hear that channels are chosen now: from some point of the run on for good."""
+        self.settled = progress >= AGAIN
 
     def state(self) -> dict[str, Any]:
         """Return what `MacsController(**state)` goes on from."""

@@ -144,7 +144,7 @@ def _without_gone(course: Course) -> nn.Module:
     spare_last(model)
     if course.channels is not None and course.macs is not None:
         gone = course.macs.gone
-        if gone is None:  # fewer steps than planned
+        if gone is None or not course.macs.settled:  # fewer steps than planned
             gone = choose_gone(model, course.channels, course.macs.target)
         take_out(model, course.channels, gone)
     return model

@@ -22,7 +22,7 @@ from lilnetx_cli.training.averaging import Average
 from lilnetx_cli.training.devices import open_accelerator, share_norms, wrap
 from lilnetx_cli.training.groups import kinds_of
 from lilnetx_cli.training.initial_weights import initialize, trained_weights
-from lilnetx_cli.training.macs_control import MacsController
+from lilnetx_cli.training.macs_control import MORE, MacsController
 from lilnetx_cli.training.size_control import SizeController
 from lilnetx_cli.training.smaller import cut_to_resumed, cut_to_trained
 from lilnetx_cli.training.state import Session
@@ -114,9 +114,13 @@ def _teacher(
 
 def _macs_controller(config: RunConfig) -> MacsController | None:
     target = config.target
+    # Multiples are coarse: a second choice could take far more than is too much.
+    more = MORE if target.round_channels == 1 else 1.0
     if target.macs is not None:
-        return MacsController(target.macs)
-    return MacsController(target.latency, timed=True) if target.latency else None
+        return MacsController(target.macs, more=more)
+    if target.latency is not None:
+        return MacsController(target.latency, timed=True, more=more)
+    return None
 
 
 def _layout(config: RunConfig) -> torch.memory_format:

@@ -42,7 +42,7 @@ def steer(session: Session, sizes: Sizer) -> None:
     def choose(channels: Channels, macs: MacsController) -> Tensor:
         multiple = session.config.target.round_channels
         gauge = gauge_of(session)
-        return chosen(session.model, channels, macs.target, gauge, multiple)
+        return chosen(session.model, channels, macs.aim, gauge, multiple)
 
     if not session.config.train.plain:
         advance(session, sizes, choose)
@@ -56,13 +56,15 @@ def advance(course: Steered, sizes: Sizer, choose: Choose) -> None:
         spread = course.growth.spread(progress)
         grow_steps(course.model, course.optimizer, course.spread / spread)
         course.spread = spread
-    if course.step % max(1, course.steps // UPDATES):
+    every = max(1, course.steps // UPDATES)
+    if course.step % every:
         return
     if course.controller is not None:
         factor = _heard(course, course.controller, progress, sizes)
         grow_steps(course.model, course.optimizer, factor)
     if course.macs is not None:
-        _steer_macs(course, course.macs, progress, choose)
+        last = course.step + every >= course.steps
+        _steer_macs(course, course.macs, 1.0 if last else progress, choose)
     spare_last(course.model)
 
 
@@ -83,12 +85,14 @@ def _steer_macs(
 ) -> None:
     """Tell the controller the share of MACs that is left; choose what goes."""
     channels = course.channels
-    if channels is None or macs.gone is not None:
+    if channels is None or macs.settled:
         return
     share = macs_share(course.model, channels)
     if not macs.is_time(progress, share):
-        macs.update(progress, share)
+        if macs.gone is None:
+            macs.update(progress, share)
         return
+    macs.settle(progress)
     macs.gone = choose(channels, macs)
     take_out(course.model, channels, macs.gone)
 

@@ -15,9 +15,11 @@ from lilnetx_cli.pruning import prune
 from lilnetx_cli.training import Stopped, cutting, read_resume
 from lilnetx_cli.training.cutting import Gauge, chosen, smallest_share, without
 from lilnetx_cli.training.macs_control import (
+    AGAIN,
     BEGIN,
     CHOOSE,
     END,
+    MORE,
     NEAR,
     SPARE,
     WEIGHT,
@@ -41,11 +43,41 @@ def test_channels_are_chosen_late_or_when_little_is_left_to_go():
     controller = MacsController(0.5)
     assert not controller.is_time(BEGIN / 2, 0.1)
     assert not controller.is_time(0.3, SPARE * 0.5)
-    assert controller.is_time(0.3, NEAR * 0.5)
+    assert controller.is_time(0.3, NEAR * controller.aim)
     assert controller.is_time(CHOOSE, 1.0)
     # Of time, the multiply-adds say too little.
     assert not MacsController(0.5, timed=True).is_time(0.3, 0.4)
     assert MacsController(0.5, timed=True).is_time(CHOOSE, 1.0)
+
+
+def test_what_is_too_much_later_goes_in_a_second_choice():
+    controller = MacsController(0.5)
+    assert controller.aim == pytest.approx(MORE * 0.5)
+    controller.settle(CHOOSE)
+    controller.gone = torch.zeros(3, dtype=torch.bool)
+    assert not controller.settled
+    assert not controller.is_time(CHOOSE, 0.1)
+    assert controller.is_time(AGAIN, 0.1)
+    controller.settle(AGAIN)
+    assert controller.aim == 0.5
+    assert not controller.is_time(1.0, 0.6)
+    assert MacsController(0.98).aim == 1
+    assert MacsController(**controller.state()).settled
+
+
+def test_nothing_more_is_chosen_where_enough_has_died():
+    images = torch.zeros(2, 1, 8, 8)
+    model, channels = with_latents(grouped(), images)
+    gone = choose_gone(model, channels, 0.3)
+    small = without(model, channels, gone)
+    assert torch.equal(chosen(small, channels, 0.6, Gauge(images)), gone)
+
+
+@pytest.mark.parametrize("steps", [1, 2])
+def test_the_shortest_runs_end_at_their_share(steps, tmp_path, tiny, digits):
+    config = tiny(target__macs=0.4, train__epochs=1, train__max_steps=steps)
+    result, _ = run(config, tmp_path, splits=digits)
+    assert result.macs_share <= 0.4
 
 
 def test_the_prior_presses_harder_while_too_much_is_left():
