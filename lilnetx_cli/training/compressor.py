@@ -12,7 +12,8 @@ from lilnetx_cli.nn.channel_prior import Channels
 from lilnetx_cli.quantization.calls import Inputs, calls_of
 from lilnetx_cli.training.course import LoopSizes, begin, check_runs, trains
 from lilnetx_cli.training.finalize import SIDE_TOLERANCE
-from lilnetx_cli.training.macs_control import MacsController, choose_gone
+from lilnetx_cli.training.loop_channels import Chooser, macs_controller
+from lilnetx_cli.training.macs_control import MacsController
 from lilnetx_cli.training.own_loop import Finalized, end_course, tensors_named
 from lilnetx_cli.training.rates import (
     groups_of,
@@ -20,7 +21,7 @@ from lilnetx_cli.training.rates import (
     set_step_rates,
     use_plain_rates,
 )
-from lilnetx_cli.training.reach import OutOfReach, check_size, end_growth
+from lilnetx_cli.training.reach import check_share, check_size, end_growth
 from lilnetx_cli.training.steering import advance, keep_out, weights_of
 
 GROWTH = 0.4  # share of the steps over which quantization steps grow
@@ -32,7 +33,7 @@ class Compressor:
     It swaps the weights of a network for latents, in place, whose quantization steps
     grow as the loop goes on; it finds the weights of the penalty that end at
     `target_size` bytes, and takes out channels until `target_macs` of the multiply-adds
-    are left. Five lines of a loop are new:
+    are left, or `target_latency` of the time. Five lines of a loop are new:
 
         compressor = lilnetx.Compressor(model, inputs, steps=3000, target_size=30_000)
         optimizer = torch.optim.Adam(compressor.parameter_groups(lr=1e-3))
@@ -50,6 +51,8 @@ class Compressor:
         start: Start = "trained",
         target_size: int | None = None,
         target_macs: float | None = None,
+        target_latency: float | None = None,
+        round_channels: int = 1,
         rate_weight: float = 0.2,
         slice_weight: float = 0.3,
         channel_weight: float = 0.0,
@@ -65,8 +68,10 @@ class Compressor:
         those of the optimizer in the whole loop; `start`, `exclude` and the weights are
         those of `reparameterize` and `penalty`, `exact`, `tolerance` and `architecture`
         those of `finalize`. Quantization steps grow over the share `growth` of the
-        steps. Build optimizer and wrappers (DistributedDataParallel, torch.compile)
-        after this.
+        steps. `target_latency` is a share of the time of a batch of 32 in torch, on the
+        device of the inputs; with `round_channels=8` layers keep multiples of 8. Both
+        are for networks that take one tensor. Build optimizer and wrappers
+        (DistributedDataParallel, torch.compile) after this.
 
         Raises UsageError for what makes no sense, OutOfReach for a size or a share that
         the network cannot have, GraphError where channels are to go that cannot be
@@ -77,6 +82,8 @@ class Compressor:
         kept = tuple(tensors_named(model, exact))
         record = None if architecture is None else dict(architecture)
         self._sizes = LoopSizes(calls, kept, tolerance, record)
+        macs = macs_controller(target_macs, target_latency, round_channels)
+        self._chooser = Chooser.of(calls[0], macs, round_channels)
         self._course = begin(
             model,
             calls,
@@ -90,7 +97,7 @@ class Compressor:
             steps=steps,
             growing=growth,
             size=target_size,
-            macs=target_macs,
+            macs=macs,
         )
         self._check_reach()
         advance(self._course, self._sizes, self._choose)
@@ -188,7 +195,7 @@ class Compressor:
         that share of the multiply-adds is left. Raises OutOfReach where that cannot be.
         """
         record = None if training is None else dict(training)
-        return end_course(self._course, self._sizes, record)
+        return end_course(self._course, self._sizes, self._chooser, record)
 
     def state_dict(self) -> dict[str, Any]:
         """Return what `load_state_dict` goes on from, beside those of the others."""
@@ -201,16 +208,14 @@ class Compressor:
     def _check_reach(self) -> None:
         course = self._course
         if course.channels is not None and course.macs is not None:
-            try:
-                choose_gone(course.model, course.channels, course.macs.target)
-            except UsageError as error:
-                raise OutOfReach(str(error)) from error
+            gauge = self._chooser.gauge
+            check_share(course.model, course.channels, course.macs, gauge)
         if course.controller is not None:
             check_size(course, course.controller.target, self._sizes.estimate)
             end_growth(course, course.controller)
 
     def _choose(self, channels: Channels, macs: MacsController) -> Tensor:
-        return choose_gone(self.model, channels, macs.aim)
+        return self._chooser(self.model, channels, macs)
 
     def _before(self, optimizer: torch.optim.Optimizer, *_: object) -> None:
         set_step_rates(self._course, optimizer)

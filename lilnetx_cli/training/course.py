@@ -130,13 +130,15 @@ def begin(
     steps: int,
     growing: float,
     size: int | None,
-    macs: float | None,
+    macs: MacsController | None,
 ) -> Course:
     """Put latents into a network, in place, and plan the course of its training.
 
     The same as a run of `train` does. Raises UsageError, GraphError and InputError.
     """
-    _check(steps, size, macs, weights["channel_weight"], growing)
+    _check(steps, size, growing)
+    if macs is not None and weights["channel_weight"]:
+        raise UsageError("a share finds channel_weight itself: give one")
     calls = [call.to(next(model.parameters()).device) for call in calls]
     channels = None
     if macs is not None or weights["channel_weight"]:
@@ -150,28 +152,17 @@ def begin(
         count = sum(latent.numel() for _, _, latent in latent_weights(model))
         controller = SizeController(size, count, growing)
     gate_dead_filters(model, calls[0].on)
-    control = None if macs is None else MacsController(macs)
     return Course(
-        model, weights, steps, FIRST_SPREAD, growth, controller, channels, control
+        model, weights, steps, FIRST_SPREAD, growth, controller, channels, macs
     )
 
 
-def _check(
-    steps: int,
-    size: int | None,
-    macs: float | None,
-    channel_weight: float,
-    growth: float,
-) -> None:
-    """Raise UsageError for numbers out of bounds, and for contrary wishes."""
+def _check(steps: int, size: int | None, growth: float) -> None:
+    """Raise UsageError for numbers out of bounds."""
     if steps < 1:
         raise UsageError(f"steps is {steps}, expected 1 or more")
     if size is not None and size < 1:
         raise UsageError(f"target_size is {size}, expected bytes")
-    if macs is not None and not 0 < macs < 1:
-        raise UsageError(f"target_macs is {macs}, expected a share between 0 and 1")
-    if macs is not None and channel_weight:
-        raise UsageError("target_macs finds channel_weight itself: give one")
     if not 0 <= growth <= 1:
         raise UsageError(f"growth is {growth}, expected a share from 0 to 1")
 

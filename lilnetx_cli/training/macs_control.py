@@ -49,7 +49,7 @@ class MacsController:
         now: what the latest error adds to it.
         gone: which classes of channels were taken out, None before they are chosen.
         settled: whether they were chosen for the last time.
-        more: what is left of the share at first, in parts of it.
+        more: what is left of the share at first, in parts of it; 1 chooses only once.
     """
 
     target: float
@@ -103,7 +103,7 @@ class MacsController:
 
     def settle(self, progress: float) -> None:
         """Hear that channels are chosen now: from some point of the run on for good."""
-        self.settled = progress >= AGAIN
+        self.settled = progress >= AGAIN or self.more <= 1
 
     def state(self) -> dict[str, Any]:
         """Return what `MacsController(**state)` goes on from."""

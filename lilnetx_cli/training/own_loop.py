@@ -26,7 +26,8 @@ from lilnetx_cli.training.course import Course, LoopSizes
 from lilnetx_cli.training.finalize import SIDE_TOLERANCE
 from lilnetx_cli.training.finalize import finalize as shipped
 from lilnetx_cli.training.fit_size import fit_size
-from lilnetx_cli.training.macs_control import choose_gone, take_out
+from lilnetx_cli.training.loop_channels import Chooser
+from lilnetx_cli.training.macs_control import take_out
 from lilnetx_cli.training.reach import OutOfReach
 
 PROBED = 256  # examples on which outputs are compared
@@ -110,14 +111,14 @@ def finalize_calls(
 
 
 def end_course(
-    course: Course, sizes: LoopSizes, record: dict[str, Any] | None
+    course: Course, sizes: LoopSizes, choose: Chooser, record: dict[str, Any] | None
 ) -> Finalized:
     """Return the network that ships at the end of a course, which may go on.
 
     It has at most the size and the share of the multiply-adds that were asked for;
     `record` is that of the training. Raises OutOfReach where that cannot be.
     """
-    model = _without_gone(course)
+    model = _without_gone(course, choose)
 
     def made(network: nn.Module) -> tuple[int, Finalized]:
         found = finalize_calls(
@@ -138,14 +139,12 @@ def end_course(
     return final
 
 
-def _without_gone(course: Course) -> nn.Module:
+def _without_gone(course: Course, choose: Chooser) -> nn.Module:
     """Return a copy of the network, on the CPU, without channels that are to go."""
     model = copy.deepcopy(course.model).cpu()
     spare_last(model)
     if course.channels is not None and course.macs is not None:
-        gone = course.macs.gone
-        if gone is None or not course.macs.settled:  # fewer steps than planned
-            gone = choose_gone(model, course.channels, course.macs.target)
+        gone = choose.finally_gone(model, course.channels, course.macs)
         take_out(model, course.channels, gone)
     return model
 

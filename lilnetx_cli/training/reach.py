@@ -10,7 +10,7 @@ from torch import nn
 from lilnetx_cli.errors import UsageError
 from lilnetx_cli.nn import latent_weights
 from lilnetx_cli.nn.channel_prior import Channels
-from lilnetx_cli.training.cutting import smallest_share
+from lilnetx_cli.training.cutting import Gauge, smallest_share
 from lilnetx_cli.training.growing import grow_steps
 from lilnetx_cli.training.macs_control import MacsController, choose_gone
 from lilnetx_cli.training.size_control import SizeController, spread_of
@@ -37,7 +37,8 @@ def check_reach(session: Session) -> None:
     one above what the finest latents take.
     """
     if session.macs is not None and session.channels is not None:
-        _check_share(session, session.macs, session.channels)
+        gauge = gauge_of(session)
+        check_share(session.model, session.channels, session.macs, gauge)
     if session.controller is not None:
         check_size(
             session,
@@ -48,14 +49,20 @@ def check_reach(session: Session) -> None:
             end_growth(session, session.controller)
 
 
-def _check_share(session: Session, macs: MacsController, channels: Channels) -> None:
-    if not macs.timed:
+def check_share(
+    model: nn.Module, channels: Channels, macs: MacsController, gauge: Gauge | None
+) -> None:
+    """Raise OutOfReach for a share that is below one channel in each layer.
+
+    Shares of the time need a gauge.
+    """
+    if not macs.timed or gauge is None:
         try:
-            choose_gone(session.model, channels, macs.target)
+            choose_gone(model, channels, macs.target)
         except UsageError as error:
             raise OutOfReach(str(error)) from error
         return
-    share = smallest_share(session.model, channels, gauge_of(session))
+    share = smallest_share(model, channels, gauge)
     if share is None or share > macs.target:
         left = "nothing can be cut out of this network"
         if share is not None:

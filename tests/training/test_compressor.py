@@ -8,8 +8,10 @@ from torch import nn
 
 import lilnetx_cli as lilnetx
 from lilnetx_cli.errors import InputError, UsageError
+from lilnetx_cli.measure.latency import Latency
+from lilnetx_cli.measure.macs import count_macs
 from lilnetx_cli.nn.latents import latent_groups, latent_weights
-from lilnetx_cli.training import steering
+from lilnetx_cli.training import cutting, steering
 from lilnetx_cli.training.growing import grow_steps
 from lilnetx_cli.training.macs_control import macs_share
 from lilnetx_cli.training.reach import OutOfReach
@@ -220,6 +222,35 @@ def test_a_share_of_the_multiply_adds_is_left(last):
     assert macs_share(lilnetx.reparameterize(final), channels) <= 0.5
 
 
+def test_channels_are_chosen_in_multiples():
+    # Without other priors, and with fine steps, none dies by itself.
+    free = {"rate_weight": 0.0, "slice_weight": 0.0, "growth": 1.0}
+    compressor, optimizer = opened(target_macs=0.6, round_channels=4, **free)
+    loop(compressor, optimizer, last=STEPS * 3 // 4)
+    gone = compressor.state_dict()["macs"]["gone"]
+    channels = lilnetx.coupled_channels(network(), (images(),))
+    kept = [int((~gone)[layer.rows].sum()) for layer in channels.layers.values()]
+    assert kept[:2] != [16, 16]
+    assert kept[0] % 4 == kept[1] % 4 == 0
+
+
+def test_a_share_of_the_time_is_left(monkeypatch):
+    def as_multiply_adds(_, **__):
+        works = [count_macs(model, images()).macs for model in timed[-1]]
+        return [Latency("torch", 32, 1, work, work, 1) for work in works]
+
+    timed = []
+    monkeypatch.setattr(cutting, "torch_runs", lambda models, _: timed.append(models))
+    monkeypatch.setattr(cutting, "measure_latency", as_multiply_adds)
+    compressor, optimizer = opened(target_latency=0.5)
+    loop(compressor, optimizer)
+    cut = lilnetx.prune(compressor.finalize().model, (images(),)).model
+    left = count_macs(cut, images()).macs / count_macs(network(), images()).macs
+    assert 0.3 < left <= 0.5
+    with pytest.raises(OutOfReach, match=r"0\.001 of the time is out of reach"):
+        opened(target_latency=0.001)
+
+
 def test_several_inputs_and_named_ones_are_taken():
     for inputs in ((images(), images(1)), {"x": images(), "other": images(1)}):
         compressor, optimizer = opened(inputs=inputs, target_size=1500)
@@ -261,6 +292,13 @@ def test_a_trained_network_is_not_lost():
         ({"target_size": 40}, OutOfReach, "a file of 40 bytes is out of reach"),
         ({"target_macs": 0.001}, OutOfReach, "0.001 of the multiply-adds is out"),
         ({"target_macs": 2.0}, UsageError, "expected a share between 0 and 1"),
+        ({"target_macs": 0.5, "target_latency": 0.5}, UsageError, "give one"),
+        ({"round_channels": 8}, UsageError, "round_channels is 8, expected"),
+        (
+            {"target_latency": 0.5, "inputs": (images(), images())},
+            UsageError,
+            "for networks that take one tensor",
+        ),
         ({"inputs": numbers(4, 7, 6, 6)}, InputError, "does not run on the inputs"),
         ({"exact": ["lost"]}, UsageError, "no tensor is named 'lost'"),
     ],
