@@ -5,7 +5,8 @@ STAMP := $(VENV)/.installed
 # Test processes: one a core where memory allows it, about 3 GB each.
 JOBS ?= 2
 PYTEST := -m pytest --numprocesses $(JOBS) --dist worksteal
-FAST := -m 'not slow'
+# Lightning and transformers take longer to import than their tests to run.
+FAST := -m 'not slow' --ignore tests/integrations
 
 .PHONY: install hooks demo test test-all test-numpy test-lowest test-newest wheel fuzz \
 	lint types bench rivals clean
