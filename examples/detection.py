@@ -129,9 +129,8 @@ def train(
     things: Things,
     steps: int,
     compressor: lilnetx.Compressor | None = None,
-    first: int = 0,
 ) -> None:
-    """Take steps from `first` on; with a Compressor, towards a small file."""
+    """Take all steps; with a Compressor, towards a small file."""
     groups = [{"params": [*model.parameters()], "lr": RATE}]
     if compressor:
         groups = compressor.parameter_groups(lr=RATE)
@@ -143,7 +142,7 @@ def train(
         optimizer, rates, total_steps=steps, cycle_momentum=False
     )
     model.train()
-    for step in range(first, first + steps):
+    for step in range(steps):
         scene, boxes, kinds = scenes(things, BATCH, step)
         loss = loss_of(model(scene), boxes, kinds)
         if compressor:
@@ -172,13 +171,14 @@ def main() -> None:
         train(plain, things, options.steps)
         print(f"plain: mAP {mean_ap(plain, test):.4f}; ", end="", flush=True)
     inputs = scenes(things, 256, -1)[0]
-    # Half without, half with: at some 16 times smaller, trained weights are worth it.
-    half = options.steps // 2
-    train(model, things, half)
     compressor = lilnetx.Compressor(
-        model, inputs, steps=options.steps - half, target_size=options.target_size
+        model,
+        inputs,
+        steps=options.steps,
+        target_size=options.target_size,
+        start="random",
     )
-    train(model, things, options.steps - half, compressor, half)
+    train(model, things, options.steps, compressor)
     size = lilnetx.save(compressor.finalize(), "detection.lnx")
     again = lilnetx.load_model("detection.lnx", model=network())
     small = lilnetx.load_model(

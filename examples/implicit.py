@@ -103,9 +103,8 @@ def train(
     image: Tensor,
     steps: int,
     compressor: lilnetx.Compressor | None = None,
-    first: int = 0,
 ) -> None:
-    """Take steps from `first` on; with a Compressor, towards a small file."""
+    """Take all steps; with a Compressor, towards a small file."""
     groups = [{"params": [*model.parameters()], "lr": RATE}]
     if compressor:
         groups = compressor.parameter_groups(lr=RATE)
@@ -116,7 +115,7 @@ def train(
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, rates, total_steps=steps, cycle_momentum=False
     )
-    draw = torch.Generator().manual_seed(first)
+    draw = torch.Generator().manual_seed(0)
     where = places()
     for _ in range(steps):
         chosen = torch.randint(len(where), (BATCH,), generator=draw)
@@ -153,15 +152,12 @@ def main() -> None:
             f" {psnr(drawn(plain), image):.2f} dB in {size:,} bytes; ",
             end="", flush=True,
         )  # fmt: skip
-    # Half without, half with: trained weights are worth it where files are not tiny.
-    half = options.steps // 2
-    train(model, image, half)
-    rest = options.steps - half
     compressor = lilnetx.Compressor(
-        model, places()[::29], steps=rest, target_size=options.target_size,
+        model, places()[::29], steps=options.steps, start="random",
+        target_size=options.target_size,
         tolerance=0.01,
     )  # fmt: skip
-    train(model, image, rest, compressor, half)
+    train(model, image, options.steps, compressor)
     size = lilnetx.save(compressor.finalize(), "implicit.lnx")
     shown = drawn(lilnetx.load_model("implicit.lnx", model=network()))
     picture(shown).save("implicit.png")

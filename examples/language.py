@@ -118,9 +118,8 @@ def train(
     text: Tensor,
     steps: int,
     compressor: lilnetx.Compressor | None = None,
-    first: int = 0,
 ) -> None:
-    """Take steps from `first` on; with a Compressor, towards a small file."""
+    """Take all steps; with a Compressor, towards a small file."""
     groups = [{"params": [*model.parameters()], "lr": RATE}]
     if compressor:
         groups = compressor.parameter_groups(lr=RATE)
@@ -132,7 +131,7 @@ def train(
         optimizer, rates, total_steps=steps, cycle_momentum=False
     )
     model.train()
-    for step in range(first, first + steps):
+    for step in range(steps):
         loss = loss_of(model, drawn(text, step))
         if compressor:
             loss = loss + compressor.penalty().total
@@ -158,14 +157,14 @@ def main() -> None:
     if options.plain:
         train(plain, text, options.steps)
         print(f"plain: perplexity {perplexity(plain, test):.3f}; ", end="", flush=True)
-    # Half without, half with: at some 16 times smaller, trained weights are worth it.
-    half = options.steps // 2
-    train(model, text, half)
-    rest = options.steps - half
     compressor = lilnetx.Compressor(
-        model, drawn(text, -1)[0], steps=rest, target_size=options.target_size
+        model,
+        drawn(text, -1)[0],
+        steps=options.steps,
+        target_size=options.target_size,
+        start="random",
     )
-    train(model, text, rest, compressor, half)
+    train(model, text, options.steps, compressor)
     size = lilnetx.save(compressor.finalize(), "language.lnx")
     again = lilnetx.load_model("language.lnx", model=network())
     print(

@@ -105,9 +105,8 @@ def train(
     things: Things,
     steps: int,
     compressor: lilnetx.Compressor | None = None,
-    first: int = 0,
 ) -> None:
-    """Take steps from `first` on; with a Compressor, towards a small file."""
+    """Take all steps; with a Compressor, towards a small file."""
     groups = [{"params": [*model.parameters()], "lr": RATE}]
     if compressor:
         groups = compressor.parameter_groups(lr=RATE)
@@ -119,7 +118,7 @@ def train(
         optimizer, rates, total_steps=steps, cycle_momentum=False
     )
     model.train()
-    for step in range(first, first + steps):
+    for step in range(steps):
         scene, classes = scenes(things, BATCH, step)
         loss = F.cross_entropy(model(scene), classes)
         if compressor:
@@ -148,13 +147,14 @@ def main() -> None:
         train(plain, things, options.steps)
         print(f"plain: mIoU {mean_iou(plain, test):.4f}; ", end="", flush=True)
     inputs = scenes(things, 64, -1)[0]
-    # Half without, half with: at some 16 times smaller, trained weights are worth it.
-    half = options.steps // 2
-    train(model, things, half)
     compressor = lilnetx.Compressor(
-        model, inputs, steps=options.steps - half, target_size=options.target_size
+        model,
+        inputs,
+        steps=options.steps,
+        target_size=options.target_size,
+        start="random",
     )
-    train(model, things, options.steps - half, compressor, half)
+    train(model, things, options.steps, compressor)
     size = lilnetx.save(compressor.finalize(), "segmentation.lnx")
     again = lilnetx.load_model("segmentation.lnx", model=network())
     small = lilnetx.load_model(

@@ -100,7 +100,8 @@ def unfold_batch_norms(network: nn.Module, images: Iterable[Tensor]) -> int:
 
     Statistics are those of the images, and scale and shift make up for them, so that
     the outputs stay the same. A folded network cannot be trained: its batch norms would
-    also divide by the deviation of each batch.
+    also divide by the deviation of each batch. Norms that nothing has trained have the
+    statistics of folded ones, and stay as they are.
     """
     norms = [m for m in network.modules() if isinstance(m, _BatchNorm) and _folded(m)]
     seen: dict[nn.Module, list[Tensor]] = {norm: [] for norm in norms}
@@ -125,9 +126,14 @@ def unfold_batch_norms(network: nn.Module, images: Iterable[Tensor]) -> int:
 
 def _folded(norm: _BatchNorm) -> bool:
     mean, variance = norm.running_mean, norm.running_var
-    if not norm.affine or mean is None or variance is None:
+    if not norm.affine or mean is None or variance is None or _fresh(norm):
         return False
     return bool((mean == 0).all() and (variance == 1).all())
+
+
+def _fresh(norm: _BatchNorm) -> bool:
+    """Tell whether a norm has the scale and shift that it was made with."""
+    return bool((norm.weight == norm.weight[:1]).all() and (norm.bias == 0).all())
 
 
 def _unfold(norm: _BatchNorm, values: Tensor) -> None:

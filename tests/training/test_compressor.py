@@ -276,6 +276,14 @@ def test_the_gradient_of_the_penalty_is_added_without_a_loss():
         assert torch.allclose(parameter.grad, gradient, atol=1e-5, rtol=1e-4)
 
 
+def test_fresh_batch_norms_start_as_they_were_made():
+    layers = [nn.Conv2d(2, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.Flatten()]
+    model = nn.Sequential(*layers, nn.Linear(128, 3))
+    lilnetx.Compressor(model, images(), steps=STEPS, start="random")
+    assert bool((model[1].weight == 1).all())
+    assert bool((model[1].bias == 0).all())
+
+
 def test_a_trained_network_is_not_lost():
     model, x = fill(network()), images()
     with torch.no_grad():

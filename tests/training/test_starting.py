@@ -1,5 +1,6 @@
 """Runs that start from trained weights."""
 
+import copy
 from dataclasses import replace
 
 import pytest
@@ -228,6 +229,14 @@ def test_unfolding_keeps_the_function():
     assert not torch.equal(network.bn1.running_var, torch.ones(16))
     in_training = network.train()(images)
     assert torch.allclose(in_training, before, atol=1e-2)
+
+
+def test_norms_that_nothing_has_trained_are_not_folded():
+    network = build("resnet20", {"channels": 1, "classes": 10})
+    nn.init.zeros_(network.bn1.weight)  # as residual blocks may start
+    before = copy.deepcopy(network.state_dict())
+    assert unfold_batch_norms(network, [numbers(8, 1, 12, 12)]) == 0
+    assert all(torch.equal(x, before[name]) for name, x in network.state_dict().items())
 
 
 def test_other_classes_get_a_fresh_head():
