@@ -2,11 +2,13 @@
 
 from dataclasses import dataclass, replace
 
+import torch
+import torch.distributed as dist
 from torch import Tensor, nn
 
 from lilnetx_cli.errors import UsageError
 from lilnetx_cli.nn.channel_prior import Channels
-from lilnetx_cli.processes import ALONE
+from lilnetx_cli.processes import Processes
 from lilnetx_cli.quantization.calls import Call
 from lilnetx_cli.training.cutting import Gauge, chosen
 from lilnetx_cli.training.macs_control import MORE, MacsController, choose_gone
@@ -31,10 +33,18 @@ def macs_controller(
             f"round_channels is {multiple}, expected 1 or more, and a target_macs or"
             " target_latency to go with it"
         )
+    if not given:
+        return None
+    (share,) = given.values()
     more = MORE if multiple == 1 else 1.0
-    for share in given.values():
-        return MacsController(share, timed=latency is not None, more=more)
-    return None
+    return MacsController(share, timed=latency is not None, more=more)
+
+
+def _processes(device: torch.device) -> Processes:
+    """Return those that share the loop: the clock of the first counts for all."""
+    if not (dist.is_available() and dist.is_initialized()):
+        return Processes(device=device)
+    return Processes(dist.get_rank(), dist.get_world_size(), device)
 
 
 @dataclass(frozen=True)
@@ -59,7 +69,7 @@ class Chooser:
         timed = macs is not None and macs.timed
         if len(call.args) == 1 and not call.kwargs and isinstance(call.args[0], Tensor):
             example = call.args[0]
-            processes = replace(ALONE, device=example.device)
+            processes = _processes(example.device)
             return cls(Gauge(example.cpu()[:2], timed, processes), multiple)
         if timed or multiple > 1:
             raise UsageError(
