@@ -89,14 +89,19 @@ def chosen(
     """
     low, high, wanted = 0.0, 1.0, target
     most, best = 0.0, None
+    shares: dict[tuple[bool, ...], float | None] = {}
     for _ in range(TRIES):
         gone = choose_gone(model, channels, wanted)
         gone = _rounded(model, channels, gone, multiple)
-        share = gauge.share(without(model, channels, gone))
+        key = tuple(gone.tolist())
+        if key not in shares:
+            shares[key] = gauge.share(without(model, channels, gone))
+        share = shares[key]
         if share is None or gauge.close * target <= share <= target:
             return gone
-        if share < target and torch.equal(gone, _dead(model, channels)):
-            return gone  # enough have died by themselves
+        known = multiple == 1 and not gauge.timed
+        if share < target and known and _as_predicted(model, channels, gone, share):
+            return gone  # the next channel is worth more than what is missing
         if share > target:
             high = wanted
         else:
@@ -107,8 +112,17 @@ def chosen(
     return gone if best is None else best
 
 
-def _dead(model: nn.Module, channels: Channels) -> Tensor:
-    return ~living(channels, nonzero_slices(model, channels))
+def _as_predicted(
+    model: nn.Module, channels: Channels, gone: Tensor, share: float
+) -> bool:
+    """Tell whether nothing would be gained by choosing fewer classes.
+
+    That is so where the share is the predicted one, and where none but dead ones go.
+    """
+    predicted = channels.macs(~gone) / channels.macs(torch.ones_like(gone))
+    if CLOSE * predicted <= share <= predicted / CLOSE:
+        return True
+    return torch.equal(gone, ~living(channels, nonzero_slices(model, channels)))
 
 
 @torch.no_grad()

@@ -16,7 +16,7 @@ from tests.training.silent import Silent
 
 PRESETS = sorted((Path(__file__).parents[2] / "examples").glob("*.toml"))
 # The others take up to half a minute of a core each.
-QUICK = {"fashion_resnet20", "cifar100_resnet20x4", "cifar100_mobilenet_v2"}
+QUICK = {"fashion_resnet20"}
 CASES = [
     pytest.param(
         path, id=path.stem, marks=() if path.stem in QUICK else pytest.mark.slow
