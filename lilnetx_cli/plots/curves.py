@@ -53,7 +53,7 @@ def _draw_accuracy(
     numbers = [line["epoch"] for line in epochs]
     axes.set(title="Accuracy", xlabel="epoch", ylabel="correct, %")
     for key, name, color in (
-        ("accuracy", "training, augmented", ACCURACY_COLOR),
+        ("accuracy", "training", ACCURACY_COLOR),
         ("validation_accuracy", "validation", VALIDATION_COLOR),
     ):
         values = [100 * line[key] for line in epochs]
