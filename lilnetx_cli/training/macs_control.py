@@ -28,12 +28,15 @@ SPARE = 1.3
 MORE, AGAIN = 1.04, 0.6
 # Where no more than this of what is to be left is left before, they are chosen at once.
 NEAR = 1.02
-# The weight of the prior to begin with; what errors, in logarithms, add to it at once
-# and over the whole run, and how far that may go: down not so far that the weight comes
-# too late when channels stop dying by themselves.
+# The weight of the prior to begin with; what errors, in logarithms, add to it over the
+# whole run, and how far that may go: down not so far that the weight comes too late
+# when channels stop dying by themselves.
 WEIGHT = 2.0
-PROPORTIONAL, INTEGRAL = 1.0, 15.0
+INTEGRAL = 15.0
 LOWEST, HIGHEST = -1.5, 3.0
+# What they add at once: where fewer channels are left than planned, the prior lets go
+# before more of them die.
+PRESS, LET_GO = 1.0, 10.0
 
 
 @dataclass
@@ -79,7 +82,7 @@ class MacsController:
             error = math.log(max(share, 1e-3) / self.planned(progress))
             integral = self.integral + INTEGRAL * error * (progress - self.progress)
             self.integral = min(max(integral, LOWEST), HIGHEST)
-            self.now = PROPORTIONAL * error
+            self.now = (PRESS if error > 0 else LET_GO) * error
         self.progress = progress
 
     def is_time(self, progress: float, share: float) -> bool:

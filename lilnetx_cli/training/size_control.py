@@ -10,7 +10,8 @@ DESCENT = 0.2
 # How much of an error, in logarithms, the weights of the penalty answer at once, how
 # much a mean error over the whole run adds, and how far that may go.
 PROPORTIONAL, INTEGRAL, REACH = 1.0, 15.0, 3.0
-# Once they have grown, steps change by this share of an error at each update.
+# Once they have grown, steps change by this share of an error at each update; more
+# where a weight has many bits, of which a larger step takes the smaller part.
 GAIN, LIMIT = 0.2, 0.03
 # While they grow, the same of an error beyond this one, a file that is too small.
 SLACK, SLOWEST = 0.2, 0.06
@@ -70,6 +71,14 @@ class SizeController:
         """What to multiply rate_weight and slice_weight by."""
         return math.exp(self.integral + self.now) * USUAL_BITS / self.bits
 
+    @property
+    def answer(self) -> float:
+        """How many times as much steps must grow as a file is to shrink.
+
+        Finely quantized values of b bits each take 1 / (b ln 2) of a change of steps.
+        """
+        return max(1.0, self.bits * math.log(2))
+
     def wants_exact(self, progress: float) -> bool:
         """Return whether an exact size is due."""
         return self.checks < len(EXACT_AT) and progress >= EXACT_AT[self.checks]
@@ -90,7 +99,7 @@ class SizeController:
         self.progress = progress
         if progress < self.begin:  # a file far below the plan holds back the growth
             return math.exp(min(max(GAIN * (error + SLACK), -SLOWEST), 0.0))
-        return math.exp(min(max(GAIN * error, -LIMIT), LIMIT))
+        return math.exp(self.answer * min(max(GAIN * error, -LIMIT), LIMIT))
 
     def planned(self, progress: float) -> float:
         """Return the bytes that the file should have at a share of the run."""

@@ -1,8 +1,10 @@
+import math
+
 import torch
 from torch import nn
 
 from lilnetx_cli.nn import latent_weights, reparameterize
-from lilnetx_cli.training.fit_size import LARGEST, fit_size, round_to_zero
+from lilnetx_cli.training.fit_size import fit_size, round_at_price
 from tests.nn.making import fill
 
 OVERHEAD = 37
@@ -48,17 +50,29 @@ def test_a_size_that_fits_changes_nothing():
         assert torch.equal(latent, kept[name])
 
 
-def test_thresholds_move_only_what_is_next_to_zero():
-    model = reparameterize(nn.Sequential(nn.Linear(3, 2, bias=False)))
-    values = torch.tensor([[0.2, 0.4, -0.45], [0.6, -1.4, 2.6]])
-    kept = {"0.weight": values}
-    wanted = {
-        0.5: [[0, 0, 0], [1, -1, 3]],
-        0.7: [[0, 0, 0], [0, -1, 3]],
-        2.0: [[0, 0, 0], [0, 0, 3]],
-        LARGEST: [[0, 0, 0], [0, 0, 1]],  # a weight never goes as a whole
-    }
-    for threshold, integers in wanted.items():
-        round_to_zero(model, kept, threshold)
-        ((_, _, latent),) = latent_weights(model)
-        assert latent.round().tolist() == integers
+def rounded(values, price):
+    """What latents become, by a logistic density of scale 1."""
+    model = reparameterize(nn.Sequential(nn.Linear(len(values), 1, bias=False)))
+    ((_, weight, latent),) = latent_weights(model)
+    density = weight.group.density
+    with torch.no_grad():
+        for parameter in density.parameters():
+            parameter.zero_()
+        density.slope.fill_(math.log(math.e - 1))  # whose softplus is 1
+    round_at_price(model, {"0.weight": torch.tensor([values])}, price)
+    return latent.round().tolist()[0]
+
+
+def test_a_price_moves_what_is_nearest_to_the_smaller_integer_first():
+    values = [0.2, 0.55, -1.4, 2.6, 5.9]
+    assert rounded(values, 0) == [0, 1, -1, 3, 6]
+    assert rounded(values, 0.5) == [0, 0, -1, 2, 6]
+
+
+def test_at_a_high_price_one_latent_is_left():
+    values = [0.2, 0.6, -1.4, 2.6]
+    assert rounded(values, 1e4) == [0, 0, 0, 1]
+
+
+def test_fine_latents_go_where_a_step_saves_most_not_to_zero():
+    assert rounded([0.6, 1.7, 8.6, 9.2], 0.3) == [1, 2, 8, 9]

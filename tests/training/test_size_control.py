@@ -43,6 +43,16 @@ def test_a_size_is_reached_and_kept(first, drift):
     assert abs(sizes[-1] / 10_000 - AIM) < 0.1
 
 
+def test_fine_steps_grow_more_for_the_same_change_of_the_size():
+    """Values of b bits each take 1 / (b ln 2) of what steps grow by."""
+    controller = SizeController(100_000, 200_000, BEGIN)  # 4 bits a weight
+    size = 140_000.0
+    for number in range(200):
+        growth = controller.update(number / 200, int(size))
+        size *= growth ** (-1 / (4 * math.log(2))) * 1.002  # weights grow meanwhile
+    assert abs(size / 100_000 - AIM) < 0.02
+
+
 def test_steps_are_left_alone_until_they_have_grown():
     controller = SizeController(10_000, 200_000, BEGIN)
     before = controller.factor
