@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor, nn
 
+from lilnetx_cli.errors import UsageError
 from lilnetx_cli.nn.batch_norm import running_statistics
 from lilnetx_cli.nn.latents import latent_weights
 
@@ -43,7 +44,9 @@ class Average:
 
     def to(self, device: torch.device) -> "Average":
         """Return the same on a device."""
-        return replace(self, values={k: v.to(device) for k, v in self.values.items()})
+        return replace(
+            self, values={k: v.to(device, copy=True) for k, v in self.values.items()}
+        )
 
     @contextmanager
     def in_place(self, model: nn.Module) -> Iterator[None]:
@@ -60,6 +63,13 @@ class Average:
             with torch.no_grad():
                 for name, tensor in own.items():
                     tensor.copy_(kept[name])
+
+
+def averaged(decay: float | None) -> Average | None:
+    """Return what averages, None without a decay; raises UsageError out of bounds."""
+    if decay is not None and not 0 < decay < 1:
+        raise UsageError(f"ema is {decay}, expected a share between 0 and 1")
+    return None if decay is None else Average(decay)
 
 
 def _averaged(model: nn.Module) -> dict[str, Tensor]:

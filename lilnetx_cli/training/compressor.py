@@ -10,6 +10,7 @@ from lilnetx_cli.errors import UsageError
 from lilnetx_cli.nn import Penalty, Start, penalty
 from lilnetx_cli.nn.channel_prior import Channels
 from lilnetx_cli.quantization.calls import Inputs, calls_of
+from lilnetx_cli.training.averaging import averaged
 from lilnetx_cli.training.course import LoopSizes, begin, check_runs, trains
 from lilnetx_cli.training.finalize import SIDE_TOLERANCE
 from lilnetx_cli.training.loop_channels import Chooser, macs_controller
@@ -22,7 +23,12 @@ from lilnetx_cli.training.rates import (
     use_plain_rates,
 )
 from lilnetx_cli.training.reach import check_share, check_size, end_growth
-from lilnetx_cli.training.steering import advance, keep_out, weights_of
+from lilnetx_cli.training.steering import (
+    advance,
+    keep_out,
+    shipping_weights,
+    weights_of,
+)
 
 GROWTH = 0.4  # share of the steps over which quantization steps grow
 
@@ -57,6 +63,7 @@ class Compressor:
         slice_weight: float = 0.3,
         channel_weight: float = 0.0,
         growth: float = GROWTH,
+        ema: float | None = None,
         exclude: Iterable[str | type[nn.Module]] = (),
         exact: Iterable[str] = (),
         tolerance: float = SIDE_TOLERANCE,
@@ -70,7 +77,8 @@ class Compressor:
         those of `finalize`. Quantization steps grow over the share `growth` of the
         steps. `target_latency` is a share of the time of a batch of 32 in torch, on the
         device of the inputs; with `round_channels=8` layers keep multiples of 8. Both
-        are for networks that take one tensor. Build optimizer and wrappers
+        are for networks that take one tensor. With `ema=0.999` a moving average of the
+        weights ships, of which a step keeps that share. Build optimizer and wrappers
         (DistributedDataParallel, torch.compile) after this.
 
         Raises UsageError for what makes no sense, OutOfReach for a size or a share that
@@ -99,6 +107,7 @@ class Compressor:
             size=target_size,
             macs=macs,
         )
+        self._course.average = averaged(ema)
         self._check_reach()
         advance(self._course, self._sizes, self._choose)
 
@@ -195,7 +204,8 @@ class Compressor:
         that share of the multiply-adds is left. Raises OutOfReach where that cannot be.
         """
         record = None if training is None else dict(training)
-        return end_course(self._course, self._sizes, self._chooser, record)
+        with shipping_weights(self._course):
+            return end_course(self._course, self._sizes, self._chooser, record)
 
     def state_dict(self) -> dict[str, Any]:
         """Return what `load_state_dict` goes on from, beside those of the others."""
@@ -227,5 +237,7 @@ class Compressor:
         keep_out(course)
         if optimizer is course.optimizer.optimizers[0]:
             course.step += 1
+            if course.average is not None:
+                course.average.update(course.model)
             if course.step < course.steps:
                 advance(course, self._sizes, self._choose)

@@ -17,6 +17,7 @@ from lilnetx_cli.nn.channel_prior import Channels
 from lilnetx_cli.nn.equalizing import equalize_weights
 from lilnetx_cli.nn.gating import gate_dead_filters
 from lilnetx_cli.quantization.calls import Call, Caller, check_calls, outputs_of
+from lilnetx_cli.training.averaging import Average
 from lilnetx_cli.training.finalize import finalize
 from lilnetx_cli.training.groups import kinds_of
 from lilnetx_cli.training.growing import Growth
@@ -57,6 +58,7 @@ class Course:
     channels: Channels | None
     macs: MacsController | None
     optimizer: Known = field(default_factory=Known)
+    average: Average | None = None
     step: int = 0
 
     @property
@@ -73,6 +75,7 @@ class Course:
             "growth": self.growth and dict(vars(self.growth)),
             "controller": self.controller and dict(vars(self.controller)),
             "macs": self.macs and self.macs.state(),
+            "average": self.average and dict(vars(self.average)),
         }
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -84,12 +87,16 @@ class Course:
                 None if control is None else SizeController(**control),
                 None if state["macs"] is None else MacsController(**state["macs"]),
             )
+            average = state.get("average")
+            averaged = None if average is None else Average(**average)
             numbers = int(state["step"]), int(state["steps"]), float(state["spread"])
         except (KeyError, TypeError, ValueError) as error:
             raise InputError(
                 f"this is no state of a compressor: {reason_of(error)}"
             ) from error
         self.growth, self.controller, self.macs = found
+        device = next(self.model.parameters()).device
+        self.average = averaged and averaged.to(device)
         self.step, self.steps, self.spread = numbers
 
 

@@ -3,7 +3,6 @@
 import math
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,19 +24,13 @@ from lilnetx_cli.training.readings import (
 from lilnetx_cli.training.reports import EpochReport, Observer
 from lilnetx_cli.training.sizes import Sizes
 from lilnetx_cli.training.state import Session, Totals, save_session
-from lilnetx_cli.training.steering import keep_out, steer, weights_of
+from lilnetx_cli.training.steering import (
+    keep_out,
+    shipping_weights,
+    steer,
+    weights_of,
+)
 from lilnetx_cli.training.teacher import divergence, taught_by
-
-
-@contextmanager
-def shipping_weights(session: Session) -> Iterator[None]:
-    """Give the network the weights that ship: the average, where there is one."""
-    if session.average is None:
-        yield
-        return
-    with session.average.in_place(session.model):
-        keep_out(session)
-        yield
 
 
 class Stopped(Exception):  # noqa: N818

@@ -25,12 +25,13 @@ from lilnetx_cli.measure.sparsity import channel_sparsity, slice_sparsity
 from lilnetx_cli.nn import RoundingWarning
 from lilnetx_cli.training.devices import quiet_copies
 from lilnetx_cli.training.finish import finish
-from lilnetx_cli.training.loop import shipping_weights, train
+from lilnetx_cli.training.loop import train
 from lilnetx_cli.training.reach import check_reach
 from lilnetx_cli.training.reports import EpochReport, Observer, Unheard
 from lilnetx_cli.training.set_up import open_session
 from lilnetx_cli.training.sizes import Sizes
 from lilnetx_cli.training.state import Session, restore_session
+from lilnetx_cli.training.steering import shipping_weights
 from lilnetx_cli.training.tracking import (
     check_tracker,
     end_tracker,

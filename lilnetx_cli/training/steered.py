@@ -5,6 +5,7 @@ from typing import Any, Protocol
 from torch import nn
 
 from lilnetx_cli.nn.channel_prior import Channels
+from lilnetx_cli.training.averaging import Average
 from lilnetx_cli.training.growing import Growth
 from lilnetx_cli.training.macs_control import MacsController
 from lilnetx_cli.training.size_control import SizeController
@@ -20,6 +21,7 @@ class Steered(Protocol):
         controller: of the penalty, None where its weights stay.
         channels: that are coupled, None where nothing presses them.
         macs: the controller of the channel prior, None where its weight stays.
+        average: of the weights, which ships, None where the weights themselves do.
         step: optimizer steps done, of `steps`.
         loss_weights: of the penalty, where no controller has a say.
     """
@@ -31,6 +33,7 @@ class Steered(Protocol):
     controller: SizeController | None
     channels: Channels | None
     macs: MacsController | None
+    average: Average | None
     step: int
 
     @property

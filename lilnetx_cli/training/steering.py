@@ -1,7 +1,8 @@
 """What changes from step to step: learning rates, size of the steps, the penalty."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor
@@ -117,6 +118,17 @@ def keep_out(course: Steered) -> None:
     if course.macs is None or course.channels is None or course.macs.gone is None:
         return
     take_out(course.model, course.channels, course.macs.gone)
+
+
+@contextmanager
+def shipping_weights(course: Steered) -> Iterator[None]:
+    """Give the network the weights that ship: the average, where there is one."""
+    if course.average is None:
+        yield
+        return
+    with course.average.in_place(course.model):
+        keep_out(course)
+        yield
 
 
 def _set_rates(session: Session) -> None:

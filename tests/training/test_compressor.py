@@ -189,9 +189,10 @@ def test_what_optimizers_know_grows_with_the_gradients(name, key, power):
 
 
 def test_a_loop_that_is_resumed_goes_on_to_the_bit():
-    whole, optimizer = opened(target_size=1400, target_macs=0.6)
+    options = {"target_size": 1400, "target_macs": 0.6, "ema": 0.9}
+    whole, optimizer = opened(**options)
     loop(whole, optimizer)
-    compressor, optimizer = opened(target_size=1400, target_macs=0.6)
+    compressor, optimizer = opened(**options)
     loop(compressor, optimizer, last=47)
     file = io.BytesIO()
     torch.save(
@@ -200,7 +201,7 @@ def test_a_loop_that_is_resumed_goes_on_to_the_bit():
         file,
     )  # fmt: skip
     file.seek(0)
-    compressor, optimizer = opened(target_size=1400, target_macs=0.6)
+    compressor, optimizer = opened(**options)
     model, moments, state, random = torch.load(file, weights_only=True)
     compressor.model.load_state_dict(model)
     optimizer.load_state_dict(moments)
@@ -209,6 +210,26 @@ def test_a_loop_that_is_resumed_goes_on_to_the_bit():
     loop(compressor, optimizer, first=47)
     one, two = whole.model.state_dict(), compressor.model.state_dict()
     assert all(torch.equal(one[name], two[name]) for name in one)
+    one, two = (c.finalize().model.state_dict() for c in (whole, compressor))
+    assert all(torch.equal(one[name], two[name]) for name in one)
+
+
+def test_the_average_ships_at_its_size(tmp_path):
+    """Of weights that jump at the last step, hardly anything is in the file."""
+    compressor, optimizer = opened(target_size=1400, ema=0.9)
+    loop(compressor, optimizer, last=STEPS - 1)
+    calm = compressor.finalize()
+    for group in optimizer.param_groups:
+        group["lr"] *= 50
+    loop(compressor, optimizer, first=STEPS - 1)
+    final = compressor.finalize()
+    with torch.no_grad():
+        wanted, *found = (
+            model(images()) for model in (calm.model, final.model, compressor.model)
+        )
+    near, far = (float((x - wanted).norm() / wanted.norm()) for x in found)
+    assert near < far / 3
+    assert lilnetx.save(final, tmp_path / "model.lnx") <= 1400
 
 
 @pytest.mark.parametrize("last", [STEPS, 10])
@@ -308,6 +329,7 @@ def test_a_trained_network_is_not_lost():
             "for networks that take one tensor",
         ),
         ({"inputs": numbers(4, 7, 6, 6)}, InputError, "does not run on the inputs"),
+        ({"ema": 1.0}, UsageError, "ema is 1.0, expected a share between 0 and 1"),
         ({"exact": ["lost"]}, UsageError, "no tensor is named 'lost'"),
     ],
 )
