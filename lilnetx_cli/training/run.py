@@ -3,12 +3,12 @@
 import json
 import warnings
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import lnx
-from lilnetx_cli.checkpoint import Checkpoint, pack, save_checkpoint
+from lilnetx_cli.checkpoint import pack, save_checkpoint
 from lilnetx_cli.config import (
     CONFIG,
     CURVES,
@@ -24,7 +24,7 @@ from lilnetx_cli.errors import FileError, reason_of
 from lilnetx_cli.measure.sparsity import channel_sparsity, slice_sparsity
 from lilnetx_cli.nn import RoundingWarning
 from lilnetx_cli.training.devices import quiet_copies
-from lilnetx_cli.training.finish import finish
+from lilnetx_cli.training.finish import Finished, finish
 from lilnetx_cli.training.loop import train
 from lilnetx_cli.training.reach import check_reach
 from lilnetx_cli.training.reports import EpochReport, Observer, Unheard
@@ -88,70 +88,112 @@ def run_training(
     main = session.processes.first
     observer = observer if main else Unheard()
     _tell_start(session, spoiled, observer)
-    metrics = folder / METRICS
-    lines: list[dict[str, Any]] = []
+    lines = _Lines(session, folder / METRICS)
     if resume is not None:
         changed = restore_session(session, resume)
         if changed is not None:
             observer.on_note(changed)
-        lines = _earlier_lines(metrics, session)
-    elif main:
-        for name in RUN_FILES:  # of a run that is to be overwritten
-            (folder / name).unlink(missing_ok=True)
+        lines.take_earlier()
     folder.mkdir(parents=True, exist_ok=True)
     if main:
-        _write_text(to_toml(config), folder / CONFIG)
-        _write_lines(lines, metrics)
-
+        _make_files(config, folder, fresh=resume is None)
+        lines.write()
     start_tracker(session.accelerator, config, folder)
-
-    def record(report: EpochReport) -> None:
-        lines.append(asdict(report))
-        track(session.accelerator, report)
-        if main:
-            _write_lines(lines, metrics)
-
     with session.processes.together(), quiet_copies():
         seconds = train(
             session,
             observer=observer,
             sizes=Sizes(session),
             resume_path=folder / RESUME,
-            record=record,
+            record=lines.add,
             should_stop=should_stop,
         )
         with shipping_weights(session):
             final = finish(session)
-    sparsity = slice_sparsity(final.checkpoint.latents.values())
-    share = final.macs_share
-    _check_share(config.target.macs, share, "multiply-adds", observer)
+    _check_share(config.target.macs, final.macs_share, "multiply-adds", observer)
     _check_share(config.target.latency, final.time_share, "time", observer)
-    plain = config.train.plain
-    size = None if plain else lnx.estimate(pack(final.checkpoint)).file
+    result = _result(session, final, folder / MODEL, seconds)
     if main:
-        save_checkpoint(final.checkpoint, folder / MODEL)
-    record(_final_report(final.checkpoint, session.epochs_begun, session.step, size,
-                         sparsity, share, seconds))  # fmt: skip
-    if main:
-        from lilnetx_cli.plots import draw_curves  # matplotlib takes a second
-
-        draw_curves(lines, folder / CURVES)
-    observer.on_epoch(EpochReport(**lines[-1]))
+        save_checkpoint(final.checkpoint, result.checkpoint)
+    observer.on_epoch(_ended(result, lines, folder / CURVES if main else None))
     end_tracker(session.accelerator)
+    return result
+
+
+@dataclass
+class _Lines:
+    """The lines of metrics.jsonl, which the first process writes."""
+
+    session: Session
+    path: Path
+    lines: list[dict[str, Any]] = field(default_factory=list)
+
+    def take_earlier(self) -> None:
+        """Go on from those of a run that is resumed."""
+        self.lines = _earlier_lines(self.path, self.session)
+
+    def add(self, report: EpochReport) -> None:
+        """Take a report, and send it to the tracker."""
+        self.lines.append(asdict(report))
+        track(self.session.accelerator, report)
+        if self.session.processes.first:
+            self.write()
+
+    def write(self) -> None:
+        """Write all of them."""
+        _write_text("".join(json.dumps(line) + "\n" for line in self.lines), self.path)
+
+
+def _make_files(config: RunConfig, folder: Path, *, fresh: bool) -> None:
+    """Write the settings; a fresh run takes away the files of an earlier one."""
+    for name in RUN_FILES if fresh else ():
+        (folder / name).unlink(missing_ok=True)
+    _write_text(to_toml(config), folder / CONFIG)
+
+
+def _result(
+    session: Session, final: Finished, checkpoint: Path, seconds: float
+) -> RunResult:
+    plain, record = session.config.train.plain, final.checkpoint.training or {}
     return RunResult(
-        checkpoint=folder / MODEL,
+        checkpoint=checkpoint,
         epochs=session.epochs_begun,
         steps=session.step,
-        accuracy=lines[-1]["accuracy"],
-        validation_accuracy=lines[-1]["validation_accuracy"],
-        estimated_bytes=size,
-        slice_sparsity=sparsity,
-        macs_share=share,
+        accuracy=record["accuracy"],
+        validation_accuracy=record["validation_accuracy"],
+        estimated_bytes=None if plain else lnx.estimate(pack(final.checkpoint)).file,
+        slice_sparsity=slice_sparsity(final.checkpoint.latents.values()),
+        macs_share=final.macs_share,
         time_share=final.time_share,
         channel_sparsity=channel_sparsity(final.checkpoint.state_dict),
         seconds=round(seconds, 3),
         predictions=final.predictions,
     )
+
+
+def _ended(result: RunResult, lines: _Lines, curves: Path | None) -> EpochReport:
+    """Return the last report, recorded, with the curves drawn where there is a path."""
+    report = EpochReport(
+        event="final",
+        epoch=result.epochs,
+        step=result.steps,
+        loss=None,
+        task_loss=None,
+        bits_per_weight=None,
+        accuracy=result.accuracy,
+        validation_accuracy=result.validation_accuracy,
+        estimated_bytes=result.estimated_bytes,
+        slice_sparsity=result.slice_sparsity,
+        macs_share=result.macs_share,
+        lr=None,
+        seconds=result.seconds,
+    )
+    lines.add(report)
+    if curves is not None:
+        from lilnetx_cli.plots import draw_curves  # matplotlib takes a second
+
+        draw_curves(lines.lines, curves)
+    return report
 
 
 def _opened(
@@ -194,33 +236,6 @@ def _check_share(
     )
 
 
-def _final_report(
-    checkpoint: Checkpoint,
-    epoch: int,
-    step: int,
-    size: int | None,
-    sparsity: float | None,
-    share: float | None,
-    seconds: float,
-) -> EpochReport:
-    record = checkpoint.training or {}
-    return EpochReport(
-        event="final",
-        epoch=epoch,
-        step=step,
-        loss=None,
-        task_loss=None,
-        bits_per_weight=None,
-        accuracy=record["accuracy"],
-        validation_accuracy=record["validation_accuracy"],
-        estimated_bytes=size,
-        slice_sparsity=sparsity,
-        macs_share=share,
-        lr=None,
-        seconds=round(seconds, 3),
-    )
-
-
 def _earlier_lines(path: Path, session: Session) -> list[dict[str, Any]]:
     """Return the lines of a run up to the step from which it goes on.
 
@@ -236,10 +251,6 @@ def _earlier_lines(path: Path, session: Session) -> list[dict[str, Any]]:
     whole, step = session.step // session.steps_per_epoch, session.step
     epochs = [line for line in lines if line["event"] == "epoch"]
     return [x for x in epochs if x["epoch"] <= whole or x["step"] == step]
-
-
-def _write_lines(lines: list[dict[str, Any]], path: Path) -> None:
-    _write_text("".join(json.dumps(line) + "\n" for line in lines), path)
 
 
 def _write_text(text: str, path: Path) -> None:
