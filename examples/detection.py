@@ -21,7 +21,8 @@ from torchvision.ops import batched_nms, box_iou
 import lilnetx_cli as lilnetx
 from lilnetx_cli.data import load_splits
 
-SIDE, STRIDE, THINGS, KINDS, BATCH, RATE = 64, 8, 3, 10, 32, 3e-3
+SIDE, STRIDE, THINGS, KINDS, BATCH = 64, 8, 3, 10, 32
+RATE, LATENT_RATE = 3e-3, 0.05
 G = SIDE // STRIDE
 Things = tuple[Tensor, Tensor]  # images (N, 1, H, W), kinds (N,)
 
@@ -133,7 +134,7 @@ def train(
     """Take all steps; with a Compressor, towards a small file."""
     groups = [{"params": [*model.parameters()], "lr": RATE}]
     if compressor:
-        groups = compressor.parameter_groups(lr=RATE)
+        groups = compressor.parameter_groups(lr=RATE, latent_lr=LATENT_RATE)
     optimizer = torch.optim.Adam(groups)
     if compressor:
         compressor.attach(optimizer)
@@ -155,8 +156,8 @@ def train(
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("--steps", type=int, default=2000)
-    parser.add_argument("--target-size", type=int, default=60_000, help="bytes")
+    parser.add_argument("--steps", type=int, default=5000)
+    parser.add_argument("--target-size", type=int, default=65_500, help="bytes")
     parser.add_argument("--data-dir", type=Path, help="of Fashion-MNIST; else digits")
     parser.add_argument("--plain", action="store_true", help="also without compression")
     options = parser.parse_args()
