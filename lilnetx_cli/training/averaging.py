@@ -6,6 +6,7 @@ Source: Polyak and Juditsky 1992; the growing decay as in Tan and Le 2019's code
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -35,29 +36,31 @@ class Average:
         """Hear the weights after a step."""
         decay = min(self.decay, self.steps / (self.steps + 10))
         units = _units(model)
-        for name, tensor in _averaged(model).items():
+        for name, tensor in _parts(model).items():
             now = tensor * units.get(name, 1)
-            if name not in self.values:
-                self.values[name] = now.clone()
-            self.values[name].lerp_(now, 1 - decay)
+            mean = self.values.get(name, now.clone()).to(now.device)
+            self.values[name] = mean.lerp_(now, 1 - decay)
         self.steps += 1
 
     def to(self, device: torch.device) -> "Average":
-        """Return the same on a device."""
-        return replace(
-            self, values={k: v.to(device, copy=True) for k, v in self.values.items()}
-        )
+        """Return a copy on a device."""
+        values = {k: v.to(device, copy=True) for k, v in self.values.items()}
+        return replace(self, values=values)
+
+    def state(self) -> dict[str, Any]:
+        """Return a copy that `Average(**state)` goes on from."""
+        return {**vars(self), "values": {k: v.clone() for k, v in self.values.items()}}
 
     @contextmanager
     def in_place(self, model: nn.Module) -> Iterator[None]:
         """Give a model the means for a while."""
-        own = _averaged(model)
+        own = _parts(model)
         kept = {name: tensor.detach().clone() for name, tensor in own.items()}
         units = _units(model)
-        with torch.no_grad():
-            for name, tensor in own.items() if self.steps else ():
-                tensor.copy_(self.values[name] / units.get(name, 1))
         try:
+            with torch.no_grad():
+                for name, tensor in own.items() if self.steps else ():
+                    tensor.copy_(self.values[name].to(tensor) / units.get(name, 1))
             yield
         finally:
             with torch.no_grad():
@@ -65,18 +68,19 @@ class Average:
                     tensor.copy_(kept[name])
 
 
-def averaged(decay: float | None) -> Average | None:
-    """Return what averages, None without a decay; raises UsageError out of bounds."""
+def average_of(decay: float | None) -> Average | None:
+    """Return an average, None without a decay; raises UsageError out of bounds."""
     if decay is not None and not 0 < decay < 1:
         raise UsageError(f"ema is {decay}, expected a share between 0 and 1")
     return None if decay is None else Average(decay)
 
 
-def _averaged(model: nn.Module) -> dict[str, Tensor]:
+def _parts(model: nn.Module) -> dict[str, Tensor]:
     """Return what changes from step to step: parameters and running statistics."""
     running = {id(tensor) for tensor in running_statistics(model)}
     buffers = {name: b for name, b in model.named_buffers() if id(b) in running}
-    return {**dict(model.named_parameters()), **buffers}
+    every: dict[str, Tensor] = {**dict(model.named_parameters()), **buffers}
+    return {name: t for name, t in every.items() if t.is_floating_point()}
 
 
 def _units(model: nn.Module) -> dict[str, Tensor]:

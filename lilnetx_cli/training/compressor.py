@@ -10,7 +10,7 @@ from lilnetx_cli.errors import UsageError
 from lilnetx_cli.nn import Penalty, Start, penalty
 from lilnetx_cli.nn.channel_prior import Channels
 from lilnetx_cli.quantization.calls import Inputs, calls_of
-from lilnetx_cli.training.averaging import averaged
+from lilnetx_cli.training.averaging import average_of
 from lilnetx_cli.training.course import LoopSizes, begin, check_runs, trains
 from lilnetx_cli.training.finalize import SIDE_TOLERANCE
 from lilnetx_cli.training.loop_channels import Chooser, macs_controller
@@ -91,6 +91,7 @@ class Compressor:
         record = None if architecture is None else dict(architecture)
         self._sizes = LoopSizes(calls, kept, tolerance, record)
         macs = macs_controller(target_macs, target_latency, round_channels)
+        average = average_of(ema)
         self._chooser = Chooser.of(calls[0], macs, round_channels)
         self._course = begin(
             model,
@@ -107,7 +108,7 @@ class Compressor:
             size=target_size,
             macs=macs,
         )
-        self._course.average = averaged(ema)
+        self._course.average = average
         self._check_reach()
         advance(self._course, self._sizes, self._choose)
 
@@ -123,7 +124,8 @@ class Compressor:
 
     def estimated_bytes(self) -> int:
         """Return about how many bytes the file of the network would have now."""
-        return self._sizes.estimate(self.model)
+        with shipping_weights(self._course):
+            return self._sizes.estimate(self.model)
 
     def parameter_groups(
         self,

@@ -75,7 +75,7 @@ class Course:
             "growth": self.growth and dict(vars(self.growth)),
             "controller": self.controller and dict(vars(self.controller)),
             "macs": self.macs and self.macs.state(),
-            "average": self.average and dict(vars(self.average)),
+            "average": self.average and self.average.state(),
         }
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -88,15 +88,15 @@ class Course:
                 None if state["macs"] is None else MacsController(**state["macs"]),
             )
             average = state.get("average")
-            averaged = None if average is None else Average(**average)
+            device = next(self.model.parameters()).device
+            averaged = None if average is None else Average(**average).to(device)
             numbers = int(state["step"]), int(state["steps"]), float(state["spread"])
-        except (KeyError, TypeError, ValueError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise InputError(
                 f"this is no state of a compressor: {reason_of(error)}"
             ) from error
         self.growth, self.controller, self.macs = found
-        device = next(self.model.parameters()).device
-        self.average = averaged and averaged.to(device)
+        self.average = averaged or self.average
         self.step, self.steps, self.spread = numbers
 
 

@@ -115,7 +115,13 @@ def run_training(
     result = _result(session, final, folder / MODEL, seconds)
     if main:
         save_checkpoint(final.checkpoint, result.checkpoint)
-    observer.on_epoch(_ended(result, lines, folder / CURVES if main else None))
+    report = _last_report(result)
+    lines.add(report)
+    if main:
+        from lilnetx_cli.plots import draw_curves  # matplotlib takes a second
+
+        draw_curves(lines.lines, folder / CURVES)
+    observer.on_epoch(report)
     end_tracker(session.accelerator)
     return result
 
@@ -171,9 +177,8 @@ def _result(
     )
 
 
-def _ended(result: RunResult, lines: _Lines, curves: Path | None) -> EpochReport:
-    """Return the last report, recorded, with the curves drawn where there is a path."""
-    report = EpochReport(
+def _last_report(result: RunResult) -> EpochReport:
+    return EpochReport(
         event="final",
         epoch=result.epochs,
         step=result.steps,
@@ -188,12 +193,6 @@ def _ended(result: RunResult, lines: _Lines, curves: Path | None) -> EpochReport
         lr=None,
         seconds=result.seconds,
     )
-    lines.add(report)
-    if curves is not None:
-        from lilnetx_cli.plots import draw_curves  # matplotlib takes a second
-
-        draw_curves(lines.lines, curves)
-    return report
 
 
 def _opened(

@@ -76,8 +76,9 @@ class SizeController:
         """How many times as much steps must grow as a file is to shrink.
 
         Finely quantized values of b bits each take 1 / (b ln 2) of a change of steps.
+        Bounded, since a file may hold far more than the latents.
         """
-        return max(1.0, self.bits * math.log(2))
+        return max(1.0, min(self.bits, MOST_BITS) * math.log(2))
 
     def wants_exact(self, progress: float) -> bool:
         """Return whether an exact size is due."""

@@ -232,6 +232,41 @@ def test_the_average_ships_at_its_size(tmp_path):
     assert lilnetx.save(final, tmp_path / "model.lnx") <= 1400
 
 
+def test_a_state_of_the_average_is_a_copy_and_must_be_one():
+    compressor, optimizer = opened(ema=0.9)
+    loop(compressor, optimizer, last=4)
+    state = compressor.state_dict()
+    before = {k: v.clone() for k, v in state["average"]["values"].items()}
+    loop(compressor, optimizer, first=4, last=8)
+    now = state["average"]["values"]
+    assert all(torch.equal(before[name], now[name]) for name in before)
+    for values in (None, {"a": 1}):
+        wrong = {**state, "average": {"decay": 0.9, "values": values, "steps": 1}}
+        with pytest.raises(InputError, match="no state of a compressor"):
+            compressor.load_state_dict(wrong)
+    assert compressor.step == 8
+    compressor.load_state_dict({**state, "average": None})  # of one without `ema`
+    assert compressor.state_dict()["average"] is not None
+
+
+def test_an_average_leaves_integers_alone():
+    torch.manual_seed(0)
+    model = drawn(network())
+    model.places = nn.Parameter(torch.arange(4), requires_grad=False)
+    compressor = lilnetx.Compressor(model, images(), steps=STEPS, ema=0.9)
+    optimizer = torch.optim.Adam(compressor.parameter_groups(lr=0.01))
+    compressor.attach(optimizer)
+    loop(compressor, optimizer, last=2)
+    assert model.places.tolist() == [0, 1, 2, 3]
+
+
+def test_a_bad_average_is_refused_before_anything_changes():
+    model = drawn(network())
+    with pytest.raises(UsageError, match="ema is 0"):
+        lilnetx.Compressor(model, images(), steps=STEPS, ema=0.0)
+    lilnetx.Compressor(model, images(), steps=STEPS, ema=0.9)
+
+
 @pytest.mark.parametrize("last", [STEPS, 10])
 def test_a_share_of_the_multiply_adds_is_left(last):
     compressor, optimizer = opened(target_macs=0.5)

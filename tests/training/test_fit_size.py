@@ -1,10 +1,17 @@
 import math
 
+import pytest
 import torch
 from torch import nn
 
 from lilnetx_cli.nn import latent_weights, reparameterize
-from lilnetx_cli.training.fit_size import fit_size, round_at_price
+from lilnetx_cli.nn.density import FactorizedDensity
+from lilnetx_cli.training.fit_size import (
+    LEAST_SAVED,
+    fit_size,
+    prices_of,
+    round_at_price,
+)
 from tests.nn.making import fill
 
 OVERHEAD = 37
@@ -76,3 +83,28 @@ def test_at_a_high_price_one_latent_is_left():
 
 def test_fine_latents_go_where_a_step_saves_most_not_to_zero():
     assert rounded([0.6, 1.7, 8.6, 9.2], 0.3) == [1, 2, 8, 9]
+
+
+def test_prices_rise_with_the_distance_from_zero_on_both_sides():
+    density = FactorizedDensity(2)
+    with torch.no_grad():
+        for parameter in density.parameters():
+            parameter.zero_()
+        density.slope.fill_(math.log(math.e - 1))
+        density.shift[-1] = torch.tensor([-2.0, 0.0])  # the first is centered at 2
+        prices = prices_of(density, 100)
+        bits = density.bits(torch.tensor([[0.0, 0], [-1, -1], [2, 2], [5, 5]]))
+    assert prices.shape == (2, 101, 2)
+    assert torch.allclose(prices[0, 0], bits[0])
+    assert torch.allclose(prices[1, 1] - LEAST_SAVED, bits[1])
+    # 2 is cheaper than 0 by the first, and still no reason to grow; 5 is dearer.
+    assert float(prices[0, 2, 0]) == pytest.approx(float(bits[0, 0]) + 2 * LEAST_SAVED)
+    assert torch.allclose(prices[0, 5] - 5 * LEAST_SAVED, bits[3])
+    assert float(prices.diff(dim=1).min()) > 0.9 * LEAST_SAVED  # flat at 60 bits
+
+
+def test_parts_of_a_large_weight_are_rounded_alike(monkeypatch):
+    values = (torch.arange(40) % 17 - 8.3).tolist()
+    whole = rounded(values, 0.5)
+    monkeypatch.setattr("lilnetx_cli.training.fit_size.ROWS_AT_ONCE", 7)
+    assert rounded(values, 0.5) == whole

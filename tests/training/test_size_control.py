@@ -53,6 +53,14 @@ def test_fine_steps_grow_more_for_the_same_change_of_the_size():
     assert abs(size / 100_000 - AIM) < 0.02
 
 
+def test_a_file_that_is_mostly_something_else_moves_steps_no_faster():
+    """Excluded layers are in the file, and not among the weights with latents."""
+    controller = SizeController(60_000, 512, BEGIN)
+    controller.update(0.4, 61_000)
+    assert 1 < controller.update(0.5, 61_000) < 1.2
+    assert 0.7 < controller.update(0.6, 50_000) < 1
+
+
 def test_steps_are_left_alone_until_they_have_grown():
     controller = SizeController(10_000, 200_000, BEGIN)
     before = controller.factor
