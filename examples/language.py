@@ -144,8 +144,8 @@ def train(
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("--steps", type=int, default=2000)
-    parser.add_argument("--target-size", type=int, default=60_000, help="bytes")
+    parser.add_argument("--steps", type=int, default=6000)
+    parser.add_argument("--target-size", type=int, default=64_500, help="bytes")
     parser.add_argument("--text", type=Path, help="a text; else Python's documentation")
     parser.add_argument("--plain", action="store_true", help="also without compression")
     options = parser.parse_args()
