@@ -47,6 +47,11 @@ class Average:
         values = {k: v.to(device, copy=True) for k, v in self.values.items()}
         return replace(self, values=values)
 
+    def fits(self, model: nn.Module) -> bool:
+        """Tell whether it is one of such a model: of tensors of these shapes."""
+        own = {name: tensor.shape for name, tensor in _parts(model).items()}
+        return not self.steps or own == {k: v.shape for k, v in self.values.items()}
+
     def state(self) -> dict[str, Any]:
         """Return a copy that `Average(**state)` goes on from."""
         return {**vars(self), "values": {k: v.clone() for k, v in self.values.items()}}

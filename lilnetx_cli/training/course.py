@@ -90,6 +90,8 @@ class Course:
             average = state.get("average")
             device = next(self.model.parameters()).device
             averaged = None if average is None else Average(**average).to(device)
+            if averaged is not None and not averaged.fits(self.model):
+                raise ValueError("the average is one of another network")
             numbers = int(state["step"]), int(state["steps"]), float(state["spread"])
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise InputError(

@@ -18,7 +18,7 @@ from lilnetx_cli.nn import materialize
 from lilnetx_cli.nn.channel_prior import Channels
 from lilnetx_cli.nn.gating import gate_dead_filters
 from lilnetx_cli.nn.latents import latent_weights
-from lilnetx_cli.training.averaging import Average
+from lilnetx_cli.training.averaging import average_of
 from lilnetx_cli.training.devices import open_accelerator, share_norms, wrap
 from lilnetx_cli.training.groups import kinds_of
 from lilnetx_cli.training.initial_weights import initialize, trained_weights
@@ -80,7 +80,7 @@ def open_session(
         architecture, beginning.spread, beginning.text, growth, controller,
         _teacher(config, architecture, accelerator.device), channels,
         _macs_controller(config),
-        None if settings.ema is None else Average(settings.ema),
+        average_of(settings.ema),
     )  # fmt: skip
 
 

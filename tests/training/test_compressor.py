@@ -240,7 +240,7 @@ def test_a_state_of_the_average_is_a_copy_and_must_be_one():
     loop(compressor, optimizer, first=4, last=8)
     now = state["average"]["values"]
     assert all(torch.equal(before[name], now[name]) for name in before)
-    for values in (None, {"a": 1}):
+    for values in (None, {"a": 1}, {"a": torch.zeros(2)}):
         wrong = {**state, "average": {"decay": 0.9, "values": values, "steps": 1}}
         with pytest.raises(InputError, match="no state of a compressor"):
             compressor.load_state_dict(wrong)
