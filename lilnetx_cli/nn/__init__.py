@@ -10,7 +10,7 @@ from lilnetx_cli.nn.latents import (
 from lilnetx_cli.nn.materialize import materialize
 from lilnetx_cli.nn.penalty import Penalty, penalty
 from lilnetx_cli.nn.reparameterize import RoundingWarning, Start, reparameterize
-from lilnetx_cli.nn.rounding import add_uniform_noise, round_ste
+from lilnetx_cli.nn.rounding import round_ste
 
 __all__ = [
     "FactorizedDensity",
@@ -19,7 +19,6 @@ __all__ = [
     "Penalty",
     "RoundingWarning",
     "Start",
-    "add_uniform_noise",
     "density_parameters",
     "latent_weights",
     "materialize",

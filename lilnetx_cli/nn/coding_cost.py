@@ -9,6 +9,8 @@ Boyd 2008) is the same idea for single numbers.
 Legend: O rows, I columns of a weight (O, I, *kernel).
 """
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -17,6 +19,8 @@ PRIOR = 2.0
 # Probabilities that a slice is not zero stay within these bounds, costs within those.
 LEAST, MOST = 0.002, 0.95
 LOWEST, HIGHEST = 0.1, 6.0
+# Keeps the gradient of a slice's norm finite where the slice is exactly zero.
+NORM_FLOOR = 1e-12
 
 
 @torch.no_grad()
@@ -39,7 +43,25 @@ def relative_costs(latent: Tensor) -> Tensor:
     return (cost / cost.mean()).flatten()
 
 
-def weigh_gradient(values: Tensor, costs: Tensor) -> Tensor:
-    """Return values (N,) as they are, whose gradients are multiplied by costs (N,)."""
-    kept = values.detach()
-    return kept + costs * (values - kept)
+class _SliceNorms(torch.autograd.Function):
+    """Sums over slices, and their gradients in one pass."""
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor, costs: Tensor) -> tuple[Tensor, Tensor]:  # noqa: ANN401
+        norms = torch.linalg.vector_norm(rows, dim=1)  # (N,)
+        squares = norms.square()
+        ctx.save_for_backward(rows, costs / (squares + NORM_FLOOR).sqrt())
+        return squares.sum(), norms.sum()
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:  # noqa: ANN401
+        rows, pressure = ctx.saved_tensors
+        return rows * (2 * grads[0] + grads[1] * pressure)[:, None], None
+
+
+def slice_norms(rows: Tensor, costs: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the sums of all squares and of the norms of rows (N, L).
+
+    The gradient of each norm is multiplied by its cost (N,); the sum is not.
+    """
+    return _SliceNorms.apply(rows, costs)  # type: ignore[no-any-return]

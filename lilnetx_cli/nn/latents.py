@@ -11,7 +11,6 @@ from typing import TypeVar, cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils import parametrize
 
 from lilnetx_cli.nn.decoding import cosine_basis, decode_matmul
 from lilnetx_cli.nn.density import FactorizedDensity
@@ -132,9 +131,10 @@ def parametrizations_of(
     module: nn.Module, kind: type[ModuleT]
 ) -> Iterator[tuple[str, ModuleT, Tensor]]:
     """Yield (tensor name, parametrization, parameter behind it) of one kind."""
-    if not parametrize.is_parametrized(module):
+    entries = module._modules.get("parametrizations")  # fast: asked at every step
+    if not isinstance(entries, nn.ModuleDict):
         return
-    for name, entry in cast("nn.ModuleDict", module.parametrizations).items():
+    for name, entry in entries.items():
         first = cast("nn.ModuleList", entry)[0]
         if isinstance(first, kind):
             yield name, first, cast("Tensor", entry.original)

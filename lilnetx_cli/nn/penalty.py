@@ -6,12 +6,9 @@ import torch
 from torch import Tensor, nn
 
 from lilnetx_cli.nn.channel_prior import Channels, channel_penalty
-from lilnetx_cli.nn.coding_cost import relative_costs, weigh_gradient
+from lilnetx_cli.nn.coding_cost import relative_costs, slice_norms
 from lilnetx_cli.nn.latents import LatentGroup, LatentWeight, latent_weights
-from lilnetx_cli.nn.rounding import add_uniform_noise
 
-# Keeps the gradient of a slice's norm finite where the slice is exactly zero.
-NORM_FLOOR = 1e-12
 # Weights that a training step looks at; networks up to here are seen as a whole.
 RATED_WEIGHTS = 1 << 22
 
@@ -56,7 +53,7 @@ def penalty(
     Every part is a mean, so a weight keeps its meaning from one architecture to the
     next (LilNetX, equation 7, divides bits by a count of rows instead). Slices count by
     their weights: the few of a network of 1x1 kernels are pressed like any others. In
-    training the rate is that of latents with uniform noise, in evaluation that of
+    training the rate is the mean over latents with uniform noise, in evaluation that of
     rounded latents.
     The slice prior presses a slice by what it costs in its row and column: this weighs
     its gradient, not its value.
@@ -109,10 +106,8 @@ def _sums(group: LatentGroup, rows: Tensor, costs: Tensor, *, noisy: bool) -> Te
     """
     if not len(rows):
         return rows.new_zeros(3)
-    rated = add_uniform_noise(rows) if noisy else torch.round(rows)
-    energy = rows.square().sum(1)  # (N,)
-    each = weigh_gradient((energy + NORM_FLOOR).sqrt(), costs)  # (N,)
-    norms = group.slice_length * each.sum()
-    if group.slice_length == 1:
-        norms = torch.zeros_like(norms)
-    return torch.stack([group.density.total_bits(rated), energy.sum(), norms])
+    density = group.density
+    bits = density.total_bits(rows if noisy else torch.round(rows), mean=noisy)
+    energy, norms = slice_norms(rows, costs)
+    norms = group.slice_length * norms if group.slice_length > 1 else 0 * norms
+    return torch.stack([bits, energy, norms])

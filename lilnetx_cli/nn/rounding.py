@@ -1,4 +1,4 @@
-"""Rounding that passes gradients, and the noise that replaces it in the rate."""
+"""Rounding that passes gradients."""
 
 from typing import Any
 
@@ -23,11 +23,3 @@ def round_ste(latent: Tensor) -> Tensor:
     for the forward pass in training and in evaluation.
     """
     return _RoundStraightThrough.apply(latent)  # type: ignore[no-any-return]
-
-
-def add_uniform_noise(latent: Tensor) -> Tensor:
-    """Add U(-1/2, 1/2), which replaces rounding in the rate and is differentiable.
-
-    Source: Balle et al. 2018, equation 6.
-    """
-    return latent + (torch.rand_like(latent) - 0.5)

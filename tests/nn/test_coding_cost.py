@@ -2,7 +2,7 @@ import torch
 from torch import nn
 
 from lilnetx_cli.nn import latent_weights, penalty, reparameterize
-from lilnetx_cli.nn.coding_cost import relative_costs, weigh_gradient
+from lilnetx_cli.nn.coding_cost import relative_costs, slice_norms
 
 
 def half_busy():
@@ -32,12 +32,14 @@ def test_a_kernel_and_its_single_numbers_agree():
     assert torch.equal(relative_costs(latent[:, :, 1, 1]), relative_costs(latent))
 
 
-def test_only_gradients_are_weighed():
-    values = torch.tensor([0.1, -0.7, 3.0], requires_grad=True)
-    weighed = weigh_gradient(values, torch.tensor([2.0, 0.5, 1.0]))
-    assert torch.equal(weighed, values)
-    (weighed * torch.tensor([1.0, 2.0, 3.0])).sum().backward()
-    assert torch.equal(values.grad, torch.tensor([2.0, 1.0, 3.0]))
+def test_only_gradients_of_norms_are_weighed():
+    rows = torch.tensor([[3.0, 4.0], [0.0, -2.0], [0.0, 0.0]], requires_grad=True)
+    squares, norms = slice_norms(rows, torch.tensor([2.0, 0.5, 1.0]))
+    assert squares == 29
+    assert norms == 7
+    (0.5 * squares + 10 * norms).backward()
+    wanted = torch.tensor([[3 + 12.0, 4 + 16.0], [0.0, -2 - 5.0], [0.0, 0.0]])
+    assert torch.allclose(rows.grad, wanted)
 
 
 def test_the_slice_prior_presses_by_cost():

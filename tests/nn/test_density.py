@@ -1,3 +1,4 @@
+import pytest
 import torch
 from torch.autograd import gradcheck
 
@@ -51,15 +52,25 @@ def test_gradients_of_the_density():
     assert gradcheck(bits, (x, *parameters), atol=1e-6)
 
 
-def test_grid_is_the_function():
+@pytest.mark.parametrize("mean", [False, True])
+def test_grid_is_the_function(mean):
     made = density(9)
     x = (2 * numbers(4000, 9)).requires_grad_()
-    fast, slow = made.total_bits(x), made.bits(x).sum()
+    fast = made.total_bits(x, mean=mean)
+    slow = (made.mean_bits if mean else made.bits)(x).sum()
     assert abs(float((fast - slow).detach())) / x.numel() < 0.005
     by_grid = torch.autograd.grad(fast, [x, *made.parameters()])
     by_function = torch.autograd.grad(slow, [x, *made.parameters()])
     for one, other in zip(by_grid, by_function, strict=True):
         assert float((one - other).norm() / other.norm()) < 0.05
+
+
+def test_mean_bits_are_those_of_noise():
+    made = density(2, spread=2.0).double()
+    x = (2 * numbers(20, 2)).double()
+    noise = (torch.arange(4000).double() + 0.5) / 4000 - 0.5
+    wanted = made.bits(x + noise[:, None, None]).mean(0)
+    assert torch.allclose(made.mean_bits(x), wanted, atol=0.01)
 
 
 def test_gradients_of_the_grid():

@@ -6,7 +6,7 @@ from torch import nn
 
 from lilnetx_cli.nn import latent_weights, penalty, reparameterize
 from lilnetx_cli.nn.latents import latent_groups
-from tests.nn.making import fill
+from tests.nn.making import fill, numbers
 
 
 def model(**options):
@@ -38,10 +38,19 @@ def test_parts_are_what_their_names_say():
     assert torch.allclose(terms.bits_per_weight, bits / terms.weights)
 
 
-def test_noise_in_training_only():
-    made = model()
-    assert penalty(made.train()).bits_per_weight != penalty(made).bits_per_weight
-    assert penalty(made.eval()).bits_per_weight == penalty(made).bits_per_weight
+def test_training_has_the_mean_rate_of_noisy_latents():
+    made = model().train()
+    found = penalty(made).bits_per_weight
+    assert penalty(made).bits_per_weight == found  # nothing is drawn
+    draws = numbers(2000, 1, seed=3).remainder(1.0) - 0.5
+    groups = latent_groups(made)
+    bits = torch.zeros(())
+    for _, weight, latent in latent_weights(made):
+        density = groups[weight.group.key].density
+        rows = weight.rows(latent).detach()
+        bits = bits + sum(density.bits(rows + u).sum() for u in draws) / len(draws)
+    assert torch.allclose(found, bits / penalty(made).weights, rtol=0.01)
+    assert penalty(made.eval()).bits_per_weight != found
 
 
 def test_zero_slices_have_finite_gradients():
@@ -75,13 +84,9 @@ def test_a_plain_network_is_refused():
 def test_a_sample_of_slices_is_right_on_average(monkeypatch):
     model = nn.Sequential(nn.Conv2d(8, 16, 3), nn.Conv2d(16, 30, 3), nn.Linear(9, 50))
     reparameterize(fill(model))
-    exact = penalty(model.eval())
+    exact = penalty(model.train())
     monkeypatch.setattr(sys.modules[penalty.__module__], "RATED_WEIGHTS", 1300)
-    monkeypatch.setattr(
-        sys.modules[penalty.__module__], "add_uniform_noise", torch.round
-    )
     assert sum(p.numel() for p in model.parameters()) > 4 * 1300
-    model.train()
     with torch.no_grad():
         parts = [penalty(model) for _ in range(400)]
     for name in ("total", "bits_per_weight", "l2", "slice_norm"):
