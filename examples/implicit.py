@@ -1,15 +1,16 @@
-"""An image as a network that knows how bright each place is; its file holds the image.
+"""A photo as a network that knows how bright each place is; its file holds the photo.
 
-    python examples/implicit.py --plain                # 64 digits side by side
-    python examples/implicit.py --data-dir FOLDER      # 64 garments of Fashion-MNIST
+    python examples/implicit.py --plain                # a photo that matplotlib ships
+    python examples/implicit.py --image photo.jpg      # yours
     lilnetx evaluate implicit.lnx --model examples/implicit.py:network \\
         --metric examples/implicit.py:metric --input-shape 2
 
 It writes implicit.lnx and implicit.png, the decoded image. --plain also trains without
 compression, and tells what 8 bits and zstd make of that network.
 
-Places enter as Fourier features (Tancik et al., https://arxiv.org/abs/2006.10739).
-Legend: P pixels of the image.
+Grids of features, from coarse to fine, are read between their points and given to a
+small network (Mueller et al., https://arxiv.org/abs/2201.05989, without its hashing).
+Legend: P pixels of the image, F features of a grid.
 """
 
 import argparse
@@ -19,17 +20,18 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from matplotlib.cbook import get_sample_data
 from PIL import Image
 from torch import Tensor, nn
 
 import lilnetx_cli as lilnetx
 from lilnetx_cli.compression.int8 import load_int8, save_int8
-from lilnetx_cli.data import load_splits
 
-ROWS, SIDE, WIDTH, DEPTH, FREQUENCY, BATCH = 8, 28, 96, 3, 25.0, 4096
+GRIDS, FEATURES, WIDTH, BATCH = (16, 32, 64, 128), 2, 32, 8192
 # An image is learned to the last detail: rates are high for such a network.
-RATE, LATENT_RATE = 1e-2, 0.1
-SIZE = ROWS * SIDE  # of the image, in pixels
+RATE, LATENT_RATE = 1e-2, 0.2
+SIZE = 448  # of the image, in pixels
+PHOTO = "grace_hopper.jpg"  # by the United States Navy, in the public domain
 
 
 class Implicit(nn.Module):
@@ -37,29 +39,39 @@ class Implicit(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        # Not learned and not in the file: any reader draws the same.
-        waves = np.random.default_rng(0).normal(0, FREQUENCY, (2, WIDTH // 2))
-        waves = torch.from_numpy(waves).float()
-        self.register_buffer("waves", waves, persistent=False)
-        layers = []
-        for _ in range(DEPTH):
-            layers += [nn.Linear(WIDTH, WIDTH), nn.ReLU()]
-        self.layers = nn.Sequential(*layers, nn.Linear(WIDTH, 1))
+        # A row of an embedding is the whole plane of one feature.
+        self.grids = nn.ModuleList(nn.Embedding(FEATURES, side**2) for side in GRIDS)
+        for grid in self.grids:
+            nn.init.normal_(grid.weight, 0, 0.1)
+        self.layers = nn.Sequential(
+            nn.Linear(FEATURES * len(GRIDS), WIDTH), nn.ReLU(),
+            nn.Linear(WIDTH, WIDTH), nn.ReLU(),
+            nn.Linear(WIDTH, 1),
+        )  # fmt: skip
 
     def forward(self, x: Tensor) -> Tensor:
-        angles = x @ self.waves
-        return self.layers(torch.cat([angles.sin(), angles.cos()], 1))
+        where = x.flip(1).view(1, 1, -1, 2)  # columns first
+        found = []
+        for side, grid in zip(GRIDS, self.grids, strict=True):
+            planes = grid.weight.view(1, FEATURES, side, side)
+            read = nn.functional.grid_sample(planes, where, align_corners=True)
+            found.append(read[0, :, 0])  # (F, P)
+        return self.layers(torch.cat(found).T)
 
 
 network = Implicit  # for lilnetx evaluate --model
 
 
-def mosaic(images: Tensor) -> Tensor:
-    """Return ROWS x ROWS images side by side, as brightness (P, 1) in 0..1."""
-    images = images[: ROWS * ROWS].float()
-    images = (images - images.min()) / (images.max() - images.min())
-    images = nn.functional.interpolate(images, (SIDE, SIDE), mode="bilinear")
-    return images.view(ROWS, ROWS, SIDE, SIDE).transpose(1, 2).reshape(-1, 1)
+def brightness(path: str | Path) -> Tensor:
+    """Return the upper left square of an image, (P, 1) in 0..1."""
+    image = Image.open(path).convert("L")
+    side = min(image.size)
+    image = image.crop((0, 0, side, side)).resize((SIZE, SIZE))
+    return torch.from_numpy(np.array(image)).view(-1, 1) / 255
+
+
+def photo() -> Tensor:
+    return brightness(get_sample_data(PHOTO, asfileobj=False))
 
 
 def places() -> Tensor:
@@ -79,10 +91,9 @@ def drawn(model: nn.Module) -> Tensor:
 
 
 def metric(model: nn.Module, loader: object) -> dict[str, float]:
-    """For lilnetx evaluate --metric; without --dataset on the digits."""
-    batches = loader or [(load_splits("digits", None).test.images, None)]
-    image = mosaic(torch.cat([images for images, _ in batches]))
-    return {"psnr": psnr(drawn(model), image)}
+    """For lilnetx evaluate --metric: how like the photo the network is."""
+    del loader
+    return {"psnr": psnr(drawn(model), photo())}
 
 
 def picture(pixels: Tensor) -> Image.Image:
@@ -134,12 +145,11 @@ def train(
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--steps", type=int, default=3000)
-    parser.add_argument("--target-size", type=int, default=14_500, help="bytes")
-    parser.add_argument("--data-dir", type=Path, help="of Fashion-MNIST; else digits")
+    parser.add_argument("--target-size", type=int, default=17_800, help="bytes")
+    parser.add_argument("--image", type=Path, help="else a photo of matplotlib's")
     parser.add_argument("--plain", action="store_true", help="also without compression")
     options = parser.parse_args()
-    name = "fashion-mnist" if options.data_dir else "digits"
-    image = mosaic(load_splits(name, options.data_dir).test.images)
+    image = brightness(options.image) if options.image else photo()
     torch.manual_seed(0)
     model, plain = network(), network()
     plain.load_state_dict(model.state_dict())
@@ -156,8 +166,8 @@ def main() -> None:
         )  # fmt: skip
     compressor = lilnetx.Compressor(
         model, places()[::29], steps=options.steps, start="random",
-        target_size=options.target_size,
-        tolerance=0.01,
+        growth=0.6, target_size=options.target_size,
+        tolerance=0.003,
     )  # fmt: skip
     train(model, image, options.steps, compressor)
     size = lilnetx.save(compressor.finalize(), "implicit.lnx")

@@ -19,33 +19,29 @@ GRID_REACH = 128
 
 
 class _GridSum(torch.autograd.Function):
-    """The sum of a piecewise linear function of each column, and its gradients."""
+    """The sum of a function that is known on a grid, and its gradients.
+
+    Each number takes the value and the slope at the point next to it: what is off by
+    that has a mean of zero. x: (N, D), within the ends; grid: (G, D), from `low` on.
+    """
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, grid: Tensor, low: float) -> Tensor:  # noqa: ANN401
-        place = (x.detach() - low) * POINTS_PER_STEP  # (N, D)
-        cell = place.floor().clamp_(0, grid.shape[0] - 2)
-        place -= cell
-        columns = torch.arange(grid.shape[1], device=x.device, dtype=torch.int32)
-        index = cell.int().mul_(grid.shape[1]).add_(columns).reshape(-1)  # (N * D,)
-        flat = grid.reshape(-1)
-        left = flat.index_select(0, index)
-        slope = flat.index_select(0, index + grid.shape[1]) - left
-        total = (left + slope * place.reshape(-1)).sum()
-        ctx.save_for_backward(index, place, slope)
-        ctx.shape = grid.shape
-        return total
+        points, columns = grid.shape
+        index = (x.detach() * POINTS_PER_STEP + (0.5 - POINTS_PER_STEP * low)).int()
+        index += points * torch.arange(columns, device=x.device, dtype=torch.int32)
+        found = torch.bincount(index.reshape(-1), minlength=grid.numel())
+        counts = found.view(columns, points).T.to(grid.dtype)  # (G, D)
+        slopes = F.pad(grid[2:] - grid[:-2], (0, 0, 1, 1)) * (POINTS_PER_STEP / 2)
+        ctx.save_for_backward(index, counts, slopes)
+        return (counts * grid).sum()
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, None]:  # noqa: ANN401
-        index, place, slope = ctx.saved_tensors
-        size, columns = ctx.shape.numel(), ctx.shape[1]
-        right = place.reshape(-1)
-        weights = torch.zeros(size, dtype=right.dtype, device=right.device)
-        weights.index_add_(0, index, 1 - right)
-        weights.index_add_(0, index + columns, right)
-        inner = (slope * (POINTS_PER_STEP * grads[0])).reshape(place.shape)
-        return inner, weights.reshape(ctx.shape) * grads[0], None
+        index, counts, slopes = ctx.saved_tensors
+        flat = (grads[0] * slopes).T.reshape(-1)
+        inner = flat.index_select(0, index.reshape(-1)).view(index.shape)
+        return inner, grads[0] * counts, None
 
 
 class FactorizedDensity(nn.Module):
@@ -100,10 +96,10 @@ class FactorizedDensity(nn.Module):
     def total_bits(self, x: Tensor, *, mean: bool = False) -> Tensor:
         """Return the sum over all rows of `bits`, or of `mean_bits`, a 0-d tensor.
 
-        The function is evaluated on a grid and read off linearly in between, which is
-        off by a few thousandths of a bit a latent and far cheaper: its cost on a large
-        network is that of a look-up. Rows that leave the grid take the function itself,
-        and so do few rows.
+        The function is evaluated on a grid, of which each latent takes the nearest
+        point: exact for integers, off by a few thousandths of a bit on average for
+        others, and far cheaper. Its cost on a large network is that of a look-up. Rows
+        that leave the grid take the function itself, and so do few rows.
         """
         function = self.mean_bits if mean else self.bits
         sizes = x.detach().abs()
