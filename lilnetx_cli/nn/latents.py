@@ -60,15 +60,26 @@ class LatentWeight(nn.Module):
 
     The first weight of a group owns the group, as a submodule. The others refer to it
     from a tuple, so that its parameters appear once and a deepcopy copies it once.
+
+    Attributes:
+        order: names of the module's parameters.
+        last: whether the weight is channels-last in memory, whatever the latents are:
+            its layout decides that of what a convolution of grey images returns.
     """
 
     def __init__(
-        self, group: LatentGroup, *, owner: bool, order: tuple[str, ...]
+        self,
+        group: LatentGroup,
+        *,
+        owner: bool,
+        order: tuple[str, ...],
+        last: bool = False,
     ) -> None:
         super().__init__()
         self._shared = (group,)
         self.owned = group if owner else None
-        self.order = order  # of the module's parameters
+        self.order = order
+        self.last = last
 
     @property
     def group(self) -> LatentGroup:
@@ -86,7 +97,10 @@ class LatentWeight(nn.Module):
         """
         with torch.autocast(latent.device.type, enabled=False):
             rows = round_ste(self.rows(latent))
-            return decode_matmul(rows, self.group.decoder).reshape(latent.shape)
+            found = decode_matmul(rows, self.group.decoder).reshape(latent.shape)
+            if self.last or channels_last(latent):
+                return found.contiguous(memory_format=torch.channels_last)
+            return found
 
     def right_inverse(self, weight: Tensor) -> Tensor:
         """Return the latents that decode to a weight, before rounding."""
@@ -94,6 +108,13 @@ class LatentWeight(nn.Module):
         rows = self.rows(weight)
         latent: Tensor = torch.linalg.solve(decoder, rows, left=False)  # (N, L)
         return latent.reshape(weight.shape)
+
+
+def channels_last(tensor: Tensor) -> bool:
+    """Tell whether a tensor is channels-last in memory, and could be otherwise."""
+    if tensor.dim() != 4 or tensor.is_contiguous():
+        return False
+    return tensor.is_contiguous(memory_format=torch.channels_last)
 
 
 class TiedWeight(nn.Module):

@@ -9,7 +9,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from lilnetx_cli.nn.latents import LatentGroup, LatentWeight, TiedWeight, latent_groups
+from lilnetx_cli.nn.latents import (
+    LatentGroup,
+    LatentWeight,
+    TiedWeight,
+    channels_last,
+    latent_groups,
+)
 from lilnetx_cli.nn.looks_trained import looks_trained
 from lilnetx_cli.nn.recurrent import read_weights_when_called
 from lilnetx_cli.nn.targets import Target, Tie, check_alike, find_targets
@@ -129,7 +135,12 @@ def _swap(key: str, members: list[Target], step: float) -> dict[Target, float]:
     changes = {}
     for target in members:
         before = target.weight.detach().clone()
-        weight = LatentWeight(group, owner=target is members[0], order=target.order)
+        weight = LatentWeight(
+            group,
+            owner=target is members[0],
+            order=target.order,
+            last=channels_last(target.weight),
+        )
         parametrize.register_parametrization(target.module, target.name, weight)
         entry = cast("nn.ModuleDict", target.module.parametrizations)[target.name]
         keep_energy(cast("Tensor", entry.original))

@@ -196,3 +196,18 @@ def test_zero_latents_are_zero_weights():
         for _, _, latent in latent_weights(model):
             latent.mul_(0.4 / latent.abs().max())
     assert all(not bool(m.weight.any()) for m in model if isinstance(m, nn.Conv2d))
+
+
+@pytest.mark.parametrize("early", [True, False])
+def test_convolutions_of_grey_images_stay_channels_last(early):
+    """Such an image is laid out both ways at once: the weights decide."""
+    model = nn.Sequential(nn.Conv2d(1, 8, 3), nn.Conv2d(8, 8, 3), nn.Conv2d(8, 4, 1))
+    model = fill(model)
+    if early:
+        model = model.to(memory_format=torch.channels_last)
+    reparameterize(model)
+    if not early:
+        model = model.to(memory_format=torch.channels_last)
+    image = numbers(2, 1, 9, 9).to(memory_format=torch.channels_last)
+    assert model(image).is_contiguous(memory_format=torch.channels_last)
+    assert materialize(model)(image).shape == (2, 4, 5, 5)
