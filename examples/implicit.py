@@ -6,7 +6,8 @@
         --metric examples/implicit.py:metric --input-shape 2
 
 It writes implicit.lnx and implicit.png, the decoded image. --plain also trains without
-compression, and tells what 8 bits and zstd make of that network.
+compression, and tells what 8 bits and zstd make of that network. The metric compares
+with matplotlib's photo.
 
 Grids of features, from coarse to fine, are read between their points and given to a
 small network (Mueller et al., https://arxiv.org/abs/2201.05989, without its hashing).

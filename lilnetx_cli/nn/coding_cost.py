@@ -49,19 +49,19 @@ class _SliceNorms(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, rows: Tensor, costs: Tensor) -> tuple[Tensor, Tensor]:  # noqa: ANN401
         norms = torch.linalg.vector_norm(rows, dim=1)  # (N,)
-        squares = norms.square()
-        ctx.save_for_backward(rows, costs / (squares + NORM_FLOOR).sqrt())
-        return squares.sum(), norms.sum()
+        ctx.save_for_backward(rows, costs)
+        return norms.square().sum(), norms.sum()
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:  # noqa: ANN401
-        rows, pressure = ctx.saved_tensors
-        return rows * (2 * grads[0] + grads[1] * pressure)[:, None], None
+        rows, costs = ctx.saved_tensors  # and nothing else: so it has gradients, too
+        norms = (rows.square().sum(1) + NORM_FLOOR).sqrt()
+        return rows * (2 * grads[0] + grads[1] * costs / norms)[:, None], None
 
 
 def slice_norms(rows: Tensor, costs: Tensor) -> tuple[Tensor, Tensor]:
     """Return the sums of all squares and of the norms of rows (N, L).
 
-    The gradient of each norm is multiplied by its cost (N,); the sum is not.
+    The gradient of each norm is multiplied by its cost (N,); its value is not.
     """
     return _SliceNorms.apply(rows, costs)  # type: ignore[no-any-return]

@@ -63,8 +63,9 @@ class LatentWeight(nn.Module):
 
     Attributes:
         order: names of the module's parameters.
-        last: whether the weight is channels-last in memory, whatever the latents are:
-            its layout decides that of what a convolution of grey images returns.
+        last: whether the weight is channels-last in memory, whatever the latents are.
+            Grey images are laid out both ways at once: there the weight decides the
+            layout of what a convolution returns.
     """
 
     def __init__(
@@ -99,7 +100,7 @@ class LatentWeight(nn.Module):
             rows = round_ste(self.rows(latent))
             found = decode_matmul(rows, self.group.decoder).reshape(latent.shape)
             if self.last or channels_last(latent):
-                return found.contiguous(memory_format=torch.channels_last)
+                return found.to(memory_format=torch.channels_last)
             return found
 
     def right_inverse(self, weight: Tensor) -> Tensor:
@@ -111,10 +112,14 @@ class LatentWeight(nn.Module):
 
 
 def channels_last(tensor: Tensor) -> bool:
-    """Tell whether a tensor is channels-last in memory, and could be otherwise."""
-    if tensor.dim() != 4 or tensor.is_contiguous():
+    """Tell whether a tensor of four dimensions is channels-last in memory.
+
+    By its strides, since of one channel, or of kernels of one weight, either layout
+    passes for the other.
+    """
+    if tensor.dim() != 4:
         return False
-    return tensor.is_contiguous(memory_format=torch.channels_last)
+    return tensor.stride(1) == 1 and tensor.stride(3) == tensor.shape[1]
 
 
 class TiedWeight(nn.Module):
@@ -152,10 +157,9 @@ def parametrizations_of(
     module: nn.Module, kind: type[ModuleT]
 ) -> Iterator[tuple[str, ModuleT, Tensor]]:
     """Yield (tensor name, parametrization, parameter behind it) of one kind."""
-    entries = module._modules.get("parametrizations")  # fast: asked at every step
-    if not isinstance(entries, nn.ModuleDict):
+    if "parametrizations" not in module._modules:  # fast: asked at every step
         return
-    for name, entry in entries.items():
+    for name, entry in cast("nn.ModuleDict", module.parametrizations).items():
         first = cast("nn.ModuleList", entry)[0]
         if isinstance(first, kind):
             yield name, first, cast("Tensor", entry.original)

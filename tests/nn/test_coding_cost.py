@@ -1,5 +1,6 @@
 import torch
 from torch import nn
+from torch.autograd import gradgradcheck
 
 from lilnetx_cli.nn import latent_weights, penalty, reparameterize
 from lilnetx_cli.nn.coding_cost import relative_costs, slice_norms
@@ -54,3 +55,9 @@ def test_the_slice_prior_presses_by_cost():
     expected = relative_costs(latent) / (8 * 6)
     assert torch.allclose(pressed[alive], expected[alive], rtol=1e-4)
     assert not pressed[~alive].any()
+
+
+def test_gradients_of_gradients():
+    rows = torch.tensor([[3.0, 4.0], [1.0, -2.0]]).double().requires_grad_()
+    costs = torch.ones(2).double()
+    assert gradgradcheck(lambda x: slice_norms(x, costs), rows)

@@ -76,11 +76,11 @@ def test_mean_bits_are_those_of_noise():
 def test_gradients_of_the_grid():
     """A straight line is known exactly, but for where next to a point a number is."""
     lines = torch.tensor([[3.0, -1.0, 0.5]])
-    marks = torch.linspace(-2, 2, 65)[:, None]
+    marks = torch.linspace(-2, 2, 129)[:, None]
     grid = (marks * lines).requires_grad_()
     x = (1.4 * numbers(200, 3, seed=1).tanh()).requires_grad_()
     found = _GridSum.apply(x, grid, -2.0)
-    nearest = (x.detach() * 16 + 0.5).floor() / 16
+    nearest = (x.detach() * 32 + 0.5).floor() / 32
     assert torch.allclose(found, (nearest * lines).sum(), rtol=1e-4)
     (2 * found).backward()
     assert torch.allclose(x.grad, 2 * lines.expand_as(x), atol=1e-4)
@@ -93,20 +93,36 @@ def test_integers_are_exact_on_the_grid():
     assert torch.allclose(made.total_bits(x), made.bits(x).sum(), rtol=1e-5)
 
 
-def test_no_latents_and_no_numbers():
+@pytest.mark.parametrize("mean", [False, True])
+def test_no_latents_and_no_numbers(mean):
     made = density(1)
-    assert float(made.total_bits(torch.zeros(0, 1)).detach()) == 0
-    assert bool(made.total_bits(torch.full((5, 1), torch.nan)).isnan())
+    assert float(made.total_bits(torch.zeros(0, 1), mean=mean).detach()) == 0
+    assert bool(made.total_bits(torch.full((5, 1), torch.nan), mean=mean).isnan())
 
 
-def test_far_latents_take_the_function_itself():
+@pytest.mark.parametrize("mean", [False, True])
+def test_far_latents_take_the_function_itself(mean):
     """A few of them do not take the grid from the others, nor NaN from anyone."""
     made = density(3)
     near, far = numbers(20_000, 3), torch.tensor([[0.0, 5000.0, 1.0], [-200.0, 0, 0]])
     calls = []
     bits = made.bits
     made.bits = lambda x: calls.append(len(x)) or bits(x)
-    found = made.total_bits(torch.cat([far[:1], near, far[1:]]))
-    assert torch.allclose(found, made.total_bits(near) + bits(far).sum())
+    found = made.total_bits(torch.cat([far[:1], near, far[1:]]), mean=mean)
+    assert torch.allclose(found, made.total_bits(near, mean=mean) + bits(far).sum())
     assert max(calls) < 1000
-    assert made.total_bits(torch.cat([near, far, far * torch.nan])).isnan()
+    broken = torch.cat([near, far, far * torch.nan])
+    assert made.total_bits(broken, mean=mean).isnan()
+
+
+def test_rows_of_wide_latents_do_not_multiply_the_work():
+    """17 or 33 times as many numbers, for few rows alone."""
+    made = density(2)
+    sizes = []
+    bits = made.bits
+    made.bits = lambda x: sizes.append(x.numel()) or bits(x)
+    x = 40 * numbers(3000, 2).clamp(-3, 3)
+    assert torch.allclose(
+        made.total_bits(x, mean=True), made.mean_bits(x).sum(), rtol=1e-3
+    )
+    assert sizes[0] < 5 * x.numel() < sizes[1]

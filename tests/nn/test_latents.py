@@ -198,16 +198,30 @@ def test_zero_latents_are_zero_weights():
     assert all(not bool(m.weight.any()) for m in model if isinstance(m, nn.Conv2d))
 
 
+def layouts(model, image):
+    """Return which outputs of convolutions are channels-last, by their strides."""
+    found = []
+    for layer in model:
+        image = layer(image)
+        found.append(image.stride(1) == 1)
+    return found
+
+
 @pytest.mark.parametrize("early", [True, False])
 def test_convolutions_of_grey_images_stay_channels_last(early):
     """Such an image is laid out both ways at once: the weights decide."""
-    model = nn.Sequential(nn.Conv2d(1, 8, 3), nn.Conv2d(8, 8, 3), nn.Conv2d(8, 4, 1))
-    model = fill(model)
+    depthwise = nn.Conv2d(8, 8, 3, groups=8)
+    layers = [nn.Conv2d(1, 8, 3), nn.Conv2d(8, 8, 3), nn.Conv2d(8, 8, 1), depthwise]
+    model = fill(nn.Sequential(*layers))
+    image = numbers(2, 1, 9, 9).contiguous(memory_format=torch.channels_last)
+    reference = copy.deepcopy(model).to(memory_format=torch.channels_last)
+    assert layouts(reference, image) == [True] * 4
+    rows = reparameterize(copy.deepcopy(model))
+    assert layouts(rows, image) == [False] * 4
     if early:
         model = model.to(memory_format=torch.channels_last)
     reparameterize(model)
     if not early:
         model = model.to(memory_format=torch.channels_last)
-    image = numbers(2, 1, 9, 9).to(memory_format=torch.channels_last)
-    assert model(image).is_contiguous(memory_format=torch.channels_last)
-    assert materialize(model)(image).shape == (2, 4, 5, 5)
+    assert layouts(model, image) == [True] * 4
+    assert torch.allclose(model(image), rows(image), atol=1e-5)
