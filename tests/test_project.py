@@ -100,6 +100,7 @@ def test_contributing_shows_the_floors_as_they_are():
     assert sorted(shown) == sorted(there)
 
 
+@pytest.mark.slow
 def test_python_blocks_of_the_readme_run(tmp_path):
     text = (ROOT / "README.md").read_text("utf-8")
     blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
@@ -139,6 +140,7 @@ def run_example(path, folder, *options):
     return done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", [x for x in EXAMPLES if x not in TASKS], ids=str)
 def test_example_scripts_run(path, tmp_path):
     run_example(path, tmp_path)

@@ -326,6 +326,7 @@ class TestInPython:
             )
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("folder")
 def test_a_network_that_is_lost_is_warned_of(capsys):
     assert run(["compress", "digits.pt", "--model", "mine.py:network", "--calib",

@@ -214,6 +214,7 @@ def digits_files(tmp_path_factory):
     return dense, small
 
 
+@pytest.mark.slow
 def test_every_verb_takes_it(here, digits_files, tmp_path):
     dense, small = digits_files
     target = tmp_path / "written.lnx"
@@ -298,6 +299,7 @@ def test_training_goes_on_after_a_stop(digits_files, tmp_path):
     assert all(torch.equal(wanted[k], v) for k, v in again.model.state_dict().items())
 
 
+@pytest.mark.slow
 def test_a_trellis_becomes_plain_integers(here, tmp_path, images):
     """A trellis holds for whole weights; the integers behind it are cut exactly."""
     arguments = {"channels": 1, "classes": 10}

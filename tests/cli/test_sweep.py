@@ -96,6 +96,7 @@ def loaded(path, record):
     return network.eval()
 
 
+@pytest.mark.slow
 def test_a_stopped_sweep_goes_on(sweep, here, runs, tmp_path, monkeypatch):
     folder = tmp_path / "front"
     runs["interrupted"] = 1

@@ -36,6 +36,7 @@ def test_wishes_that_cannot_be_had(cli, tmp_path, options, said):
     assert not (tmp_path / "run" / "model.pt").exists()
 
 
+@pytest.mark.slow
 def test_a_teacher_is_learned_from(cli, trained, tmp_path):
     """With its weight at 1 the labels no longer count: another loss is reported."""
     losses = {}

@@ -126,6 +126,7 @@ def test_a_picture_of_very_many_tensors_is_small(terminal, large, tmp_path):
     assert height <= 1500
 
 
+@pytest.mark.slow
 def test_the_demo_tells_of_the_same_zero_slices(terminal, monkeypatch, tmp_path):
     from lilnetx_cli.cli.commands import demo
 

@@ -180,6 +180,7 @@ def test_these_start_without_torch(verb, files):
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
 def test_a_stopped_run_is_resumed(cli, tmp_path):
     folder = tmp_path / "run"
     command = [sys.executable, "-m", "lilnetx_cli", *TRAIN, "-o", str(folder)]

@@ -94,6 +94,7 @@ def load_alone(project, name):
     return load_splits(f"{path}:pairs", None)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("last", ["one", "two"])
 def test_data_goes_to_processes_that_start_afresh(project, last):
     """Pickled and read where nothing was imported yet, as on macOS."""

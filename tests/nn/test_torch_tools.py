@@ -37,6 +37,7 @@ def test_a_compiled_layer_gives_the_same(name):
     assert torch.allclose(compiled(x), wanted, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_compiled_network_learns_the_same():
     model, images = network()
     twin = copy.deepcopy(model)

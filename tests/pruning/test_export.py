@@ -32,6 +32,7 @@ def images():
     return torch.randn(5, 1, 28, 28, generator=torch.Generator().manual_seed(1))
 
 
+@pytest.mark.slow
 def test_a_program_runs_with_torch_alone(network, images, tmp_path):
     path = tmp_path / "model.pt2"
     written = write_program(network, images[:2], path)

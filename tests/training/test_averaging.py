@@ -66,6 +66,7 @@ def go(config, digits, folder, *, stop=lambda: False, resume=None):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("plain", [True, False])
 def test_the_average_ships_and_goes_on_to_the_bit(plain, tiny, digits, tmp_path):
     settings = {"train__max_steps": 4, "train__plain": plain}

@@ -73,6 +73,7 @@ def test_nothing_more_is_chosen_where_enough_has_died():
     assert torch.equal(chosen(small, channels, 0.6, Gauge(images)), gone)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("steps", [1, 2])
 def test_the_shortest_runs_end_at_their_share(steps, tmp_path, tiny, digits):
     config = tiny(target__macs=0.4, train__epochs=1, train__max_steps=steps)
@@ -98,6 +99,7 @@ def test_the_prior_presses_harder_while_too_much_is_left():
     assert controller.weight == 0
 
 
+@pytest.mark.slow
 def test_a_run_ends_at_its_share_and_goes_on_to_the_bit(tmp_path, tiny, digits):
     config = tiny(target__macs=0.4, train__epochs=3, train__max_steps=12)
     result, _ = run(config, tmp_path / "whole", splits=digits)
@@ -172,6 +174,7 @@ def test_grouped_convolutions_lose_whole_groups(target):
     assert 0.7 * target < left <= target
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", [0.5])
 def test_what_is_cut_is_counted_not_predicted(target):
     images = torch.zeros(2, 1, 8, 8)

@@ -15,14 +15,8 @@ from tests.data.making_data import make_cifar, make_folder, make_mnist
 from tests.training.silent import Silent
 
 PRESETS = sorted((Path(__file__).parents[2] / "examples").glob("*.toml"))
-# The others take up to half a minute of a core each.
-QUICK = {"fashion_resnet20"}
-CASES = [
-    pytest.param(
-        path, id=path.stem, marks=() if path.stem in QUICK else pytest.mark.slow
-    )
-    for path in PRESETS
-]
+# Each takes up to half a minute of a core.
+CASES = [pytest.param(path, id=path.stem, marks=pytest.mark.slow) for path in PRESETS]
 STEPS = {"train.max_steps": 2, "train.batch_size": 4, "train.device": "cpu",
          "train.calibration_images": 4, "data.workers": 0}  # fmt: skip
 

@@ -131,6 +131,7 @@ def test_a_ratio_is_one_of_the_dense_bytes(tiny):
     assert wanted_size(tiny(), lambda: 1_086_000) is None
 
 
+@pytest.mark.slow
 def test_a_run_with_a_size_goes_on_to_the_bit(tmp_path, tiny):
     dense = fill(build("resnet20", {"channels": 1, "classes": 10}))
     torch.save(dense.state_dict(), tmp_path / "dense.pt")
