@@ -7,13 +7,16 @@ import torch
 from torch import nn
 
 from lilnetx_cli.checkpoint import load_checkpoint
+from lilnetx_cli.graph.coupling import coupled_channels
 from lilnetx_cli.nn import materialize, reparameterize
 from lilnetx_cli.nn.latents import latent_weights
 from lilnetx_cli.training import Stopped, read_resume, run_training
 from lilnetx_cli.training.averaging import Average
 from lilnetx_cli.training.growing import grow_steps
+from lilnetx_cli.training.macs_control import MacsController
 from lilnetx_cli.training.set_up import open_session
 from lilnetx_cli.training.state import restore_session
+from lilnetx_cli.training.steering import shipping_weights
 from tests.training.silent import Silent
 
 
@@ -21,6 +24,11 @@ from tests.training.silent import Silent
 def fill(model, value):
     for tensor in (*model.parameters(), *(b for b in model.buffers() if b.dim())):
         tensor.fill_(value)
+
+
+def fill_with(model, value):
+    fill(model, value)
+    return model
 
 
 def network():
@@ -39,6 +47,35 @@ def test_the_average_of_steps_is_put_in_place_and_taken_out():
             assert tensor.flatten().tolist() == pytest.approx([wanted] * tensor.numel())
     assert bool((model[1].running_mean == 1).all())
     assert bool((model[0].weight == 1).all())
+
+
+def test_a_copy_goes_its_own_way():
+    model, average = network(), Average(0.5)
+    average.update(fill_with(model, 4.0))
+    copied = average.to(torch.device("cpu"))
+    average.update(fill_with(model, 2.0))
+    assert bool((copied.values["0.weight"] == 4).all())
+    assert bool((average.values["0.weight"] < 4).all())
+
+
+def test_channels_that_were_taken_out_do_not_ship_from_the_average():
+    """The mean remembers them from before they went."""
+    model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.Conv2d(2, 1, 3))
+    channels = coupled_channels(model, (torch.zeros(1, 1, 8, 8),))
+    reparameterize(model, start="random")
+    average = Average(0.9)
+    average.update(fill_with(model, 3.0))
+    gone = torch.zeros(channels.count, dtype=torch.bool)
+    gone[channels.layers["0.weight"].rows[1]] = True
+    macs = MacsController(0.5)
+    macs.gone = gone
+    course = SimpleNamespace(model=model, average=average, macs=macs, channels=channels)
+    with shipping_weights(course):
+        latents = {name: latent for name, _, latent in latent_weights(model)}
+        assert not bool(latents["0.weight"][1].any())
+        assert not bool(latents["2.weight"][:, 1].any())
+        assert bool(latents["0.weight"][0].all())
+    assert bool(latents["0.weight"].all())
 
 
 def test_weights_stay_the_same_where_steps_grow():
