@@ -92,7 +92,7 @@ def drawn(model: nn.Module) -> Tensor:
 
 
 def metric(model: nn.Module, loader: object) -> dict[str, float]:
-    """For lilnetx evaluate --metric: how like the photo the network is."""
+    """For lilnetx evaluate --metric: PSNR of what the network shows, in dB."""
     del loader
     return {"psnr": psnr(drawn(model), photo())}
 

@@ -109,5 +109,7 @@ def _sums(group: LatentGroup, rows: Tensor, costs: Tensor, *, noisy: bool) -> Te
     density = group.density
     bits = density.total_bits(rows if noisy else torch.round(rows), mean=noisy)
     energy, norms = slice_norms(rows, costs)
-    norms = group.slice_length * norms if group.slice_length > 1 else 0 * norms
+    norms = group.slice_length * norms
+    if group.slice_length == 1:
+        norms = torch.zeros_like(norms)
     return torch.stack([bits, energy, norms])

@@ -116,7 +116,7 @@ def test_far_latents_take_the_function_itself(mean):
 
 
 def test_rows_of_wide_latents_do_not_multiply_the_work():
-    """17 or 33 times as many numbers, for few rows alone."""
+    """33 times as many numbers are for few rows alone."""
     made = density(2)
     sizes = []
     bits = made.bits
