@@ -1,7 +1,8 @@
 """The last step to a wanted size: which latents become smaller, and how much."""
 
+import math
 from collections.abc import Callable, Mapping
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +18,7 @@ AIM = 0.997
 # least, in bits, so that at the highest price all latents are zero.
 CHEAPEST = 1e-4
 LEAST_SAVED = 0.01
+LEAST_EFFECT = 0.01  # of a latent on the loss, relative to the mean
 ROWS_AT_ONCE = 2**18  # bounds the memory
 BISECTIONS = 20
 NEAR = 0.002  # ends the bisection
@@ -30,14 +32,18 @@ Finisher = Callable[[nn.Module], tuple[int, FinishedT]]
 
 
 def fit_size(
-    model: nn.Module, target: int, estimate: Sizer, finish: Finisher[FinishedT]
+    model: nn.Module,
+    target: int,
+    estimate: Sizer,
+    finish: Finisher[FinishedT],
+    effects: Mapping[str, Tensor] | None = None,
 ) -> tuple[int, FinishedT]:
     """Make latents smaller until the file has a size, in place.
 
     `estimate` returns the bytes of a file fast; `finish` makes the network that ships
-    and its exact bytes, slowly, and leaves the latents as they are. Returns what
-    `finish` gives in the end: at most the target. A file that is smaller already stays
-    as it is.
+    and its exact bytes, slowly, and leaves the latents as they are; `effects` are those
+    of `effects_on_loss`. Returns what `finish` gives in the end: at most the target. A
+    file that is smaller already stays as it is.
     """
     kept = {name: latent.detach().clone() for name, _, latent in latent_weights(model)}
     best = last = finish(model)
@@ -47,29 +53,53 @@ def fit_size(
         if best[0] <= target and enough:
             break
         wanted += AIM * target - last[0]
-        _search(model, kept, wanted, estimate)
+        _search(model, kept, wanted, estimate, effects or {})
         last = finish(model)
         if best[0] > target or best[0] < last[0] <= target:
             best = last
     return best
 
 
+def effects_on_loss(model: nn.Module, optimizer: Any) -> dict[str, Tensor]:  # noqa: ANN401
+    """Return about how much the square of a move of each latent adds to the loss.
+
+    Relative to the mean, by name. It is the root of the mean squared gradient, which
+    Adam keeps: the square itself would be the diagonal of the Fisher matrix, whose
+    extremes it overrates. Latents without one, as of SGD, are left out.
+    """
+    found = {}
+    for name, _, latent in latent_weights(model):
+        squares = (optimizer.state.get(latent) or {}).get("exp_avg_sq")
+        if squares is not None and squares.shape == latent.shape:
+            found[name] = squares.sqrt()
+    total = sum(float(x.double().sum()) for x in found.values())
+    if not 0 < total < math.inf:
+        return {}
+    mean = total / sum(x.numel() for x in found.values())
+    return {name: x / mean + LEAST_EFFECT for name, x in found.items()}
+
+
 def _search(
-    model: nn.Module, kept: Mapping[str, Tensor], wanted: float, estimate: Sizer
+    model: nn.Module,
+    kept: Mapping[str, Tensor],
+    wanted: float,
+    estimate: Sizer,
+    effects: Mapping[str, Tensor],
 ) -> None:
     """Apply a price whose file has at most the wanted bytes, and hardly fewer."""
-    low, high = CHEAPEST, max(1.0, _size(kept) / LEAST_SAVED)
-    round_at_price(model, kept, 0)
+    largest = max((float(x.max()) for x in effects.values() if x.numel()), default=1)
+    low, high = CHEAPEST, max(1.0, largest) * max(1.0, _size(kept) / LEAST_SAVED)
+    round_at_price(model, kept, 0, effects)
     if estimate(model) <= wanted:
         return
     for _ in range(BISECTIONS):
         middle = float((low * high) ** 0.5)
-        round_at_price(model, kept, middle)
+        round_at_price(model, kept, middle, effects)
         size = estimate(model)
         if (1 - NEAR) * wanted <= size <= wanted:
             return
         low, high = (low, middle) if size <= wanted else (middle, high)
-    round_at_price(model, kept, high)
+    round_at_price(model, kept, high, effects)
 
 
 def _size(kept: Mapping[str, Tensor]) -> float:
@@ -80,13 +110,19 @@ def _size(kept: Mapping[str, Tensor]) -> float:
 
 
 @torch.no_grad()
-def round_at_price(model: nn.Module, kept: Mapping[str, Tensor], price: float) -> None:
+def round_at_price(
+    model: nn.Module,
+    kept: Mapping[str, Tensor],
+    price: float,
+    effects: Mapping[str, Tensor] | None = None,
+) -> None:
     """Give a model the kept latents, rounded by what their bits cost.
 
     Each becomes its nearest integer, the next one towards zero, or zero, whichever has
-    the smallest squared distance + price * bits. None grows beyond plain rounding,
-    which would bring latents to life that the network was not trained with: a
-    MobileNet-V2 lost 1.2 points by 3 % more bytes. One of each weight stays alive.
+    the smallest effect * squared distance + price * bits; an effect that is not given
+    is 1. None grows beyond plain rounding, which would bring latents to life that the
+    network was not trained with: a MobileNet-V2 lost 1.2 points by 3 % more bytes. One
+    of each weight stays alive.
     Source: rate-distortion optimized quantization (Sullivan and Wiegand 1998).
     """
     for name, weight, latent in latent_weights(model):
@@ -95,23 +131,27 @@ def round_at_price(model: nn.Module, kept: Mapping[str, Tensor], price: float) -
         if price and values.numel():
             reach = int(values.abs().max()) + 1
             prices = price * prices_of(weight.group.density, reach)
-            parts = torch.split(weight.rows(values), ROWS_AT_ONCE)
-            changed = torch.cat([_cheapest(part, prices) for part in parts])
+            effect = (effects or {}).get(name, torch.ones_like(values))
+            rows = torch.split(weight.rows(values), ROWS_AT_ONCE)
+            moves = torch.split(weight.rows(effect), ROWS_AT_ONCE)
+            pairs = zip(rows, moves, strict=True)
+            changed = torch.cat([_cheapest(*pair, prices) for pair in pairs])
             changed = changed.view_as(values)
         latent.copy_(with_one_left(changed, values))
 
 
-def _cheapest(rows: Tensor, prices: Tensor) -> Tensor:
+def _cheapest(rows: Tensor, effect: Tensor, prices: Tensor) -> Tensor:
     """Return latents (N, L), those as integers that are cheaper than their nearest.
 
-    prices: (2, R + 1, L), of integers of both signs.
+    effect: (N, L); prices: (2, R + 1, L), of integers of both signs.
     """
     nearest = rows.round()
-    best, least = rows, (rows - nearest).square() + _look_up(prices, nearest)
+    best = rows
+    least = effect * (rows - nearest).square() + _look_up(prices, nearest)
     smaller = nearest - nearest.sign()
-    cost = (rows - smaller).square() + _look_up(prices, smaller)
+    cost = effect * (rows - smaller).square() + _look_up(prices, smaller)
     best, least = torch.where(cost < least, smaller, best), torch.minimum(cost, least)
-    cost = rows.square() + prices[0, 0]
+    cost = effect * rows.square() + prices[0, 0]
     return torch.where(cost < least, 0.0, best)
 
 

@@ -25,7 +25,7 @@ from lilnetx_cli.quantization.calls import (
 from lilnetx_cli.training.course import Course, LoopSizes
 from lilnetx_cli.training.finalize import SIDE_TOLERANCE
 from lilnetx_cli.training.finalize import finalize as shipped
-from lilnetx_cli.training.fit_size import fit_size
+from lilnetx_cli.training.fit_size import effects_on_loss, fit_size
 from lilnetx_cli.training.loop_channels import Chooser
 from lilnetx_cli.training.macs_control import take_out
 from lilnetx_cli.training.reach import OutOfReach
@@ -130,7 +130,9 @@ def end_course(
     if course.controller is None:
         return made(model)[1]
     target = course.controller.target
-    size, final = fit_size(model, target, sizes.estimate, made)
+    known = effects_on_loss(course.model, course.optimizer)
+    effects = {name: effect.cpu() for name, effect in known.items()}
+    size, final = fit_size(model, target, sizes.estimate, made, effects)
     if size > target:
         raise OutOfReach(
             f"a file of {target:,} bytes is out of reach: with nearly all weights"

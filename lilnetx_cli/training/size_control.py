@@ -94,9 +94,12 @@ class SizeController:
         if self.first is None:
             self.first, self.progress = float(size), progress
         error = math.log(size / self.planned(progress))
-        integral = self.integral + INTEGRAL * error * (progress - self.progress)
+        # Once steps have grown, latents of many bits that are pressed too hard would
+        # go on shrinking, and the file with them.
+        firm = 1.0 if progress < self.begin else self.answer**2
+        integral = self.integral + INTEGRAL * firm * error * (progress - self.progress)
         self.integral = min(max(integral, -REACH), REACH)
-        self.now = PROPORTIONAL * error
+        self.now = PROPORTIONAL * firm * error
         self.progress = progress
         if progress < self.begin:  # a file far below the plan holds back the growth
             return math.exp(min(max(GAIN * (error + SLACK), -SLOWEST), 0.0))

@@ -7,7 +7,9 @@ from torch import nn
 from lilnetx_cli.nn import latent_weights, reparameterize
 from lilnetx_cli.nn.density import FactorizedDensity
 from lilnetx_cli.training.fit_size import (
+    LEAST_EFFECT,
     LEAST_SAVED,
+    effects_on_loss,
     fit_size,
     prices_of,
     round_at_price,
@@ -108,3 +110,35 @@ def test_parts_of_a_large_weight_are_rounded_alike(monkeypatch):
     whole = rounded(values, 0.5)
     monkeypatch.setattr("lilnetx_cli.training.fit_size.ROWS_AT_ONCE", 7)
     assert rounded(values, 0.5) == whole
+
+
+def test_latents_that_the_loss_feels_least_are_changed_first():
+    """Of equal latents, half matter a hundred times as much as the others."""
+    model = reparameterize(fill(nn.Sequential(nn.Linear(40, 50, bias=False))))
+    ((name, _, latent),) = latent_weights(model)
+    with torch.no_grad():
+        latent.copy_(torch.where(latent > 0, 1.2, -1.2))
+    effect = torch.full((50, 40), 0.02)
+    effect[:, ::2] = 2.0
+    got, _ = fit_size(model, 1200 + OVERHEAD, ones, finished, {name: effect})
+    assert got == 1000 + OVERHEAD
+    assert bool(latent[:, ::2].round().all())
+
+
+@pytest.mark.parametrize("kind", [torch.optim.Adam, torch.optim.SGD])
+def test_effects_are_those_that_adam_has_seen(kind):
+    model = made()
+    optimizer = kind(model.parameters(), lr=0.0)
+    weights = torch.ones(40)
+    weights[20:] = 0.0
+    (weights * model[1](model[0](torch.ones(3, 40)))).sum().backward()
+    optimizer.step()
+    effects = effects_on_loss(model, optimizer)
+    if kind is torch.optim.SGD:
+        assert effects == {}
+        return
+    last = effects["1.weight"]
+    assert float(last[:20].mean()) > 10 * float(last[20:].mean())
+    assert torch.allclose(last[20:], torch.tensor(LEAST_EFFECT))
+    every = torch.cat([effect.flatten() for effect in effects.values()])
+    assert float(every.mean()) == pytest.approx(1 + LEAST_EFFECT)

@@ -53,6 +53,21 @@ def test_fine_steps_grow_more_for_the_same_change_of_the_size():
     assert abs(size / 100_000 - AIM) < 0.02
 
 
+def test_latents_that_were_pressed_hard_do_not_shrink_far_below_the_size():
+    """What grew far too large first is pressed hard, and later needs it no more."""
+    controller = SizeController(100_000, 200_000, BEGIN)  # 4 bits a weight
+    size, usual = 100_000.0, controller.factor
+    for number in range(100):
+        progress = number / 100
+        growth = controller.update(progress, int(size))
+        pressed = 0.01 * (controller.factor / usual - 1)
+        size *= growth ** (-1 / (4 * math.log(2))) * (1 - pressed)
+        if progress < BEGIN / 2:
+            size *= 1.03  # weights grow meanwhile
+        if progress > 0.7:
+            assert abs(size / 100_000 - AIM) < 0.02
+
+
 def test_a_file_that_is_mostly_something_else_moves_steps_no_faster():
     """Excluded layers are in the file, and not among the weights with latents."""
     controller = SizeController(60_000, 512, BEGIN)
