@@ -11,7 +11,8 @@ DESCENT = 0.2
 # much a mean error over the whole run adds, and how far that may go.
 PROPORTIONAL, INTEGRAL, REACH = 1.0, 15.0, 3.0
 # Once they have grown, steps change by this share of an error at each update; more
-# where a weight has many bits, of which a larger step takes the smaller part.
+# where a weight has many bits, of which a larger step takes the smaller part. Each
+# change rounds all latents anew, so finer steps come early, while they still learn.
 GAIN, LIMIT = 0.2, 0.03
 # While they grow, the same of an error beyond this one, a file that is too small.
 SLACK, SLOWEST = 0.2, 0.06
@@ -103,7 +104,10 @@ class SizeController:
         self.progress = progress
         if progress < self.begin:  # a file far below the plan holds back the growth
             return math.exp(min(max(GAIN * (error + SLACK), -SLOWEST), 0.0))
-        return math.exp(self.answer * min(max(GAIN * error, -LIMIT), LIMIT))
+        gain = GAIN
+        if error < 0:
+            gain *= ((1 - progress) / (1 - self.begin)) ** 2 if progress < 1 else 0.0
+        return math.exp(self.answer * min(max(gain * error, -LIMIT), LIMIT))
 
     def planned(self, progress: float) -> float:
         """Return the bytes that the file should have at a share of the run."""
