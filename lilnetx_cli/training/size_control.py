@@ -14,6 +14,9 @@ PROPORTIONAL, INTEGRAL, REACH = 1.0, 15.0, 3.0
 # where a weight has many bits, of which a larger step takes the smaller part. Each
 # change rounds all latents anew, so finer steps come early, while they still learn.
 GAIN, LIMIT = 0.2, 0.03
+# Latents of many bits go on shrinking as rates fall, and more where they are pressed
+# too hard: by about this share, times 1 - 1 / `answer`.
+SETTLING, MOST_ANSWER = 0.2, 2.5
 # While they grow, the same of an error beyond this one, a file that is too small.
 SLACK, SLOWEST = 0.2, 0.06
 # At the default weights a file has about this many bits a weight.
@@ -95,22 +98,25 @@ class SizeController:
         if self.first is None:
             self.first, self.progress = float(size), progress
         error = math.log(size / self.planned(progress))
-        # Once steps have grown, latents of many bits that are pressed too hard would
-        # go on shrinking, and the file with them.
-        firm = 1.0 if progress < self.begin else self.answer**2
+        eased = error < 0 and progress >= self.begin
+        firm = min(self.answer, MOST_ANSWER) ** 2 if eased else 1.0
         integral = self.integral + INTEGRAL * firm * error * (progress - self.progress)
         self.integral = min(max(integral, -REACH), REACH)
         self.now = PROPORTIONAL * firm * error
         self.progress = progress
         if progress < self.begin:  # a file far below the plan holds back the growth
             return math.exp(min(max(GAIN * (error + SLACK), -SLOWEST), 0.0))
-        gain = GAIN
-        if error < 0:
-            gain *= ((1 - progress) / (1 - self.begin)) ** 2 if progress < 1 else 0.0
+        gain = GAIN if error > 0 else GAIN * self._left(progress) ** 2
         return math.exp(self.answer * min(max(gain * error, -LIMIT), LIMIT))
 
     def planned(self, progress: float) -> float:
         """Return the bytes that the file should have at a share of the run."""
         first, aim = self.first or self.target, AIM * self.target
         done = min(1.0, progress / (self.begin or DESCENT))
+        settling = SETTLING * (1 - 1 / min(self.answer, MOST_ANSWER))
+        aim *= 1 + settling * self._left(progress)
         return float(first * (aim / first) ** done)
+
+    def _left(self, progress: float) -> float:
+        """Return the share that is left of the run since steps have grown, 1 to 0."""
+        return min(1.0, max(0.0, 1 - progress) / max(1 - self.begin, 1e-9))
