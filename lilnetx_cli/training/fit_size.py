@@ -71,7 +71,7 @@ def effects_on_loss(model: nn.Module, optimizer: Any) -> dict[str, Tensor]:  # n
     for name, _, latent in latent_weights(model):
         squares = (optimizer.state.get(latent) or {}).get("exp_avg_sq")
         if squares is not None and squares.shape == latent.shape:
-            found[name] = squares.sqrt()
+            found[name] = squares.sqrt().to(latent.device)
     total = sum(float(x.double().sum()) for x in found.values())
     if not 0 < total < math.inf:
         return {}
