@@ -14,9 +14,9 @@ PROPORTIONAL, INTEGRAL, REACH = 1.0, 15.0, 3.0
 # where a weight has many bits, of which a larger step takes the smaller part. Each
 # change rounds all latents anew, so finer steps come early, while they still learn.
 GAIN, LIMIT = 0.2, 0.03
-# Latents of many bits go on shrinking as rates fall, and more where they are pressed
-# too hard: by about this share, times 1 - 1 / `answer`.
-SETTLING, MOST_ANSWER = 0.2, 2.5
+# Files go on shrinking as rates fall, by about the first share; latents of very many
+# bits by the second one. Such latents count no further than to this `answer`.
+SETTLING, FINE_SETTLING, MOST_ANSWER = 0.04, 0.2, 2.5
 # While they grow, the same of an error beyond this one, a file that is too small.
 SLACK, SLOWEST = 0.2, 0.06
 # At the default weights a file has about this many bits a weight.
@@ -113,7 +113,8 @@ class SizeController:
         """Return the bytes that the file should have at a share of the run."""
         first, aim = self.first or self.target, AIM * self.target
         done = min(1.0, progress / (self.begin or DESCENT))
-        settling = SETTLING * (1 - 1 / min(self.answer, MOST_ANSWER))
+        fine = 1 - 1 / min(self.answer, MOST_ANSWER)
+        settling = SETTLING + (FINE_SETTLING - SETTLING) * fine
         aim *= 1 + settling * self._left(progress)
         return float(first * (aim / first) ** done)
 
