@@ -14,8 +14,8 @@ from lilnetx_cli.nn.vanishing import with_one_left
 # Each latent that is changed now, without training, costs accuracy: 1 % of the bytes of
 # a small GPT took 3 % off its perplexity. So no more change than must.
 AIM = 0.997
-# Bounds of the price of a bit, in squared steps, and what a step towards zero saves at
-# least, in bits, so that at the highest price all latents are zero.
+# Bounds of the price of a bit, in effect times squared steps, and what a step towards
+# zero saves at least, in bits, so that at the highest price all latents are zero.
 CHEAPEST = 1e-4
 LEAST_SAVED = 0.01
 LEAST_EFFECT = 0.01  # of a latent on the loss, relative to the mean
@@ -36,7 +36,7 @@ def fit_size(
     target: int,
     estimate: Sizer,
     finish: Finisher[FinishedT],
-    effects: Mapping[str, Tensor] | None = None,
+    effects: Mapping[str, Tensor],
 ) -> tuple[int, FinishedT]:
     """Make latents smaller until the file has a size, in place.
 
@@ -53,7 +53,7 @@ def fit_size(
         if best[0] <= target and enough:
             break
         wanted += AIM * target - last[0]
-        _search(model, kept, wanted, estimate, effects or {})
+        _search(model, kept, wanted, estimate, effects)
         last = finish(model)
         if best[0] > target or best[0] < last[0] <= target:
             best = last
@@ -63,16 +63,18 @@ def fit_size(
 def effects_on_loss(model: nn.Module, optimizer: Any) -> dict[str, Tensor]:  # noqa: ANN401
     """Return about how much the square of a move of each latent adds to the loss.
 
-    Relative to the mean, by name. It is the root of the mean squared gradient, which
-    Adam keeps: the square itself would be the diagonal of the Fisher matrix, whose
-    extremes it overrates. Latents without one, as of SGD, are left out.
+    Relative to the mean, by name; the penalty is part of that loss. It is the root of
+    the mean squared gradient, which Adam and RMSprop keep. The square itself, about the
+    diagonal of the Fisher matrix, did no better. Latents without, as of SGD, are left
+    out.
     """
     found = {}
     for name, _, latent in latent_weights(model):
-        squares = (optimizer.state.get(latent) or {}).get("exp_avg_sq")
+        known = optimizer.state.get(latent) or {}
+        squares = known.get("exp_avg_sq", known.get("square_avg"))
         if squares is not None and squares.shape == latent.shape:
-            found[name] = squares.sqrt().to(latent.device)
-    total = sum(float(x.double().sum()) for x in found.values())
+            found[name] = squares.float().sqrt().to(latent.device)
+    total = sum(float(x.sum()) for x in found.values())  # MPS has no float64
     if not 0 < total < math.inf:
         return {}
     mean = total / sum(x.numel() for x in found.values())
@@ -131,10 +133,11 @@ def round_at_price(
         if price and values.numel():
             reach = int(values.abs().max()) + 1
             prices = price * prices_of(weight.group.density, reach)
-            effect = (effects or {}).get(name, torch.ones_like(values))
+            effect = (effects or {}).get(name)
+            effect = torch.ones_like(values) if effect is None else effect
             rows = torch.split(weight.rows(values), ROWS_AT_ONCE)
-            moves = torch.split(weight.rows(effect), ROWS_AT_ONCE)
-            pairs = zip(rows, moves, strict=True)
+            their_effects = torch.split(weight.rows(effect), ROWS_AT_ONCE)
+            pairs = zip(rows, their_effects, strict=True)
             changed = torch.cat([_cheapest(*pair, prices) for pair in pairs])
             changed = changed.view_as(values)
         latent.copy_(with_one_left(changed, values))

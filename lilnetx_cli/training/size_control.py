@@ -8,15 +8,15 @@ AIM = 0.99
 # Where no steps grow, the size comes down over this share of the run.
 DESCENT = 0.2
 # How much of an error, in logarithms, the weights of the penalty answer at once, how
-# much a mean error over the whole run adds, and how far that may go.
+# much a mean error over the whole run adds, and how far that sum may go.
 PROPORTIONAL, INTEGRAL, REACH = 1.0, 15.0, 3.0
 # Once they have grown, steps change by this share of an error at each update; more
 # where a weight has many bits, of which a larger step takes the smaller part. Each
 # change rounds all latents anew, so finer steps come early, while they still learn.
 GAIN, LIMIT = 0.2, 0.03
-# Files go on shrinking as rates fall, by about the first share; latents of very many
-# bits by the second one. Such latents count no further than to this `answer`.
-SETTLING, FINE_SETTLING, MOST_ANSWER = 0.04, 0.2, 2.5
+# Files go on shrinking as rates fall, over this last share of a run, by about the first
+# share; latents of very many bits by the second. More than this `answer` adds nothing.
+LATE, SETTLING, FINE_SETTLING, MOST_ANSWER = 0.4, 0.04, 0.2, 2.5
 # While they grow, the same of an error beyond this one, a file that is too small.
 SLACK, SLOWEST = 0.2, 0.06
 # At the default weights a file has about this many bits a weight.
@@ -98,11 +98,14 @@ class SizeController:
         if self.first is None:
             self.first, self.progress = float(size), progress
         error = math.log(size / self.planned(progress))
-        eased = error < 0 and progress >= self.begin
-        firm = min(self.answer, MOST_ANSWER) ** 2 if eased else 1.0
-        integral = self.integral + INTEGRAL * firm * error * (progress - self.progress)
-        self.integral = min(max(integral, -REACH), REACH)
-        self.now = PROPORTIONAL * firm * error
+        # The more bits, the less a size answers to the weights (their square: steps and
+        # weights go together). Latents pressed too hard would go on shrinking.
+        held, too_small = progress >= self.begin, error < 0
+        strength = min(self.answer, MOST_ANSWER) ** 2 if held else 1.0
+        added = INTEGRAL * error * (progress - self.progress)
+        added *= strength if too_small or self.integral < 0 else 1.0
+        self.integral = min(max(self.integral + added, -REACH), REACH)
+        self.now = PROPORTIONAL * error * (strength if too_small else 1.0)
         self.progress = progress
         if progress < self.begin:  # a file far below the plan holds back the growth
             return math.exp(min(max(GAIN * (error + SLACK), -SLOWEST), 0.0))
@@ -113,11 +116,17 @@ class SizeController:
         """Return the bytes that the file should have at a share of the run."""
         first, aim = self.first or self.target, AIM * self.target
         done = min(1.0, progress / (self.begin or DESCENT))
-        fine = 1 - 1 / min(self.answer, MOST_ANSWER)
-        settling = SETTLING + (FINE_SETTLING - SETTLING) * fine
-        aim *= 1 + settling * self._left(progress)
+        aim *= 1 + self._settling * self._left(progress)
         return float(first * (aim / first) ** done)
 
+    @property
+    def _settling(self) -> float:
+        """What a file shrinks by as rates fall: none where it is mostly no latents."""
+        if self.bits > MOST_BITS:
+            return 0.0
+        fine = 1 - 1 / min(self.answer, MOST_ANSWER)
+        return SETTLING + (FINE_SETTLING - SETTLING) * fine
+
     def _left(self, progress: float) -> float:
-        """Return the share that is left of the run since steps have grown, 1 to 0."""
-        return min(1.0, max(0.0, 1 - progress) / max(1 - self.begin, 1e-9))
+        """Return how much of the last part of the run is left, 1 to 0."""
+        return min(1.0, max(0.0, 1 - progress) / LATE)

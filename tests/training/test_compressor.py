@@ -11,7 +11,8 @@ from lilnetx_cli.errors import InputError, UsageError
 from lilnetx_cli.measure.latency import Latency
 from lilnetx_cli.measure.macs import count_macs
 from lilnetx_cli.nn.latents import latent_groups, latent_weights
-from lilnetx_cli.training import cutting, steering
+from lilnetx_cli.training import cutting, own_loop, steering
+from lilnetx_cli.training.fit_size import fit_size
 from lilnetx_cli.training.growing import grow_steps
 from lilnetx_cli.training.macs_control import macs_share
 from lilnetx_cli.training.reach import OutOfReach
@@ -89,12 +90,18 @@ def opened(make=adam, inputs=None, lr=0.01, **options):
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
-def test_a_loop_learns_and_ends_at_its_size(name, tmp_path):
+def test_a_loop_learns_and_ends_at_its_size(name, tmp_path, monkeypatch):
+    given = []
+    monkeypatch.setattr(
+        own_loop, "fit_size", lambda *args: given.append(args[4]) or fit_size(*args)
+    )
     compressor, optimizer = opened(OPTIMIZERS[name], target_size=1400)
     losses = loop(compressor, optimizer)
     assert compressor.step == STEPS
     assert sum(losses[-10:]) < 0.7 * sum(losses[:10])
     final = compressor.finalize(training={"loss": losses[-1]})
+    known = 0 if name.startswith("SGD") else len(final.checkpoint.latents)
+    assert len(given[0]) == known
     size = lilnetx.save(final, tmp_path / "model.lnx")
     assert 700 < size <= 1400
     again = lilnetx.load_model(tmp_path / "model.lnx", model=network())

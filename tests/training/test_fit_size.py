@@ -37,7 +37,7 @@ def test_a_smaller_size_is_hit():
     for share in (0.2, 0.3, 0.9):
         model = made()
         target = int(share * (ones(model) + OVERHEAD))
-        got, text = fit_size(model, target, ones, finished)
+        got, text = fit_size(model, target, ones, finished, {})
         assert (got, text) == finished(model)
         assert 0.97 * target <= got <= target
 
@@ -47,14 +47,14 @@ def test_latents_in_the_hundreds_come_down_to_a_size_as_well():
     with torch.no_grad():
         for _, _, latent in latent_weights(model):
             latent.copy_(200 + 10 * latent)
-    got, _ = fit_size(model, 400, ones, finished)
+    got, _ = fit_size(model, 400, ones, finished, {})
     assert 388 < got <= 400
 
 
 def test_a_size_that_fits_changes_nothing():
     model = made()
     kept = {name: latent.clone() for name, _, latent in latent_weights(model)}
-    fit_size(model, ones(model) + OVERHEAD + 1, ones, finished)
+    fit_size(model, ones(model) + OVERHEAD + 1, ones, finished, {})
     for name, _, latent in latent_weights(model):
         assert torch.equal(latent, kept[name])
 

@@ -11,7 +11,8 @@ from lilnetx_cli.checkpoint import load_checkpoint, pack
 from lilnetx_cli.errors import UsageError
 from lilnetx_cli.models import build
 from lilnetx_cli.nn import materialize
-from lilnetx_cli.training import Stopped, read_resume
+from lilnetx_cli.training import Stopped, finish, read_resume
+from lilnetx_cli.training.fit_size import fit_size
 from lilnetx_cli.training.set_up import open_session, wanted_size
 from lilnetx_cli.training.size_control import AIM, SizeController, spread_of
 from tests.nn.making import fill
@@ -69,6 +70,22 @@ def test_latents_that_were_pressed_hard_do_not_shrink_far_below_the_size():
     assert abs(size / 100_000 - AIM) < 0.02
 
 
+@pytest.mark.parametrize("begin", [0.0, 0.4, 0.9, 1.0])
+def test_a_plan_leaves_room_for_what_files_shrink_by(begin):
+    """More for latents of many bits, none at the end."""
+    fine, coarse, other = (
+        SizeController(100_000, weights, begin, first=100_000.0)
+        for weights in (200_000, 2_000_000, 512)
+    )
+    early = max(begin, 0.5)
+    if begin < 1:
+        assert fine.planned(early) > coarse.planned(early) > AIM * 100_000
+    assert other.planned(early) == pytest.approx(AIM * 100_000, rel=0.02)
+    for controller in (fine, coarse, other):
+        assert controller.planned(0.99) <= 100_000
+        assert controller.planned(1.0) == pytest.approx(AIM * 100_000)
+
+
 def test_finer_steps_come_early():
     """Each change rounds all latents anew, which late in a run nothing repairs."""
     controller = SizeController(100_000, 200_000, BEGIN)
@@ -84,7 +101,7 @@ def test_a_file_that_is_mostly_something_else_moves_steps_no_faster():
     """Excluded layers are in the file, and not among the weights with latents."""
     controller = SizeController(60_000, 512, BEGIN)
     controller.update(0.4, 61_000)
-    assert 1 < controller.update(0.5, 70_000) < 1.2
+    assert 1 < controller.update(0.5, 61_000) < 1.2
     assert 0.7 < controller.update(0.6, 50_000) < 1
 
 
@@ -143,9 +160,14 @@ def test_a_run_of_some_length_uses_what_it_may(tmp_path, tiny, digits, wanted):
     assert 0.97 * wanted <= size <= wanted
 
 
-def test_a_run_ends_at_its_size(tmp_path, tiny, digits):
+def test_a_run_ends_at_its_size(tmp_path, tiny, digits, monkeypatch):
+    given = []
+    monkeypatch.setattr(
+        finish, "fit_size", lambda *args: given.append(args[4]) or fit_size(*args)
+    )
     config = tiny(train__max_steps=24, target__size=12_000)
     result, _ = run(config, tmp_path, splits=digits)
+    assert len(given[0]) == len(load_checkpoint(result.checkpoint).latents)
     size = len(lnx.dumps(pack(load_checkpoint(result.checkpoint))))
     assert 0.9 * 12_000 <= size <= 12_000
     lines = (tmp_path / "metrics.jsonl").read_text("utf-8").splitlines()
