@@ -14,11 +14,13 @@ PROPORTIONAL, INTEGRAL, REACH = 1.0, 15.0, 3.0
 # where a weight has many bits, of which a larger step takes the smaller part. Each
 # change rounds all latents anew, so finer steps come early, while they still learn.
 GAIN, LIMIT = 0.2, 0.03
-# Files go on shrinking as rates fall, over this last share of a run, by about the first
-# share; latents of very many bits by the second. More than this `answer` adds nothing.
-LATE, SETTLING, FINE_SETTLING, MOST_ANSWER = 0.4, 0.04, 0.2, 2.5
 # While they grow, the same of an error beyond this one, a file that is too small.
 SLACK, SLOWEST = 0.2, 0.06
+# Files shrink by themselves over this last share of a run, as rates fall: by about the
+# first share of their bytes, where latents have very many bits by the second.
+LATE, SETTLING, FINE_SETTLING = 0.4, 0.04, 0.2
+# `answer` counts no further than to this for it, and for the weights of the penalty.
+MOST_ANSWER = 2.5
 # At the default weights a file has about this many bits a weight.
 USUAL_BITS = 0.4
 MOST_BITS = 12.0
@@ -98,19 +100,26 @@ class SizeController:
         if self.first is None:
             self.first, self.progress = float(size), progress
         error = math.log(size / self.planned(progress))
-        # The more bits, the less a size answers to the weights (their square: steps and
-        # weights go together). Latents pressed too hard would go on shrinking.
-        held, too_small = progress >= self.begin, error < 0
-        strength = min(self.answer, MOST_ANSWER) ** 2 if held else 1.0
-        added = INTEGRAL * error * (progress - self.progress)
-        added *= strength if too_small or self.integral < 0 else 1.0
-        self.integral = min(max(self.integral + added, -REACH), REACH)
-        self.now = PROPORTIONAL * error * (strength if too_small else 1.0)
+        self._press(error, progress)
         self.progress = progress
         if progress < self.begin:  # a file far below the plan holds back the growth
             return math.exp(min(max(GAIN * (error + SLACK), -SLOWEST), 0.0))
         gain = GAIN if error > 0 else GAIN * self._left(progress) ** 2
         return math.exp(self.answer * min(max(gain * error, -LIMIT), LIMIT))
+
+    def _press(self, error: float, progress: float) -> None:
+        """Set the weights of the penalty, given how far a size is off its plan.
+
+        Latents that are pressed too hard would shrink further. So once steps have
+        grown, a file that is too small eases the weights fast: by the square of
+        `answer`, since the right weights go with the square of the steps.
+        """
+        strength = min(self.answer, MOST_ANSWER) ** 2 if progress >= self.begin else 1.0
+        too_small = error < 0
+        added = INTEGRAL * error * (progress - self.progress)
+        added *= strength if too_small or self.integral < 0 else 1.0
+        self.integral = min(max(self.integral + added, -REACH), REACH)
+        self.now = PROPORTIONAL * error * (strength if too_small else 1.0)
 
     def planned(self, progress: float) -> float:
         """Return the bytes that the file should have at a share of the run."""
