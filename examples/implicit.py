@@ -168,7 +168,7 @@ def main() -> None:
     compressor = lilnetx.Compressor(
         model, places()[::29], steps=options.steps, start="random",
         growth=0.6, target_size=options.target_size,
-        tolerance=0.003,
+        exclude=[nn.Linear], tolerance=0.003,  # few weights, and every place needs them
     )  # fmt: skip
     train(model, image, options.steps, compressor)
     size = lilnetx.save(compressor.finalize(), "implicit.lnx")
