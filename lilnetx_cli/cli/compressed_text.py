@@ -52,6 +52,8 @@ def hints_of(done: Compressed) -> list[str]:
     source, tensors = done.job.source, done.about.tensors
     if done.quality.lossless and any(tensor.kind == "latent" for tensor in tensors):
         return []
+    if done.about.training is not None:
+        return []
     if source == STANDARD or source.is_dir():  # which train does not start from
         return []
     return [f"for a far smaller file train it here: lilnetx train --init {source}"]

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from lilnetx_cli.compression.with_inputs import WithInputs
     from lilnetx_cli.data.calibration import CalibrationData
 
+LEAST_SNR = 3.0  # dB; half of the energy of the weights is lost
 LEAST_OUTPUT_SNR = 8.0  # dB; below it most classifiers have lost points of accuracy
 
 
@@ -53,20 +54,32 @@ def quantized(
         compress_container,
         dense_container,
         folded,
+        needs_no_loss,
+        smaller,
     )
 
-    container = dense_container(container)
+    trained, container = container, dense_container(container)
     if graph is not None:
         network = network_of(container, name, trusted=True)
         if not asked.exact_side:
             container = folded(container, network)
     target = target_of(asked, container)
+    if target.size is not None and needs_no_loss(trained, target.size):
+        return Quantized(trained, Quality(None, lossless=True))
     with out.progress("quantizing, tries") as ticker:
         found = compress_container(
             container, target, exact_side=asked.exact_side, progress=ticker.move
         )
+    made, quality = smaller(
+        trained, found.container, Quality(found.snr, found.lossless)
+    )
     _warn(found, name, out)
-    return Quantized(found.container, Quality(found.snr, found.lossless))
+    if quality.snr is not None and quality.snr < LEAST_SNR:
+        out.warn(
+            f"{name}: little of the weights is left, {quality.snr:.1f} dB: allow a"
+            " larger file, or give inputs with --calib"
+        )
+    return Quantized(made, quality)
 
 
 def _with_inputs(
@@ -77,7 +90,7 @@ def _with_inputs(
     calib: CalibAsked,
     out: Output,
 ) -> Quantized:
-    from lilnetx_cli.compression import Quality, dense_container
+    from lilnetx_cli.compression import Quality, dense_container, needs_no_loss, smaller
 
     if graph is None and container.architecture is None:
         raise UsageError(f"{name!r} does not say which network it holds: add --model")
@@ -86,17 +99,21 @@ def _with_inputs(
         raise UsageError(
             f"--max-accuracy-drop needs labels, which {calib.name} does not give"
         )
-    container = dense_container(with_record(container, graph, data, calib.name))
+    trained = with_record(container, graph, data, calib.name)
+    container = dense_container(trained)
+    size = target_of(asked, container, with_inputs=True).size
+    if size is not None and needs_no_loss(trained, size):
+        return Quantized(trained, Quality(None, lossless=True))
     found = _run(container, name, asked, graph, calib, data, out)
-    _warn(found.lossy, name, out)
     lossy = found.lossy
+    _warn(lossy, name, out)
     if found.output_snr is not None and found.output_snr < LEAST_OUTPUT_SNR:
         out.warn(
             f"{name}: little of what the network computes is left, outputs have"
             f" {found.output_snr:.1f} dB: allow a larger file"
         )
     quality = Quality(lossy.snr, lossy.lossless, found.output_snr, found.accuracy)
-    return Quantized(lossy.container, quality)
+    return Quantized(*smaller(trained, lossy.container, quality))
 
 
 def _run(

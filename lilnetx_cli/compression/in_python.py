@@ -12,6 +12,7 @@ from lilnetx_cli.compression.dense import dense_container
 from lilnetx_cli.compression.finishing import folded
 from lilnetx_cli.compression.goal import Goal, target_of_goal
 from lilnetx_cli.compression.held_out import HeldOut
+from lilnetx_cli.compression.kept_latents import needs_no_loss, smaller
 from lilnetx_cli.compression.lossy import compress_container
 from lilnetx_cli.compression.record import Quality, bases_of, record_of
 from lilnetx_cli.compression.with_inputs import compress_with_inputs
@@ -75,18 +76,20 @@ def compress(
     else:
         checkpoint = Checkpoint(model, architecture=architecture)
     container = pack(checkpoint)
-    trained = any(isinstance(tensor, lnx.Latent) for tensor in container.tensors)
-    nothing = goal == Goal() and inputs is None
-    if lossless or (nothing and trained):
-        return _written(container, path, Quality(None, lossless=True))
-    container = dense_container(container)
+    trained, container = container, dense_container(container)
+    latents = any(isinstance(tensor, lnx.Latent) for tensor in trained.tensors)
+    size = target_of_goal(goal, container).size
+    fits = size is not None and needs_no_loss(trained, size)
+    if lossless or fits or (latents and goal == Goal() and inputs is None):
+        return _written(trained, Quality(None, lossless=True), path)
     network = _network(model, container)
     if inputs is None:
         if network is not None and not exact_side:
             container = folded(container, network)
         target = target_of_goal(goal, container)
         found = compress_container(container, target, exact_side=exact_side)
-        return _written(found.container, path, Quality(found.snr, found.lossless))
+        quality = Quality(found.snr, found.lossless)
+        return _written(*smaller(trained, found.container, quality), path)
     if network is None:
         raise UsageError("a state dict computes nothing: give the model itself")
     batches, examples = _data(inputs, labels)
@@ -101,7 +104,7 @@ def compress(
     )
     lossy = made.lossy
     quality = Quality(lossy.snr, lossy.lossless, made.output_snr, made.accuracy)
-    return _written(lossy.container, path, quality)
+    return _written(*smaller(trained, lossy.container, quality), path)
 
 
 def _check(
@@ -147,7 +150,7 @@ def _data(inputs: Inputs, labels: Tensor | None) -> tuple[Any, Any]:
 
 
 def _written(
-    container: lnx.Container, path: str | os.PathLike[str], quality: Quality
+    container: lnx.Container, quality: Quality, path: str | os.PathLike[str]
 ) -> dict[str, Any]:
     written = lnx.save(container, path)
     return record_of(lnx.summary(path), written, bases_of(container), quality)

@@ -18,6 +18,8 @@ MOST_TRIES = 12
 FIRST_SNR = 30.0  # dB, where the search for a size starts
 LEAST_MOVE = 1e-4  # of the step
 TELLING_MOVE = 0.02  # of the step; what less of it does to the SNR is hidden by noise
+LARGEST_MOVE = 2.0  # of a search for a size, in logarithms of the step
+FLATTEST = -0.05  # the least that a size is expected to fall, in logarithms
 
 
 def first_step(cells: Cells, snr: float) -> float:
@@ -99,13 +101,15 @@ def find_size(
 ) -> Rounded | None:
     """Return the finest rounding found whose file takes at most size bytes.
 
-    A step half as large costs a bit a weight at most, which gives the next guess; a
-    guess outside of what is known already is replaced by the middle. None where no step
-    gives so small a file.
+    Secants through the logarithms of step and size lead there: the first assumes that
+    a step half as large costs a bit a weight, which sparse networks do not pay. A guess
+    outside of what is known already is replaced by the middle; while every file is too
+    large, steps at least double. None where no step gives so small a file.
     """
     count = sum(weight.values.size for weight in cells.weights)
     low, high = 0.0, float("inf")  # steps of files too large, and small enough
     step, best = first_step(cells, FIRST_SNR), None
+    last: tuple[float, float] | None = None  # logarithms of step and size
     for _ in range(4 * MOST_TRIES):
         rounded = tries.round(cells, step)
         found = size_of(rounded)
@@ -116,16 +120,26 @@ def find_size(
                 break
         else:
             low = step
-        missing = 8 * (found - (1 - SIZE_SLACK / 2) * size) / count  # bits a weight
-        guess = step * 2 ** float(np.clip(missing, -3, 3))
-        if not low < guess < high:
-            guess = (
-                low * 4
-                if np.isinf(high)
-                else float(np.sqrt(max(low, high / 64) * high))
-            )
+        here = float(np.log(step)), float(np.log(found))
+        slope = _slope(last, here, -count / (8 * np.log(2) * found))
+        last = here
+        move = (np.log((1 - SIZE_SLACK / 2) * size) - here[1]) / slope
+        guess = step * float(np.exp(np.clip(move, -LARGEST_MOVE, LARGEST_MOVE)))
+        if np.isinf(high):
+            guess = max(guess, 2 * step)
+        elif not low < guess < high:
+            guess = float(np.sqrt(max(low, high / 64) * high))
         guess = max(guess, finest_step(cells))
-        if not np.isfinite(guess) or abs(guess / step - 1) < LEAST_MOVE:
+        if abs(guess / step - 1) < LEAST_MOVE:
             break
         step = guess
     return best
+
+
+def _slope(
+    last: tuple[float, float] | None, here: tuple[float, float], usual: float
+) -> float:
+    """Return how the logarithm of a size changes with that of the step, below 0."""
+    if last is None or abs(here[0] - last[0]) < TELLING_MOVE:
+        return min(usual, FLATTEST)
+    return min((here[1] - last[1]) / (here[0] - last[0]), FLATTEST)

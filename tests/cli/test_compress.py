@@ -6,8 +6,12 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch import nn
 
+import lilnetx_cli as lilnetx
 import lnx
+from lilnetx_cli.nn import latent_weights, reparameterize
+from tests.nn.making import numbers
 
 
 @pytest.fixture(scope="module")
@@ -155,6 +159,41 @@ def test_sizes_are_met_from_below(here, tmp_path, option, value, asked):
     done = here("compress", tmp_path / "m.pt", option, value, "--json")
     assert 0.99 * asked <= done.json["output_bytes"] <= asked
     assert (tmp_path / "m.lnx").stat().st_size == done.json["output_bytes"]
+
+
+@pytest.mark.parametrize("size", [2500, 4000, 9000, 14000])
+def test_sizes_of_sparse_weights_are_met(here, tmp_path, size):
+    """A finer step costs no bit of a weight that is zero."""
+    rng = np.random.default_rng(7)
+    weights = rng.laplace(size=(400, 400)) * (rng.random((400, 400)) < 0.04)
+    state = {"a.weight": torch.from_numpy(weights.astype(np.float32))}
+    torch.save(state, tmp_path / "m.pt")
+    done = here("compress", tmp_path / "m.pt", "--target-size", f"{size}B", "--json")
+    assert 0.99 * size <= done.json["output_bytes"] <= size
+    assert done.json["snr_db"] > 2
+
+
+def test_little_that_is_left_is_said(here, tmp_path):
+    torch.save({"a.weight": numbers(50, 40)}, tmp_path / "m.pt")
+    done = here("compress", tmp_path / "m.pt", "--snr", "2")
+    assert "little of the weights is left, 2." in done.err
+
+
+@pytest.mark.parametrize("asked", ["--target-size=2kB", "--snr=20"])
+def test_latents_that_are_small_enough_stay_as_they_are(here, tmp_path, asked):
+    model = reparameterize(nn.Sequential(nn.Conv2d(24, 24, 3, bias=False)))
+    ((_, weight, latent),) = latent_weights(model)
+    with torch.no_grad():  # a kernel of one latent decodes to nine different numbers
+        latent.copy_((numbers(24, 24, 3, 3, seed=3) / 4).round())
+        weight.group.basis += numbers(9, 9) / 3
+    lilnetx.save(model, tmp_path / "m.lnx")
+    size = (tmp_path / "m.lnx").stat().st_size
+    done = here("compress", tmp_path / "m.lnx", asked, "-o", tmp_path / "n.lnx",
+                "--json")  # fmt: skip
+    assert done.json["lossless"]
+    assert done.json["output_bytes"] == size
+    record = lilnetx.compress(model, tmp_path / "p.lnx", target_size=size)
+    assert record["lossless"]
 
 
 def test_a_size_that_cannot_be_had_names_the_smallest(here, plain, tmp_path):
