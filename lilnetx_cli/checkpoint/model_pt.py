@@ -85,7 +85,8 @@ def take_latents(
         values = torch.round(weight.rows(latent.detach())).cpu()
         if not bool((values.abs() < LARGEST_LATENT).all()):
             raise InputError(
-                f"latents of {printable(name)} are NaN or too large to be held"
+                f"latents of {printable(name)} are NaN or too large: training diverged,"
+                " lower the learning rate or clip gradients"
             )
         rows = values.to(torch.int32)
         latents[name] = LatentEntry(rows, numbers[id(weight.group)])

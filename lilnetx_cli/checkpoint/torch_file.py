@@ -70,10 +70,12 @@ def _refusal(path: Path, error: Exception) -> str:
     """Say what a file is instead of a checkpoint that can be loaded."""
     kind = kind_of(path)
     if kind is not None:
-        return f"is no PyTorch checkpoint but {kind}"
+        wanted = ".lnx file" if path.suffix == ".lnx" else "PyTorch checkpoint"
+        return f"is not a {wanted} but {kind}"
     if isinstance(error, pickle.UnpicklingError) and not zipfile.is_zipfile(path):
         return (
-            f"is no PyTorch checkpoint, a damaged one, or needs code to load, {TRUST}"
+            "is not a PyTorch checkpoint, a damaged one, or needs code to load,"
+            f" {TRUST}"
         )
     reason = type(error).__name__ if isinstance(error, KeyError) else reason_of(error)
-    return f"is no PyTorch checkpoint, or a damaged one: {reason}"
+    return f"is not a PyTorch checkpoint, or a damaged one: {reason}"

@@ -69,7 +69,9 @@ def asked_for(
     }  # fmt: skip
     names = [name for name, value in given.items() if value is not None]
     if len(names) > 1:
-        raise UsageError(f"{names[0]} and {names[1]} are contrary: give one of them")
+        raise UsageError(
+            f"{names[0]} and {names[1]} exclude each other: give one of them"
+        )
     size_bytes = None if size is None else parse_size(size)
     points = None if drop is None else drop / 100
     return Asked(snr, bits, size_bytes, ratio, points, lossless, exact_side)

@@ -74,6 +74,8 @@ def _check_distinct(jobs: Sequence[Job]) -> None:
     writers: dict[Path, Path] = {}
     for job in jobs:
         other = writers.setdefault(job.target.resolve(), job.source)
+        if other is not job.source and other == job.source:
+            raise UsageError(f"input {str(other)!r} is named twice")
         if other is not job.source:
             raise UsageError(
                 f"{str(other)!r} and {str(job.source)!r} would both be written to"

@@ -12,6 +12,7 @@ from lnx.errors import printable
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from lilnetx_cli.cli.loading import Loaded
     from lilnetx_cli.data import Splits
     from lilnetx_cli.measure.metric import Metric
     from lilnetx_cli.models.inputs import InputForm
@@ -63,6 +64,35 @@ def examples_of(
     if folder is not None:
         raise UsageError("--data-dir needs --dataset, which this file does not say")
     return None
+
+
+def loaded_with_examples(
+    file: Path,
+    model: tuple[str | None, Mapping[str, int]],
+    data: tuple[str | None, Path | None],
+    batch_size: int,
+    workers: int,
+) -> tuple["Loaded", Examples | None]:
+    """Read a network and the data set that is named, by the user or by the file.
+
+    `model` and `data` are what the user says: a name with arguments, one with a folder.
+    A data set that the user names completes the arguments of a network of ours.
+    """
+    from lilnetx_cli.cli.loading import load_network
+    from lilnetx_cli.user_code import is_factory
+
+    (name, arguments), (dataset, folder) = model, data
+    examples, form = None, {}
+    if dataset is not None:
+        examples = examples_of({}, dataset, folder, batch_size, workers)
+    if examples is not None and name is not None and not is_factory(name):
+        splits = examples.splits
+        form = {"channels": splits.channels, "classes": splits.classes}
+    loaded = load_network(file, name, arguments, form=form)
+    if examples is None:
+        known = {**(loaded.architecture or {}), **loaded.training}
+        examples = examples_of(known, None, folder, batch_size, workers)
+    return loaded, examples
 
 
 def no_data(training: Mapping[str, Any]) -> str:

@@ -7,8 +7,10 @@ messages repeat names from files.
 import io
 import os
 import sys
+from collections.abc import Iterable
+from difflib import get_close_matches
 
-from lilnetx_cli.errors import LilnetxError, reason_of
+from lilnetx_cli.errors import ALIKE, LilnetxError, reason_of
 from lnx import FormatError, LimitError, LnxError
 
 INTERRUPTED = 130
@@ -88,11 +90,19 @@ def _usage(error: Exception) -> str:
     meant = getattr(error, "possibilities", None)
     text = error.message if meant else error.format_message()  # type: ignore[attr-defined]
     text = " ".join(text.split()).rstrip(".")
-    if meant:
-        text += f", did you mean {' or '.join(sorted(meant))}?"
+    near = _near(str(getattr(error, "option_name", "")), meant or ())
+    if near:
+        text += f", did you mean {' or '.join(near)}?"
     context = getattr(error, "ctx", None)
     verb = context.command_path if context is not None else "lilnetx"
     return f"{text[:1].lower()}{text[1:]} (see {verb} --help)"
+
+
+def _near(option: str, known: Iterable[str]) -> list[str]:
+    """Return the options that are spelled alike, the nearest first."""
+    by_word = {name.lstrip("-"): name for name in known}
+    words = get_close_matches(option.lstrip("-"), by_word, cutoff=ALIKE)
+    return [by_word[word] for word in words]
 
 
 def _system(error: OSError) -> tuple[int, str]:

@@ -57,7 +57,9 @@ def calib_asked(
     """Return the inputs that are named; raises UsageError for what needs some."""
     if name is not None:
         if asked.lossless:
-            raise UsageError("--calib and --lossless are contrary: give one of them")
+            raise UsageError(
+                "--calib and --lossless exclude each other: give one of them"
+            )
         return CalibAsked(name, folder, recalibrate)
     needing = {
         "--max-accuracy-drop": asked.drop is not None,

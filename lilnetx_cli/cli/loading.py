@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from torch import nn
@@ -16,6 +17,8 @@ from lilnetx_cli.models.inputs import InputForm, example_input
 from lilnetx_cli.models.pruned import with_cuts
 from lilnetx_cli.pruning import Pruned, kept_lines, prune
 from lnx.spec import DEFAULT_MAX_SIZE
+
+EMPTY: Mapping[str, int] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -42,11 +45,13 @@ def load_network(
     name: str | None,
     arguments: Mapping[str, int],
     *,
+    form: Mapping[str, int] = EMPTY,
     max_size: int = DEFAULT_MAX_SIZE,
     jobs: int = 1,
 ) -> Loaded:
     """Read a .lnx file or a checkpoint; a name overrides what the file says.
 
+    `form`, channels and classes, completes a name that the file says nothing of.
     Raises UsageError where neither says which network it is, or it does not fit.
     """
     if lnx.is_lnx(file):
@@ -56,7 +61,7 @@ def load_network(
     record = container.architecture
     own = record
     if name is not None:
-        named = describe(name, {**_form(record, name), **arguments})
+        named = describe(name, {**form, **_form(record, name), **arguments})
         own = with_cuts(named, record)
     state = unpack(lnx.rebuild_all(container))
     network = rebuild(own, state, str(file), trusted=name is not None).eval()

@@ -109,9 +109,11 @@ def parse_size(text: str) -> int:
     try:
         size = float(number) * UNITS[unit]
     except (KeyError, ValueError):
-        raise UsageError(f"{text!r} is no size: write it as 50kB or 1.5MiB") from None
+        raise UsageError(
+            f"{text!r} is not a size: write it as 50kB or 1.5MiB"
+        ) from None
     if not 1 <= size < 1 << 62:
-        raise UsageError(f"{text!r} is out of bounds for a size")
+        raise UsageError(f"{text!r} is out of bounds: a size is 1 byte or more")
     return int(size)
 
 
@@ -179,7 +181,7 @@ def check_picture(path: Path, *, force: bool, source: Path) -> None:
     """Raise UsageError for a picture in a form that is not drawn, or see above."""
     if path.suffix not in PICTURES:
         raise UsageError(
-            f"picture {str(path)!r} ends in {path.suffix!r}, expected one of"
+            f"picture {str(path)!r} has the suffix {path.suffix!r}, expected one of"
             f" {', '.join(PICTURES)}"
         )
     check_output(path, force=force, source=source)

@@ -167,7 +167,7 @@ class ErrorSearch:
                 break
             error = min(error, MOST_ERROR)
         if best is None:
-            raise UsageError(f"{wanted:g} dB cannot be had: use --lossless")
+            raise UsageError(f"{wanted:g} dB is out of reach: use --lossless")
         return best
 
     def for_accuracy(self, drop: float, judge: Judge) -> Try:

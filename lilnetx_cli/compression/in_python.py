@@ -119,7 +119,7 @@ def _check(
     if len(wishes) + lossless > 1:
         raise UsageError("more than one goal is given: expected one of them")
     if lossless and inputs is not None:
-        raise UsageError("inputs and lossless are contrary: give one of them")
+        raise UsageError("inputs and lossless exclude each other: give one of them")
     if goal.drop is not None and labels is None:
         raise UsageError("max_accuracy_drop needs labels")
     if labels is not None and not isinstance(inputs, Tensor):

@@ -85,7 +85,7 @@ def too_small(size: int, smallest: lnx.Container) -> UsageError:
     """Return what to raise for a size that even the smallest file is above."""
     least = len(lnx.dumps(smallest))
     return UsageError(
-        f"a file of {size:,} bytes cannot be had: the smallest takes {least:,}"
+        f"a file of {size:,} bytes is out of reach: the smallest takes {least:,}"
     )
 
 

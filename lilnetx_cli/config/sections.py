@@ -12,7 +12,7 @@ METRICS, CURVES = "metrics.jsonl", "curves.png"
 RUN_FILES = (MODEL, RESUME, CONFIG, METRICS, CURVES)
 
 # Learning rates of Adam: of latents, which are relative to steps, and of plain weights.
-LR, PLAIN_LR = 0.02, 0.005
+LR, PLAIN_LR = 0.03, 0.005
 
 Precision = Literal["fp32", "bf16", "fp16"]
 Device = Literal["auto", "cpu", "cuda", "mps"]
@@ -74,7 +74,7 @@ class TrainConfig(Section):
 
     Attributes:
         plain: whether the network is trained as it is, without latents and penalty.
-        lr: where nothing is said, 0.02, or 0.005 of a plain run.
+        lr: where nothing is said, 0.03, or 0.005 of a plain run.
         spread: size of the latents, in quantization steps, once the steps have grown.
         first_spread: the same at the start of the run.
         growth: share of the run over which the steps grow.

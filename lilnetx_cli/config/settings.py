@@ -3,6 +3,7 @@
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
@@ -10,10 +11,27 @@ import tomli_w
 from pydantic import ValidationError
 
 from lilnetx_cli.config.sections import SECTIONS, RunConfig
-from lilnetx_cli.errors import InputError, UsageError, one_line, reason_of, suggestion
+from lilnetx_cli.errors import (
+    ALIKE,
+    InputError,
+    UsageError,
+    one_line,
+    reason_of,
+    suggestion,
+)
 from lnx.errors import printable
 
 # What a plain run has none of.
+# What pydantic says, and what we say.
+PLAIN_WORDS = {
+    "greater than or equal to": "at least",
+    "less than or equal to": "at most",
+    "greater than": "more than",
+    "a valid integer": "an integer",
+    "a valid number": "a number",
+    ", unable to parse string as an integer": "",
+    ", unable to parse string as a number": "",
+}
 PLAIN_HAS_NO = ("loss", "target")
 
 
@@ -63,8 +81,8 @@ def _check_plain(values: Mapping[str, Any]) -> None:
         section = values.get(name)
         if isinstance(section, Mapping) and section:
             raise UsageError(
-                "a plain run has no penalty and no size to aim at: leave out --plain or"
-                f" {name}.{next(iter(section))}"
+                "a plain run has no penalty and nothing to aim at: leave out --plain or"
+                f" the setting {name}.{next(iter(section))}"
             )
 
 
@@ -123,7 +141,7 @@ def _read(file: Path) -> dict[str, Any]:
         return tomllib.loads(file.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(
-            f"{str(file)!r} is no TOML file: {reason_of(error)}"
+            f"{str(file)!r} is not a TOML file: {reason_of(error)}"
         ) from error
 
 
@@ -153,6 +171,8 @@ def _explain(error: ValidationError) -> str:
         inner = next(iter(SECTIONS[key].model_fields))
         return f"setting {key} is {value}, expected a table: set {key}.{inner}, ..."
     wrong = first["msg"]
+    for words, plain in PLAIN_WORDS.items():
+        wrong = wrong.replace(words, plain)
     wanted = wrong.removeprefix("Input should be ")
     wrong = f": {wrong.lower()}" if wanted == wrong else f", expected {wanted}"
     return f"setting {one_line(key)} is {value}{wrong}"
@@ -164,4 +184,11 @@ def _meant(key: str) -> str:
     alike = [name for name in names if name.partition(".")[2] == key]
     if alike:
         return f", did you mean {' or '.join(map(repr, alike))}?"
-    return suggestion(key, [*SECTIONS, *names])
+    section, _, word = key.partition(".")
+    if section not in SECTIONS:
+        return suggestion(key, SECTIONS)
+    words = list(SECTIONS[section].model_fields)
+    near = get_close_matches(word, words, 1, ALIKE)
+    if near:
+        return f", did you mean '{section}.{near[0]}'?"
+    return f", {section} has {', '.join(words)}"

@@ -21,8 +21,8 @@ INTEGERS = {
     torch.int8, torch.int16, torch.int32, torch.int64,
 }  # fmt: skip
 OTHER_NETWORK = (
-    "name the network that was saved, with --model and --model-arg or as load_model's"
-    " model"
+    "name the network that was saved, with --model and --model-arg (in Python,"
+    " load_model(path, model=...))"
 )
 OTHER_TYPES = "convert the network before you save it, as model.float() does"
 

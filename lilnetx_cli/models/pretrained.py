@@ -68,7 +68,7 @@ def pretrained_state(name: str) -> dict[str, Tensor]:
     except Exception as error:  # of the network, the file system, the library
         reason = reason_of(error)
         raise InputError(
-            f"trained weights of {name!r} cannot be had: {reason}"
+            f"trained weights of {name!r} are not available: {reason}"
         ) from error
 
 

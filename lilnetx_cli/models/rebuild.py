@@ -77,7 +77,7 @@ def rebuild(
         kind = FileError if CUTS in record and not trusted else UsageError
         raise kind(
             f"{file!r} does not fit the network: the file holds {weights:,} weights,"
-            f" the network has more: {OTHER_NETWORK}"
+            f" the network has more than twice as many: {OTHER_NETWORK}"
         ) from error
     check_pruned(network, record, file)
     return network

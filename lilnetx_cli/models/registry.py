@@ -155,7 +155,7 @@ def build_record(record: Mapping[str, Any]) -> nn.Module:
     if is_factory(name):
         raise UsageError(
             f"the network was made by {printable(name)}, which a file may not run:"
-            " name it with --model, or give load_model a model to fill"
+            " name it with --model (in Python, load_model(path, model=...))"
         )
     try:
         return build(name, arguments)

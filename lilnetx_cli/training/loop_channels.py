@@ -27,7 +27,7 @@ def macs_controller(
         if not 0 < share < 1:
             raise UsageError(f"{name} is {share}, expected a share between 0 and 1")
     if len(given) > 1:
-        raise UsageError("target_macs and target_latency are two wishes: give one")
+        raise UsageError("target_macs and target_latency exclude each other: give one")
     if multiple < 1 or (multiple > 1 and not given):
         raise UsageError(
             f"round_channels is {multiple}, expected 1 or more, and a target_macs or"

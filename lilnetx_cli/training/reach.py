@@ -80,8 +80,8 @@ def check_size(course: Steered, target: int, estimate: Estimate) -> None:
     smallest = estimate(_nearly_empty(course.model))
     if target < smallest:
         raise OutOfReach(
-            f"a file of {target:,} bytes is out of reach: with a single latent left in"
-            f" each weight it has {smallest:,}, and it should have twice that to learn"
+            f"a file of {target:,} bytes is out of reach: nearly empty, this network"
+            f" takes {smallest:,}; ask for twice that or more"
         )
     size = estimate(course.model)
     while size < target and _largest(course.model) < LARGEST_LATENT:

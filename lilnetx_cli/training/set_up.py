@@ -91,7 +91,9 @@ def _channels(config: RunConfig, model: nn.Module, splits: Splits) -> Channels |
     """
     target, weight = config.target, config.loss.channel_weight
     if target.macs is not None and target.latency is not None:
-        raise UsageError("--target-macs and --target-latency are two wishes: give one")
+        raise UsageError(
+            "--target-macs and --target-latency exclude each other: give one"
+        )
     if (target.macs or target.latency) and weight:
         wish = "macs" if target.macs else "latency"
         raise UsageError(f"--target-{wish} finds --channel-weight itself: give one")
@@ -149,7 +151,9 @@ def wanted_size(config: RunConfig, dense_bytes: Callable[[], int]) -> int | None
     """
     size, ratio = config.target.size, config.target.ratio
     if size is not None and ratio is not None:
-        raise UsageError("--target-size and --target-ratio are two wishes: give one")
+        raise UsageError(
+            "--target-size and --target-ratio exclude each other: give one"
+        )
     return size if ratio is None else int(dense_bytes() / ratio)
 
 

@@ -198,7 +198,7 @@ def test_incomplete_checkpoints_are_refused(tmp_path):
     with pytest.raises(FileError, match=r"needs 'torch\.nn\.modules\.linear\.Linear"):
         load_checkpoint(path)
     path.write_bytes(b"not a checkpoint")
-    with pytest.raises(FileError, match="no PyTorch checkpoint"):
+    with pytest.raises(FileError, match="not a PyTorch checkpoint"):
         load_checkpoint(path)
 
 

@@ -200,14 +200,14 @@ def test_a_size_that_cannot_be_had_names_the_smallest(here, plain, tmp_path):
     path, _ = plain
     done = here("compress", path, "-o", tmp_path / "m.lnx", "--target-size", "900B")
     assert done.code == 2
-    assert "cannot be had: the smallest takes" in done.err
+    assert "is out of reach: the smallest takes" in done.err
     assert not (tmp_path / "m.lnx").exists()
 
 
 def test_contrary_wishes_are_refused(here, plain):
     done = here("compress", plain[0], "--snr", "30", "--lossless")
     assert done.code == 2
-    assert "--snr and --lossless are contrary" in done.err
+    assert "--snr and --lossless exclude each other" in done.err
 
 
 def test_the_default_says_what_it_does_and_how_to_lose_nothing(here, plain, tmp_path):

@@ -19,7 +19,7 @@ def test_a_size_is_kept_by_the_file(cli, tmp_path):
     ("options", "said"),
     [
         (("--target-size", "10kB", "--target-ratio", "9"), "give one"),
-        (("--target-size", "9 apples"), "is no size"),
+        (("--target-size", "9 apples"), "is not a size"),
         (("--target-size", "100B"), "100 bytes is out of reach"),
         (("--target-size", "1GB"), "1,000,000,000 bytes is out of reach"),
         (("--target-ratio", "0.5"), "target.ratio"),

@@ -95,7 +95,7 @@ def test_a_size_is_met_from_below(share):
 
 def test_a_size_too_small_names_the_smallest():
     network, inputs = small()
-    with pytest.raises(UsageError, match=r"cannot be had: the smallest takes [\d,]+"):
+    with pytest.raises(UsageError, match=r"is out of reach: the smallest takes [\d,]+"):
         compress_with_inputs(
             dense(network), network, in_batches(inputs, "here"), Target(size=300)
         )

@@ -236,7 +236,7 @@ def test_time_out_of_reach_is_told_before_the_first_step(tmp_path, tiny, digits,
     with pytest.raises(UsageError, match=r"a batch takes 0\.8\d of it"):
         run(tiny(target__latency=0.7), tmp_path, splits=digits)
     assert not list(tmp_path.iterdir())
-    with pytest.raises(UsageError, match="two wishes"):
+    with pytest.raises(UsageError, match="exclude each other"):
         run(tiny(target__latency=0.7, target__macs=0.5), tmp_path, splits=digits)
 
 

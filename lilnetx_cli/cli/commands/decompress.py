@@ -73,11 +73,11 @@ def decompress(
     target = output or file.with_suffix(".safetensors")
     if target.suffix not in SUFFIXES:
         raise UsageError(
-            f"output {str(target)!r} ends in {target.suffix!r},"
+            f"output {str(target)!r} has the suffix {target.suffix!r},"
             f" expected one of {', '.join(SUFFIXES)}"
         )
     if target.suffix == ".lnx" and not pruned:
-        raise UsageError(f"output {str(target)!r} is a .lnx file again: add --pruned")
+        raise UsageError(f"output {str(target)!r}: only --pruned writes a .lnx file")
     if round_channels > 1 and not pruned:
         raise UsageError("--round-channels needs --pruned")
     check_output(target, force=force, source=file)

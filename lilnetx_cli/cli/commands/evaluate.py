@@ -12,7 +12,7 @@ from lilnetx_cli.cli.evaluating import (
     add_work,
     check_alike,
     example_of,
-    examples_of,
+    loaded_with_examples,
     no_data,
     qualities,
 )
@@ -102,16 +102,16 @@ def evaluate(
     if metric is not None:
         check_function(metric)
     out = make_output(json, quiet, verbose)
-    from lilnetx_cli.cli.loading import load_network, load_pruned, removal_lines
+    from lilnetx_cli.cli.loading import load_pruned, removal_lines
     from lilnetx_cli.measure.metric import Metric
     from lilnetx_cli.models.inputs import InputForm, parse_form
 
     form = parse_form(input_shape) if input_shape is not None else None
     judge = Metric(metric) if metric is not None else None
-    loaded = load_network(file, model, arguments)
+    loaded, examples = loaded_with_examples(
+        file, (model, arguments), (dataset, data_dir), batch_size, workers
+    )
     out.detail(f"read {file}: {len(loaded.network.state_dict())} tensors")
-    known = {**(loaded.architecture or {}), **loaded.training}
-    examples = examples_of(known, dataset, data_dir, batch_size, workers)
     if form is None and examples is not None:
         splits = examples.splits
         form = InputForm((splits.channels, splits.size, splits.size))
