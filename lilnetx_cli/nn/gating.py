@@ -32,12 +32,12 @@ class Gate(nn.Module):
         """Which filters have a non-zero latent, (C,)."""
         ((_, _, latent),) = parametrizations_of(self._conv[0], LatentWeight)
         # Rounds to zero exactly up to 1/2, half to even.
-        return latent.detach().flatten(1).abs().amax(1) > 0.5
+        return latent.detach().abs().amax(tuple(range(1, latent.dim()))) > 0.5
 
     def forward(self, values: Tensor) -> Tensor:
         """Return the values that the norm computes with, (C,) in and out."""
         idle = self.training and not self.in_training
-        return values if idle else self.gated(values)
+        return values if idle else values * self.alive  # faster than torch.where
 
     def gated(self, values: Tensor) -> Tensor:
         """Return values with zeros where filters are dead, (C,) in and out."""

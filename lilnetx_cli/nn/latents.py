@@ -96,12 +96,18 @@ class LatentWeight(nn.Module):
 
         Always in float32: autocast lowers the precision of the network alone.
         """
-        with torch.autocast(latent.device.type, enabled=False):
-            rows = round_ste(self.rows(latent))
-            found = decode_matmul(rows, self.group.decoder).reshape(latent.shape)
-            if self.last or channels_last(latent):
-                return found.to(memory_format=torch.channels_last)
-            return found
+        kind = latent.device.type
+        if torch.is_autocast_enabled(kind):  # a context costs as much as the decoding
+            with torch.autocast(kind, enabled=False):
+                return self._decoded(latent)
+        return self._decoded(latent)
+
+    def _decoded(self, latent: Tensor) -> Tensor:
+        rows = round_ste(self.rows(latent))
+        found = decode_matmul(rows, self.group.decoder).reshape(latent.shape)
+        if self.last or channels_last(latent):
+            return found.to(memory_format=torch.channels_last)
+        return found
 
     def right_inverse(self, weight: Tensor) -> Tensor:
         """Return the latents that decode to a weight, before rounding."""

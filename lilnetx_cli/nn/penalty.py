@@ -69,10 +69,12 @@ def penalty(
     groups: dict[int, tuple[LatentGroup, list[Tensor], list[Tensor]]] = {}
     for weight, latent in pairs:
         rows, costs = weight.rows(latent), _costs(weight, latent)  # (N, L), (N,)
-        start = slice(_start(stride), None, stride)
+        if stride > 1:
+            seen = slice(int(torch.randint(stride, ())), None, stride)
+            rows, costs = rows[seen], costs[seen]
         _, members, prices = groups.setdefault(id(weight.group), (weight.group, [], []))
-        members.append(rows[start])
-        prices.append(costs[start])
+        members.append(rows)
+        prices.append(costs)
     sums = [
         _sums(group, torch.cat(members), torch.cat(prices), noisy=model.training)
         for group, members, prices in groups.values()
@@ -85,11 +87,6 @@ def penalty(
     total = rate_weight * rate + l2_weight * l2 + slice_weight * norm
     total = total + channel_weight * channel
     return Penalty(total, rate, l2, norm, channel, weights)
-
-
-def _start(stride: int) -> int:
-    """Return where every stride-th slice begins, drawn."""
-    return int(torch.randint(stride, ())) if stride > 1 else 0
 
 
 def _costs(weight: LatentWeight, latent: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from lilnetx_cli.measure.sparsity import slice_sparsity
 from lilnetx_cli.training.reports import EpochReport, StepReport
 from lilnetx_cli.training.sizes import Sizes, estimate_file
 from lilnetx_cli.training.state import Session
-from lilnetx_cli.training.steering import share_of
+from lilnetx_cli.training.steering import pressed, share_of
 from lnx import LnxError
 
 ESTIMATE_SHARE = 0.03  # of the time, for the numbers beside the progress bar
@@ -108,10 +108,12 @@ def fingerprint(model: nn.Module) -> int:
 
 
 def _bits(session: Session) -> float | None:
-    """Return the mean bits a weight over the epoch so far; None of a plain run."""
-    if session.config.train.plain:
-        return None
-    return session.totals.bits / session.totals.steps
+    """Return the mean bits a weight over the epoch so far; None where none is known."""
+    before = session.step - session.totals.steps
+    known = pressed(session.step) - pressed(before)
+    return (
+        None if session.config.train.plain or not known else session.totals.bits / known
+    )
 
 
 def _zero_slices(model: nn.Module) -> float | None:

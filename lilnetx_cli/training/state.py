@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from lilnetx_cli.checkpoint.model_pt import RESUME_MARK
 from lilnetx_cli.checkpoint.torch_file import load_torch
@@ -97,6 +97,14 @@ class Session:
         """Weights of the penalty that the settings ask for."""
         weights: dict[str, float] = self.config.loss.model_dump()
         return weights
+
+    @property
+    def densities(self) -> list[Tensor]:
+        """Parameters of the densities, whose learning rate has no schedule."""
+        groups = self.optimizer.param_groups
+        return [
+            p for group in groups if not group["scheduled"] for p in group["params"]
+        ]
 
     @property
     def steps_per_epoch(self) -> int:

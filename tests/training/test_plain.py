@@ -105,7 +105,7 @@ def test_a_network_of_a_lilnetx_run_starts_a_plain_one(tmp_path, tiny, digits):
     ["target.size", "target.ratio", "loss.rate_weight", "loss.slice_weight"],
 )
 def test_a_plain_run_has_no_penalty_and_no_size(key):
-    with pytest.raises(UsageError, match=f"leave out --plain or {key}$"):
+    with pytest.raises(UsageError, match=f"leave out --plain or the setting {key}$"):
         resolve(None, {**TINY, "train.plain": True, key: 2})
 
 
@@ -120,4 +120,4 @@ def test_the_learning_rate_follows(tmp_path):
     assert given.train.lr == 0.1
     file.write_text("[train]\nplain = true\nlr = 0.03\n")
     assert resolve(file, {}).train.lr == 0.03
-    assert resolve(None, {}).train.lr == 0.02
+    assert resolve(None, {}).train.lr == 0.03

@@ -11,7 +11,8 @@ from lilnetx_cli.data import load_splits
 from lilnetx_cli.errors import InputError, UsageError
 from lilnetx_cli.measure import measure_accuracy
 from lilnetx_cli.models.registry import build_record
-from lilnetx_cli.training import Stopped, read_resume, run_training
+from lilnetx_cli.nn import penalty
+from lilnetx_cli.training import Stopped, loop, read_resume, run_training
 from tests.training.silent import Silent
 
 
@@ -54,6 +55,23 @@ def test_a_run_writes_its_files(tmp_path, tiny, digits):
     assert measured.accuracy == pytest.approx(result.accuracy, abs=1e-6)
     assert measured.predictions == result.predictions
     assert checkpoint.training["accuracy"] == result.accuracy
+
+
+def test_the_penalty_acts_at_every_fourth_step(tmp_path, tiny, monkeypatch):
+    """Four times as hard: its mean over the steps is what was asked for."""
+    seen = []
+
+    def spy(model, **weights):
+        terms = penalty(model, **weights)
+        seen.append((weights["rate_weight"], float(terms.bits_per_weight.detach())))
+        return terms
+
+    monkeypatch.setattr(loop, "penalty", spy)
+    result, watcher = run(tiny(), tmp_path)
+    assert result.steps == 6
+    assert [weight for weight, _ in seen] == [4 * tiny().loss.rate_weight] * 2
+    bits = sum(bits for _, bits in seen) / 2
+    assert watcher.epochs[0].bits_per_weight == pytest.approx(bits, rel=1e-6)
 
 
 def test_the_last_estimate_is_the_file(tmp_path, tiny):
