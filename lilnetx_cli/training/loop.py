@@ -99,6 +99,7 @@ def _steps(
                 steer(session, sizes)
                 step = _Step()
             _backward(session, images, labels, step)
+            _let_densities_rest(session)
             session.optimizer.step()
             keep_out(session)
             session.optimizer.zero_grad()
@@ -138,14 +139,24 @@ def _backward(session: Session, images: Tensor, labels: Tensor, step: _Step) -> 
 
 
 def _penalty(session: Session, step: _Step) -> Tensor:
-    """Return the penalty of a step; at most steps it is 0, as are its gradients."""
-    if session.step % PENALTY_EVERY:  # processes wait for gradients of all parameters
+    """Return the penalty of a step; at most steps it is 0."""
+    if session.step % PENALTY_EVERY:
+        if session.processes.count == 1:
+            return torch.zeros((), device=session.accelerator.device)
+        # Processes wait for the gradients of all parameters.
         return 0.0 * torch.stack([p.sum() for p in session.densities]).sum()
     weights = {k: PENALTY_EVERY * v for k, v in weights_of(session).items()}
     terms = penalty(session.model, channels=session.channels, **weights)
     bits = float(terms.bits_per_weight.detach())
     step.bits += bits / session.config.train.accumulate
     return terms.total
+
+
+def _let_densities_rest(session: Session) -> None:
+    """Densities learn where the penalty acts: Adam passes over them at other steps."""
+    if session.step % PENALTY_EVERY:
+        for density in session.densities:
+            density.grad = None
 
 
 def _shared(step: _Step, session: Session) -> _Step:

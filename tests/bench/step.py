@@ -48,11 +48,6 @@ def stepper(reparameterized: bool, options: argparse.Namespace) -> Callable[[], 
         optimizers.append(torch.optim.Adam(densities, 0.01))
     half, count = options.precision == "bf16", 0
 
-    def term(number: int) -> torch.Tensor:
-        if number % PENALTY_EVERY:
-            return 0.0 * torch.stack([p.sum() for p in densities]).sum()
-        return PENALTY_EVERY * penalty(model).total
-
     def step() -> float:
         nonlocal count
         wait(options)
@@ -60,9 +55,9 @@ def stepper(reparameterized: bool, options: argparse.Namespace) -> Callable[[], 
         with torch.autocast(options.device, torch.bfloat16, enabled=half):
             logits = model(images)
         loss = F.cross_entropy(logits.float(), labels)
-        if reparameterized:
-            loss = loss + term(count)
-            count += 1
+        if reparameterized and count % PENALTY_EVERY == 0:
+            loss = loss + PENALTY_EVERY * penalty(model).total
+        count += 1
         for optimizer in optimizers:
             optimizer.zero_grad()
         loss.backward()
