@@ -113,7 +113,7 @@ def parse_size(text: str) -> int:
             f"{text!r} is not a size: write it as 50kB or 1.5MiB"
         ) from None
     if not 1 <= size < 1 << 62:
-        raise UsageError(f"{text!r} is out of bounds: a size is 1 byte or more")
+        raise UsageError(f"{text!r} is out of bounds: expected 1 byte to 4 EiB")
     return int(size)
 
 

@@ -45,9 +45,8 @@ class Watcher:
         """Move the bar."""
         self._steps = report.steps
         facts = [f"loss {report.loss:.3f}", f"accuracy {percent_text(report.accuracy)}"]
-        if report.bits_per_weight is not None:  # not of a plain run
-            size = report.estimated_bytes
-            facts.append("-" if size is None else size_text(size))
+        if report.estimated_bytes is not None:  # not of a plain run
+            facts.append(size_text(report.estimated_bytes))
             facts.append(f"zero slices {percent_text(report.slice_sparsity)}")
         if report.macs_share is not None:
             facts.append(f"MACs left {percent_text(report.macs_share)}")

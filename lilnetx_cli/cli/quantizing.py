@@ -12,6 +12,8 @@ from lilnetx_cli.errors import UsageError
 from lnx.errors import printable
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from lilnetx_cli.compression import Lossy, Quality
     from lilnetx_cli.compression.with_inputs import WithInputs
     from lilnetx_cli.data.calibration import CalibrationData
@@ -73,7 +75,7 @@ def quantized(
     made, quality = smaller(
         trained, found.container, Quality(found.snr, found.lossless)
     )
-    _warn(found, name, out)
+    _warn_of_exact(found, quality, name, out)
     if quality.snr is not None and quality.snr < LEAST_SNR:
         out.warn(
             f"{name}: little of the weights is left, {quality.snr:.1f} dB: allow a"
@@ -101,26 +103,27 @@ def _with_inputs(
         )
     trained = with_record(container, graph, data, calib.name)
     container = dense_container(trained)
+    network = network_of(container, name, trusted=graph is not None)
     size = target_of(asked, container, with_inputs=True).size
     if size is not None and needs_no_loss(trained, size):
         return Quantized(trained, Quality(None, lossless=True))
-    found = _run(container, name, asked, graph, calib, data, out)
+    found = _run(container, network, asked, calib, data, out)
     lossy = found.lossy
-    _warn(lossy, name, out)
-    if found.output_snr is not None and found.output_snr < LEAST_OUTPUT_SNR:
+    quality = Quality(lossy.snr, lossy.lossless, found.output_snr, found.accuracy)
+    made, quality = smaller(trained, lossy.container, quality)
+    _warn_of_exact(lossy, quality, name, out)
+    if quality.output_snr is not None and quality.output_snr < LEAST_OUTPUT_SNR:
         out.warn(
             f"{name}: little of what the network computes is left, outputs have"
-            f" {found.output_snr:.1f} dB: allow a larger file"
+            f" {quality.output_snr:.1f} dB: allow a larger file"
         )
-    quality = Quality(lossy.snr, lossy.lossless, found.output_snr, found.accuracy)
-    return Quantized(*smaller(trained, lossy.container, quality))
+    return Quantized(made, quality)
 
 
 def _run(
     container: lnx.Container,
-    name: str,
+    network: "nn.Module",
     asked: Asked,
-    graph: GraphAsked | None,
     calib: CalibAsked,
     data: "CalibrationData",
     out: Output,
@@ -128,7 +131,6 @@ def _run(
     from lilnetx_cli.compression.held_out import HeldOut
     from lilnetx_cli.compression.with_inputs import compress_with_inputs
 
-    network = network_of(container, name, trusted=graph is not None)
     judged = asked.drop is not None and data.labelled is not None
     with out.progress("rounding, rounds") as ticker:
         return compress_with_inputs(
@@ -143,8 +145,8 @@ def _run(
         )
 
 
-def _warn(found: "Lossy", name: str, out: Output) -> None:
-    for tensor in found.exact:
+def _warn_of_exact(found: "Lossy", quality: "Quality", name: str, out: Output) -> None:
+    for tensor in () if quality.lossless and not found.lossless else found.exact:
         out.warn(
             f"{name}: {printable(tensor)} holds NaN, infinity or huge numbers:"
             " stored exactly"

@@ -12,7 +12,7 @@ from lilnetx_cli.compression.dense import dense_container
 from lilnetx_cli.compression.finishing import folded
 from lilnetx_cli.compression.goal import Goal, target_of_goal
 from lilnetx_cli.compression.held_out import HeldOut
-from lilnetx_cli.compression.kept_latents import needs_no_loss, smaller
+from lilnetx_cli.compression.kept_latents import has_latents, needs_no_loss, smaller
 from lilnetx_cli.compression.lossy import compress_container
 from lilnetx_cli.compression.record import Quality, bases_of, record_of
 from lilnetx_cli.compression.with_inputs import compress_with_inputs
@@ -76,11 +76,12 @@ def compress(
     else:
         checkpoint = Checkpoint(model, architecture=architecture)
     container = pack(checkpoint)
+    nothing = goal == Goal() and inputs is None
+    if lossless or (nothing and has_latents(container)):
+        return _written(container, Quality(None, lossless=True), path)
     trained, container = container, dense_container(container)
-    latents = any(isinstance(tensor, lnx.Latent) for tensor in trained.tensors)
     size = target_of_goal(goal, container).size
-    fits = size is not None and needs_no_loss(trained, size)
-    if lossless or fits or (latents and goal == Goal() and inputs is None):
+    if size is not None and needs_no_loss(trained, size):
         return _written(trained, Quality(None, lossless=True), path)
     network = _network(model, container)
     if inputs is None:

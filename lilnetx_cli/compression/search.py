@@ -103,13 +103,15 @@ def find_size(
 
     Secants through the logarithms of step and size lead there: the first assumes that
     a step half as large costs a bit a weight, which sparse networks do not pay. A guess
-    outside of what is known already is replaced by the middle; while every file is too
-    large, steps at least double. None where no step gives so small a file.
+    outside of what is known already is replaced by the middle, and so is one where two
+    tries did not halve that; while every file is too large, steps at least double. None
+    where no step gives so small a file.
     """
     count = sum(weight.values.size for weight in cells.weights)
     low, high = 0.0, float("inf")  # steps of files too large, and small enough
     step, best = first_step(cells, FIRST_SNR), None
     last: tuple[float, float] | None = None  # logarithms of step and size
+    widths = [np.inf, np.inf]  # of what is known, in logarithms
     for _ in range(4 * MOST_TRIES):
         rounded = tries.round(cells, step)
         found = size_of(rounded)
@@ -120,20 +122,28 @@ def find_size(
                 break
         else:
             low = step
-        here = float(np.log(step)), float(np.log(found))
-        slope = _slope(last, here, -count / (8 * np.log(2) * found))
+        widths.append(np.log(high / low) if low and np.isfinite(high) else np.inf)
+        here = float(np.log(step)), float(np.log(max(found, 1)))
+        slope = _slope(last, here, -count / (8 * np.log(2) * max(found, 1)))
         last = here
         move = (np.log((1 - SIZE_SLACK / 2) * size) - here[1]) / slope
-        guess = step * float(np.exp(np.clip(move, -LARGEST_MOVE, LARGEST_MOVE)))
+        guess = step * float(np.exp(_bounded(move)))
+        slow = np.isfinite(widths[-3]) and widths[-1] > widths[-3] / 2
         if np.isinf(high):
             guess = max(guess, 2 * step)
-        elif not low < guess < high:
+        elif slow or not low < guess < high:
             guess = float(np.sqrt(max(low, high / 64) * high))
         guess = max(guess, finest_step(cells))
-        if abs(guess / step - 1) < LEAST_MOVE:
+        if widths[-1] < LEAST_MOVE or guess == step:
             break
         step = guess
     return best
+
+
+def _bounded(move: float) -> float:
+    """Return a move that is not too large, and large enough to tell a slope."""
+    size = min(max(abs(move), 1.01 * TELLING_MOVE), LARGEST_MOVE)
+    return float(np.copysign(size, move))
 
 
 def _slope(

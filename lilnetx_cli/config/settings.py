@@ -21,7 +21,6 @@ from lilnetx_cli.errors import (
 )
 from lnx.errors import printable
 
-# What a plain run has none of.
 # What pydantic says, and what we say.
 PLAIN_WORDS = {
     "greater than or equal to": "at least",
@@ -32,6 +31,7 @@ PLAIN_WORDS = {
     ", unable to parse string as an integer": "",
     ", unable to parse string as a number": "",
 }
+# What a plain run has none of.
 PLAIN_HAS_NO = ("loss", "target")
 
 
@@ -184,8 +184,12 @@ def _meant(key: str) -> str:
     alike = [name for name in names if name.partition(".")[2] == key]
     if alike:
         return f", did you mean {' or '.join(map(repr, alike))}?"
-    section, _, word = key.partition(".")
+    section, dot, word = key.partition(".")
     if section not in SECTIONS:
+        alike = get_close_matches(key, (name.partition(".")[2] for name in names))
+        near = [name for name in names if name.partition(".")[2] in alike]
+        if near and not dot:
+            return f", did you mean {' or '.join(map(repr, near))}?"
         return suggestion(key, SECTIONS)
     words = list(SECTIONS[section].model_fields)
     near = get_close_matches(word, words, 1, ALIKE)

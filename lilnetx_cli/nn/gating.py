@@ -36,8 +36,9 @@ class Gate(nn.Module):
 
     def forward(self, values: Tensor) -> Tensor:
         """Return the values that the norm computes with, (C,) in and out."""
-        idle = self.training and not self.in_training
-        return values if idle else values * self.alive  # faster than torch.where
+        if not self.training:
+            return self.gated(values)
+        return values * self.alive if self.in_training else values  # the fast form
 
     def gated(self, values: Tensor) -> Tensor:
         """Return values with zeros where filters are dead, (C,) in and out."""

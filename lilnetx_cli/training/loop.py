@@ -73,13 +73,17 @@ def train(
 
 @dataclass
 class _Step:
-    """What one step saw, in the means and sums of all processes."""
+    """What one step saw, in the means and sums of all processes.
+
+    Penalty and bits are those of a step at which the penalty acts: `rated` is then 1.
+    """
 
     examples: float = 0
     hits: float = 0
-    loss: float = 0.0
     task: float = 0.0
+    penalty: float = 0.0
     bits: float = 0.0
+    rated: float = 0
     stop: float = 0
 
 
@@ -134,7 +138,6 @@ def _backward(session: Session, images: Tensor, labels: Tensor, step: _Step) -> 
         accelerator.clip_grad_norm_(session.model.parameters(), settings.clip_grad)
     step.examples += len(labels)
     step.hits += int((logits.detach().argmax(1) == labels).sum())
-    step.loss += float(loss.detach()) / settings.accumulate
     step.task += float(task.detach()) / settings.accumulate
 
 
@@ -143,12 +146,14 @@ def _penalty(session: Session, step: _Step) -> Tensor:
     if session.step % PENALTY_EVERY:
         if session.processes.count == 1:
             return torch.zeros((), device=session.accelerator.device)
-        # Processes wait for the gradients of all parameters.
-        return 0.0 * torch.stack([p.sum() for p in session.densities]).sum()
+        # Processes wait for the gradients of all parameters, used or not.
+        return 0.0 * torch.stack([p.sum() for p in session.model.parameters()]).sum()
     weights = {k: PENALTY_EVERY * v for k, v in weights_of(session).items()}
     terms = penalty(session.model, channels=session.channels, **weights)
-    bits = float(terms.bits_per_weight.detach())
-    step.bits += bits / session.config.train.accumulate
+    batches = session.config.train.accumulate
+    step.penalty += float(terms.total.detach()) / (PENALTY_EVERY * batches)
+    step.bits += float(terms.bits_per_weight.detach()) / batches
+    step.rated = 1
     return terms.total
 
 
@@ -174,24 +179,27 @@ def _shared(step: _Step, session: Session) -> _Step:
     sums, *rest = torch.split(processes.total(flat), sizes)
     for tensor, summed in zip(statistics, rest, strict=True):
         tensor.copy_((summed / processes.count).view_as(tensor))
-    examples, hits, loss, task, bits, stop = sums.tolist()
+    examples, hits, task, lasting, bits, rated, stop = sums.tolist()
     count = processes.count
-    return _Step(examples, hits, loss / count, task / count, bits / count, stop)
+    means = task / count, lasting / count, bits / count, rated / count
+    return _Step(examples, hits, *means, stop)
 
 
 def _add(step: _Step, totals: Totals) -> None:
     totals.steps += 1
     totals.examples += int(step.examples)
     totals.hits += int(step.hits)
-    totals.loss += step.loss
     totals.task += step.task
+    totals.penalty += step.penalty
     totals.bits += step.bits
+    totals.rated += int(step.rated)
 
 
 def _check(step: _Step, session: Session) -> None:
-    if not math.isfinite(step.loss):
+    loss = step.task + step.penalty
+    if not math.isfinite(loss):
         raise InputError(
-            f"the loss is {step.loss} at step {session.step} (task {step.task}):"
+            f"the loss is {loss} at step {session.step} (task {step.task}):"
             " lower --lr, or use --clip-grad"
         )
 

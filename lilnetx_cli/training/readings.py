@@ -14,7 +14,7 @@ from lilnetx_cli.measure.sparsity import slice_sparsity
 from lilnetx_cli.training.reports import EpochReport, StepReport
 from lilnetx_cli.training.sizes import Sizes, estimate_file
 from lilnetx_cli.training.state import Session
-from lilnetx_cli.training.steering import pressed, share_of
+from lilnetx_cli.training.steering import share_of
 from lnx import LnxError
 
 ESTIMATE_SHARE = 0.03  # of the time, for the numbers beside the progress bar
@@ -63,7 +63,7 @@ def step_report(session: Session, reading: Reading) -> StepReport:
         epoch=session.epochs_begun,
         step=session.step,
         steps=session.steps,
-        loss=totals.loss / totals.steps,
+        loss=totals.loss,
         accuracy=totals.hits / totals.examples,
         bits_per_weight=_bits(session),
         estimated_bytes=reading.bytes,
@@ -85,7 +85,7 @@ def epoch_report(session: Session, sizes: Sizes, seconds: float) -> EpochReport:
         event="epoch",
         epoch=session.epochs_begun,
         step=session.step,
-        loss=totals.loss / totals.steps,
+        loss=totals.loss,
         task_loss=totals.task / totals.steps,
         bits_per_weight=_bits(session),
         accuracy=totals.hits / totals.examples,
@@ -109,11 +109,8 @@ def fingerprint(model: nn.Module) -> int:
 
 def _bits(session: Session) -> float | None:
     """Return the mean bits a weight over the epoch so far; None where none is known."""
-    before = session.step - session.totals.steps
-    known = pressed(session.step) - pressed(before)
-    return (
-        None if session.config.train.plain or not known else session.totals.bits / known
-    )
+    totals = session.totals
+    return totals.bits / totals.rated if totals.rated else None
 
 
 def _zero_slices(model: nn.Module) -> float | None:

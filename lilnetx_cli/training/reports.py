@@ -37,7 +37,8 @@ class EpochReport:
         event: "epoch", or "final" for the network that ships.
         task_loss: mean over the epoch; None in the final line.
         bits_per_weight: of the latents as the density prices them, at the steps at
-            which the penalty acts; None at the end, and of a plain run.
+            which the penalty acts; None before the first, at the end, and of a plain
+            run.
         accuracy: on the training images, or at the end on the test images.
         estimated_bytes: of the whole file, made without coding; None of a plain run.
         slice_sparsity: share of zero slices, None without latents.

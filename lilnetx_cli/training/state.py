@@ -22,19 +22,28 @@ from lilnetx_cli.training.size_control import SizeController
 from lilnetx_cli.training.smaller import form_of
 from lnx import write_atomic
 
-RESUME_VERSION = 5
+RESUME_VERSION = 6
 
 
 @dataclass
 class Totals:
-    """Sums over the epoch so far, of all processes; a step adds its mean loss."""
+    """Sums over the epoch so far, of all processes; a step adds its mean loss.
+
+    Penalty and bits are known of the `rated` steps, at which the penalty acts.
+    """
 
     steps: int = 0
     examples: int = 0
     hits: int = 0
-    loss: float = 0.0
     task: float = 0.0
+    penalty: float = 0.0
     bits: float = 0.0
+    rated: int = 0
+
+    @property
+    def loss(self) -> float:
+        """Mean of task and penalty together."""
+        return self.task / self.steps + self.penalty / max(1, self.rated)
 
 
 @dataclass

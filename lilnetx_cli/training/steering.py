@@ -24,6 +24,7 @@ from lilnetx_cli.training.steered import Sizer, Steered
 UPDATES = 100  # of the controller in a run
 # The penalty acts at every fourth step, four times as hard: it changes little from step
 # to step, and its cost counts (Karras et al. 2020, section 4.1: lazy regularization).
+# Where nothing else acts, Adam halves what it does.
 PENALTY_EVERY = 4
 
 Choose = Callable[[Channels, MacsController], Tensor]  # which channels go
@@ -38,11 +39,6 @@ def weights_of(course: Steered) -> dict[str, float]:
     if course.macs is not None:
         weights["channel_weight"] = course.macs.weight
     return weights
-
-
-def pressed(steps: int) -> int:
-    """Return at how many of the first steps of a run the penalty acts."""
-    return -(-steps // PENALTY_EVERY)
 
 
 def steer(session: Session, sizes: Sizer) -> None:

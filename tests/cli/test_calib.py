@@ -186,8 +186,8 @@ def test_a_network_that_does_not_fit_is_refused(folder, capsys):
         (["--no-recalibrate"], 2, "needs --calib"),
         (["--data-dir", "."], 2, "needs --calib"),
         (["--input-shape", "1x8x8"], 2, "needs --model"),
-        (["--calib", "digits", "--lossless"], 2, "contrary"),
-        (["--snr", "20", "--max-accuracy-drop", "1"], 2, "contrary"),
+        (["--calib", "digits", "--lossless"], 2, "exclude each"),
+        (["--snr", "20", "--max-accuracy-drop", "1"], 2, "exclude each"),
     ],
 )
 def test_options_that_lack_others(capsys, options, code, words):
@@ -298,7 +298,7 @@ class TestInPython:
         ("wishes", "words"),
         [
             ({"snr": 20, "target_size": 5000}, "more than one goal"),
-            ({"lossless": True, "inputs": numbers(64, 1, 8, 8)}, "contrary"),
+            ({"lossless": True, "inputs": numbers(64, 1, 8, 8)}, "exclude each"),
             ({"max_accuracy_drop": 1}, "labels"),
             ({"snr": float("nan")}, "expected 1 to 120"),
             ({"bits_per_weight": 0}, "expected 0.01 to 32"),
@@ -332,6 +332,22 @@ def test_a_network_that_is_lost_is_warned_of(capsys):
     assert run(["compress", "digits.pt", "--model", "mine.py:network", "--calib",
                 "digits", "--target-size", "600"]) == 0  # fmt: skip
     assert "little of what the network computes is left" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("folder")
+def test_latents_that_fit_are_kept_with_inputs_too(capsys):
+    record = compressed(
+        capsys, "digits.pt", "--model", "mine.py:network", "--calib", "digits",
+        "--target-size", "5kB",
+    )  # fmt: skip
+    again = ["compress", "digits.lnx", "-o", "a.lnx", "--calib", "digits",
+             "--target-size", "6kB", "--json", "--model"]  # fmt: skip
+    assert run([*again, "mine.py:tokens"]) == 2  # it is another network
+    assert "does not fit the network" in capsys.readouterr().out
+    assert run([*again, "mine.py:network"]) == 0
+    kept = json.loads(capsys.readouterr().out)
+    assert kept["lossless"]
+    assert kept["output_bytes"] <= record["output_bytes"] + 20  # its own record
 
 
 @pytest.mark.usefixtures("folder")

@@ -161,11 +161,17 @@ def test_sizes_are_met_from_below(here, tmp_path, option, value, asked):
     assert (tmp_path / "m.lnx").stat().st_size == done.json["output_bytes"]
 
 
-@pytest.mark.parametrize("size", [2500, 4000, 9000, 14000])
-def test_sizes_of_sparse_weights_are_met(here, tmp_path, size):
-    """A finer step costs no bit of a weight that is zero."""
+@pytest.mark.parametrize(
+    ("share", "size"),
+    [(0.04, 2500), (0.04, 4000), (0.04, 9000), (0.04, 14000), (0.003, 1104)],
+)
+def test_sizes_of_sparse_weights_are_met(here, tmp_path, share, size):
+    """A finer step costs no bit of a weight that is zero.
+
+    The last size is a little above that of 30 dB, where the search starts.
+    """
     rng = np.random.default_rng(7)
-    weights = rng.laplace(size=(400, 400)) * (rng.random((400, 400)) < 0.04)
+    weights = rng.laplace(size=(400, 400)) * (rng.random((400, 400)) < share)
     state = {"a.weight": torch.from_numpy(weights.astype(np.float32))}
     torch.save(state, tmp_path / "m.pt")
     done = here("compress", tmp_path / "m.pt", "--target-size", f"{size}B", "--json")

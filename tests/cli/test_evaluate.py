@@ -62,6 +62,13 @@ def test_work_is_measured_without_a_data_set(here, state):
     assert "2,516,608" in done.out
 
 
+def test_a_data_set_says_what_a_network_of_ours_is_made_for(here, state):
+    done = here("evaluate", state, "--model", "resnet20", "--dataset", "digits",
+                "--no-latency", "--json")  # fmt: skip
+    assert done.code == 0, done.err
+    assert done.json["examples"] == 359
+
+
 def test_the_shape_comes_from_the_record(here, trained):
     container = lnx.load(trained / "model.lnx")
     bare = lnx.Container(container.tensors, container.decoders, container.architecture)

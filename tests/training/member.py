@@ -56,6 +56,23 @@ def normed(channels, classes):
     )
 
 
+class WithIdle(nn.Module):
+    """A network and a layer that it does not use: only the penalty sees its latents."""
+
+    def __init__(self, used):
+        super().__init__()
+        self.used = used
+        self.idle = nn.Conv2d(4, 4, 3, bias=False)
+
+    def forward(self, x):
+        return self.used(x)
+
+
+def idle(channels, classes):
+    """A network with an idle layer."""
+    return WithIdle(network(channels, classes))
+
+
 def go(settings, folder, *, stop=lambda: False, resume=None):
     """Return what one process of a run sees of it."""
     watcher, shipped = Silent(), []

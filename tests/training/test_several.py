@@ -59,6 +59,7 @@ def two(tmp_path_factory):
         "parts": {**halved(NORMS), "interrupted": 3},
         "size": {**halved(NORMS), "target.size": 1500},
         "macs": halved(macs),
+        "idle": {**halved(NORMS), "model.name": f"{FILE}:idle"},
     }
     return seen(2, cases, tmp_path_factory.mktemp("two") / "runs")
 
@@ -99,6 +100,12 @@ def test_two_interrupted_processes_go_on_to_the_bit(two):
     for run in two:
         assert run["parts"]["at"] == 3
         assert run["parts"]["file"] == run["norms"]["file"]
+
+
+def test_two_processes_train_a_network_with_an_idle_layer(two):
+    """At steps without a penalty its latents have no gradient of their own."""
+    assert len(two[0]["idle"]["losses"]) == 5
+    assert two[0]["idle"]["file"] == two[1]["idle"]["file"]
 
 
 def test_shared_measurements_are_those_of_one_process(two):
