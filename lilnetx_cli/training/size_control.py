@@ -18,7 +18,7 @@ GAIN, LIMIT = 0.2, 0.03
 SLACK, SLOWEST = 0.2, 0.06
 # Files shrink by themselves over this last share of a run, as rates fall: by about the
 # first share of their bytes, where latents have very many bits by the second.
-LATE, SETTLING, FINE_SETTLING = 0.4, 0.05, 0.2
+LATE, SETTLING, FINE_SETTLING = 0.4, 0.08, 0.2
 # `answer` counts no further than to this for it, and for the weights of the penalty.
 MOST_ANSWER = 2.5
 # At the default weights a file has about this many bits a weight.
