@@ -258,7 +258,7 @@ def test_tensors_in_safetensors_load_again(here, digits_files, tmp_path, dense_w
 def test_a_lnx_file_needs_pruned(here, digits_files, tmp_path):
     done = here("decompress", digits_files[0], "-o", tmp_path / "a.lnx")
     assert done.code == 2
-    assert "add --pruned" in done.message
+    assert "only --pruned writes" in done.message
 
 
 def test_it_is_trained_again(here, digits_files, tmp_path):
