@@ -220,7 +220,7 @@ def _end_epoch(
     session.processes.copy_first(other_buffers(session.model))
     with shipping_weights(session):
         report = epoch_report(session, sizes, time.monotonic() - started)
-    session.totals = Totals()
+    session.totals = Totals(before=session.totals.mean_penalty)
     record(report)
     observer.on_epoch(report)
     _warn_of_layers(session, observer)

@@ -29,7 +29,8 @@ RESUME_VERSION = 6
 class Totals:
     """Sums over the epoch so far, of all processes; a step adds its mean loss.
 
-    Penalty and bits are known of the `rated` steps, at which the penalty acts.
+    Penalty and bits are known of the `rated` steps, at which the penalty acts; until
+    the first of an epoch, `before` is the mean penalty of the epoch before.
     """
 
     steps: int = 0
@@ -39,11 +40,17 @@ class Totals:
     penalty: float = 0.0
     bits: float = 0.0
     rated: int = 0
+    before: float = 0.0
+
+    @property
+    def mean_penalty(self) -> float:
+        """Mean over the rated steps, or that of the epoch before."""
+        return self.penalty / self.rated if self.rated else self.before
 
     @property
     def loss(self) -> float:
         """Mean of task and penalty together."""
-        return self.task / self.steps + self.penalty / max(1, self.rated)
+        return self.task / self.steps + self.mean_penalty
 
 
 @dataclass

@@ -13,6 +13,7 @@ from lilnetx_cli.measure import measure_accuracy
 from lilnetx_cli.models.registry import build_record
 from lilnetx_cli.nn import penalty
 from lilnetx_cli.training import Stopped, loop, read_resume, run_training
+from lilnetx_cli.training.state import Totals
 from tests.training.silent import Silent
 
 
@@ -72,6 +73,12 @@ def test_the_penalty_acts_at_every_fourth_step(tmp_path, tiny, monkeypatch):
     assert [weight for weight, _ in seen] == [4 * tiny().loss.rate_weight] * 2
     bits = sum(bits for _, bits in seen) / 2
     assert watcher.epochs[0].bits_per_weight == pytest.approx(bits, rel=1e-6)
+
+
+def test_a_loss_without_a_penalty_yet_has_that_of_the_epoch_before():
+    first = Totals(steps=4, task=8.0, penalty=3.0, rated=1)
+    assert first.loss == 5
+    assert Totals(steps=2, task=2.0, before=first.mean_penalty).loss == 4
 
 
 def test_the_last_estimate_is_the_file(tmp_path, tiny):
