@@ -44,11 +44,10 @@ def quantized(
     """
     if calib is not None:
         return _with_inputs(container, name, asked, graph, calib, out)
-    from lilnetx_cli.compression import Quality
+    from lilnetx_cli.compression import Quality, has_latents
 
     container = with_record(container, graph)
-    has_latents = any(isinstance(t, lnx.Latent) for t in container.tensors)
-    if asked.lossless or (asked.nothing and has_latents):
+    if asked.lossless or (asked.nothing and has_latents(container)):
         if graph is not None:  # what is recorded must be true
             network_of(container, name, trusted=True)
         return Quantized(container, Quality(None, lossless=True))

@@ -3,7 +3,7 @@
 from lilnetx_cli.compression.dense import dense_bytes, dense_container, parameters
 from lilnetx_cli.compression.finishing import folded
 from lilnetx_cli.compression.goal import Goal, target_of_goal
-from lilnetx_cli.compression.kept_latents import needs_no_loss, smaller
+from lilnetx_cli.compression.kept_latents import has_latents, needs_no_loss, smaller
 from lilnetx_cli.compression.lossy import Lossy, compress_container
 from lilnetx_cli.compression.record import Quality, bases_of, record_of
 from lilnetx_cli.compression.targets import (
@@ -24,6 +24,7 @@ __all__ = [
     "dense_bytes",
     "dense_container",
     "folded",
+    "has_latents",
     "needs_no_loss",
     "parameters",
     "record_of",
