@@ -77,12 +77,9 @@ def _escape(char: str) -> str:
     return char if char.isprintable() else char.encode("unicode_escape").decode()
 
 
-def suggestion(name: str, known: Iterable[str], otherwise: str | None = None) -> str:
-    """Return which of the known names is meant, as the end of a message.
-
-    Where none is near, all of them are listed, or `otherwise` is returned.
-    """
-    name, names = name[:SHOWN].lower(), list(known)
+def alike(name: str, known: Iterable[str]) -> list[str]:
+    """Return the known names that are spelled like a name, the nearest first."""
+    name = name[:SHOWN].lower()
 
     def nearness(other: str) -> tuple[float, int]:
         other = other[:SHOWN].lower()
@@ -90,7 +87,17 @@ def suggestion(name: str, known: Iterable[str], otherwise: str | None = None) ->
         start = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
         return SequenceMatcher(None, name, other).ratio(), start
 
-    nearest = max(names, key=nearness, default="")
-    if nearest and nearness(nearest)[0] >= ALIKE:
-        return f", did you mean {printable(nearest)}?"
+    ranked = sorted(known, key=nearness, reverse=True)
+    return [other for other in ranked if nearness(other)[0] >= ALIKE]
+
+
+def suggestion(name: str, known: Iterable[str], otherwise: str | None = None) -> str:
+    """Return which of the known names is meant, as the end of a message.
+
+    Where none is near, all of them are listed, or `otherwise` is returned.
+    """
+    names = list(known)
+    near = alike(name, names)
+    if near:
+        return f", did you mean {printable(near[0])}?"
     return f", there are: {', '.join(names)}" if otherwise is None else otherwise

@@ -83,15 +83,15 @@ def loaded_with_examples(
 
     (name, arguments), (dataset, folder) = model, data
     examples, form = None, {}
-    if dataset is not None:
+    if dataset is not None and name is not None and not is_factory(name):
         examples = examples_of({}, dataset, folder, batch_size, workers)
-    if examples is not None and name is not None and not is_factory(name):
+    if examples is not None:
         splits = examples.splits
         form = {"channels": splits.channels, "classes": splits.classes}
     loaded = load_network(file, name, arguments, form=form)
     if examples is None:
         known = {**(loaded.architecture or {}), **loaded.training}
-        examples = examples_of(known, None, folder, batch_size, workers)
+        examples = examples_of(known, dataset, folder, batch_size, workers)
     return loaded, examples
 
 

@@ -8,12 +8,12 @@ import io
 import os
 import sys
 from collections.abc import Iterable
-from difflib import get_close_matches
 
-from lilnetx_cli.errors import ALIKE, LilnetxError, reason_of
+from lilnetx_cli.errors import LilnetxError, alike, reason_of
 from lnx import FormatError, LimitError, LnxError
 
 INTERRUPTED = 130
+NAMED = 3  # options that may be meant
 # How torch's allocator starts its message; the type is a bare RuntimeError.
 OUT_OF_MEMORY = "[enforce fail at alloc_cpu.cpp"
 
@@ -101,8 +101,8 @@ def _usage(error: Exception) -> str:
 def _near(option: str, known: Iterable[str]) -> list[str]:
     """Return the options that are spelled alike, the nearest first."""
     by_word = {name.lstrip("-"): name for name in known}
-    words = get_close_matches(option.lstrip("-"), by_word, cutoff=ALIKE)
-    return [by_word[word] for word in words]
+    words = alike(option.lstrip("-"), by_word)
+    return [by_word[word] for word in words[:NAMED]]
 
 
 def _system(error: OSError) -> tuple[int, str]:

@@ -3,7 +3,6 @@
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
@@ -12,9 +11,9 @@ from pydantic import ValidationError
 
 from lilnetx_cli.config.sections import SECTIONS, RunConfig
 from lilnetx_cli.errors import (
-    ALIKE,
     InputError,
     UsageError,
+    alike,
     one_line,
     reason_of,
     suggestion,
@@ -179,20 +178,15 @@ def _explain(error: ValidationError) -> str:
 
 
 def _meant(key: str) -> str:
-    """Return the settings of that name in any section, or the nearest name."""
-    names = list(all_settings())
-    alike = [name for name in names if name.partition(".")[2] == key]
-    if alike:
-        return f", did you mean {' or '.join(map(repr, alike))}?"
-    section, dot, word = key.partition(".")
-    if section not in SECTIONS:
-        alike = get_close_matches(key, (name.partition(".")[2] for name in names))
-        near = [name for name in names if name.partition(".")[2] in alike]
-        if near and not dot:
-            return f", did you mean {' or '.join(map(repr, near))}?"
-        return suggestion(key, SECTIONS)
-    words = list(SECTIONS[section].model_fields)
-    near = get_close_matches(word, words, 1, ALIKE)
-    if near:
-        return f", did you mean '{section}.{near[0]}'?"
-    return f", {section} has {', '.join(words)}"
+    """Return which settings may be meant, as the end of a message."""
+    section, _, word = key.partition(".")
+    if section in SECTIONS:
+        fields = list(SECTIONS[section].model_fields)
+        near = [f"{section}.{field}" for field in alike(word, fields)[:1]]
+        rest = f", {section} has {', '.join(fields)}"
+    else:  # pydantic names no more of it than the section
+        inner = {name: name.partition(".")[2] for name in all_settings()}
+        words = [key] if key in inner.values() else alike(key, inner.values())
+        near = [] if alike(key, SECTIONS) else [n for n in inner if inner[n] in words]
+        rest = suggestion(key, SECTIONS)
+    return f", did you mean {' or '.join(map(repr, near))}?" if near else rest

@@ -36,10 +36,19 @@ from lilnetx_cli.errors import UsageError, suggestion
 from lilnetx_cli.measure.parts import is_weight, parts_of
 from lnx.errors import printable
 
-SECTIONS = (
-    "prefix", "header", "tables", "decoders", "scales", "masks", "latents", "fixed",
-    "exact", "digest",
-)  # fmt: skip
+# The sections of a file, and what they hold.
+SECTIONS = {
+    "prefix": "signature, version, lengths",
+    "header": "names, shapes, digests, records",
+    "tables": "how likely each symbol is",
+    "decoders": "from latents to weights",
+    "scales": "of rows and columns; they choose tables",
+    "masks": "which slices are zero",
+    "latents": "the quantized weights",
+    "fixed": "rounded norms and biases",
+    "exact": "tensors kept to the bit",
+    "digest": "hash of the whole file",
+}
 MOST_BARS = 40
 BAR_NAME = 40
 MOST_NAMES = 1000  # that are looked through for one that may be meant
@@ -170,10 +179,11 @@ def _head(file: Path, about: lnx.Summary) -> list[str]:
 
 def _sections(about: lnx.Summary, out: Output) -> None:
     rows = []
-    for name in SECTIONS:
+    for name, holds in SECTIONS.items():
         size = getattr(about.sizes, name)
         if size or out.width is None:
-            rows.append((name, f"{size:,}", percent_text(size / about.sizes.file)))
+            title = name if out.width is None else f"{name:<8}  {holds}"
+            rows.append((title, f"{size:,}", percent_text(size / about.sizes.file)))
     out.table(("section", "bytes", "share"), rows)
 
 
