@@ -74,7 +74,8 @@ class TrainConfig(Section):
 
     Attributes:
         plain: whether the network is trained as it is, without latents and penalty.
-        lr: where nothing is said, 0.03, or 0.005 of a plain run.
+        lr: of latents, 0.03 where nothing is said; of all that a plain run has, 0.005.
+        norm_lr: of norms, biases and other weights without latents.
         spread: size of the latents, in quantization steps, once the steps have grown.
         first_spread: the same at the start of the run.
         growth: share of the run over which the steps grow.
@@ -86,6 +87,7 @@ class TrainConfig(Section):
     batch_size: int = Field(default=128, ge=2)
     lr: float = Field(default=LR, gt=0)
     plain: bool = Field(default=False, strict=True)
+    norm_lr: float = Field(default=0.01, gt=0)
     decoder_lr: float = Field(default=0.005, gt=0)
     density_lr: float = Field(default=0.01, gt=0)
     spread: float | None = Field(default=None, gt=0)

@@ -203,7 +203,7 @@ def _optimizer(config: RunConfig, model: nn.Module) -> torch.optim.Optimizer:
     latents = [latent for _, _, latent in latent_weights(model)]
     kinds = (
         (latents, settings.lr, True),
-        (own.rest, settings.lr, True),
+        (own.rest, settings.lr if settings.plain else settings.norm_lr, True),
         (own.bases, settings.decoder_lr, True),
         (own.densities, settings.density_lr, False),
     )

@@ -3,8 +3,10 @@
 import json
 from typing import ClassVar
 
+import accelerate.tracking
 import pytest
 from accelerate.tracking import GeneralTracker
+from accelerate.utils import LoggerType
 
 from lilnetx_cli.errors import InputError, UsageError
 from lilnetx_cli.training import run_training, tracking
@@ -12,9 +14,9 @@ from tests.training.silent import Silent
 
 
 class Kept(GeneralTracker):
-    """A tracker that keeps what it is sent, as accelerate would make it."""
+    """A tracker that keeps what it is sent, in the place of accelerate's own."""
 
-    name = "kept"
+    name = "tensorboard"
     requires_logging_directory = True
     sent: ClassVar = []
     fails = False
@@ -27,11 +29,9 @@ class Kept(GeneralTracker):
     def tracker(self):
         return self.sent
 
-    def start(self):
+    def store_init_configuration(self, values):
         if self.fails:
             raise OSError("no\naccount")
-
-    def store_init_configuration(self, values):
         self.sent.append(("settings", values))
 
     def log(self, values, step=None):
@@ -43,8 +43,11 @@ class Kept(GeneralTracker):
 
 @pytest.fixture
 def kept(monkeypatch):
-    monkeypatch.setitem(tracking.LOGGER_TYPE_TO_CLASS, "kept", Kept)
-    monkeypatch.setattr(tracking, "get_available_trackers", lambda: ["kept"])
+    monkeypatch.setitem(tracking.LOGGER_TYPE_TO_CLASS, Kept.name, Kept)
+    for module in (tracking, accelerate.tracking):
+        monkeypatch.setattr(
+            module, "get_available_trackers", lambda: [LoggerType.TENSORBOARD]
+        )
     monkeypatch.setattr(Kept, "sent", [])
     return Kept
 
@@ -56,7 +59,7 @@ def go(config, digits, folder):
 
 
 def test_a_tracker_hears_the_settings_and_every_line(kept, tiny, digits, tmp_path):
-    result = go(tiny(train__track="kept", train__max_steps=2), digits, tmp_path)
+    result = go(tiny(train__track=Kept.name, train__max_steps=2), digits, tmp_path)
     made, (_, settings), epoch, final, end = kept.sent
     assert made == ("made", "lilnetx", str(tmp_path))
     assert settings["train.batch_size"] == 32
@@ -73,8 +76,8 @@ def test_a_tracker_hears_the_settings_and_every_line(kept, tiny, digits, tmp_pat
 def test_a_tracker_that_does_not_start_is_told(kept, tiny, digits, tmp_path):
     kept.fails = True
     try:
-        with pytest.raises(InputError, match="--track kept fails: no account"):
-            go(tiny(train__track="kept"), digits, tmp_path)
+        with pytest.raises(InputError, match="--track tensorboard fails: no account"):
+            go(tiny(train__track=Kept.name), digits, tmp_path)
     finally:
         kept.fails = False
 

@@ -70,7 +70,7 @@ def train(
         int | None, typer.Option("--batch-size", "-b", help="Images in a batch.")
     ] = None,
     lr: Annotated[
-        float | None, typer.Option(help="Learning rate of latents and norms.")
+        float | None, typer.Option(help="Learning rate of latents.")
     ] = None,
     target_size: Annotated[
         str | None,
