@@ -69,9 +69,7 @@ def train(
     batch_size: Annotated[
         int | None, typer.Option("--batch-size", "-b", help="Images in a batch.")
     ] = None,
-    lr: Annotated[
-        float | None, typer.Option(help="Learning rate of latents.")
-    ] = None,
+    lr: Annotated[float | None, typer.Option(help="Learning rate of latents.")] = None,
     target_size: Annotated[
         str | None,
         typer.Option(
