@@ -53,7 +53,9 @@ def write_checked(
     there where replace is False.
     """
     batches, sizes = trial_batches(example), trial_sizes(model, example)
-    reason = None if sizes or not free_axes(example) else "the network runs at no other"
+    reason = None
+    if free_axes(example) and not sizes:
+        reason = "the network ran at none of the others that were tried"
     with lnx.atomic_path(path, replace=replace) as temporary:
         if sizes:
             try:

@@ -3,9 +3,9 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from lilnetx_cli.measure.accuracy import Accuracy, measure_accuracy
+    from lilnetx_cli.measure.accuracy import Accuracy, check_scores, measure_accuracy
 
-__all__ = ["Accuracy", "measure_accuracy"]
+__all__ = ["Accuracy", "check_scores", "measure_accuracy"]
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lilnetx_cli.data import EpochDataset, batches, received
+from lilnetx_cli.errors import InputError
 from lilnetx_cli.processes import ALONE, Processes
 
 EVALUATION_BATCH = 256
@@ -69,10 +70,23 @@ def measure_accuracy(
     loader = batches(dataset, batch_size, sampler=own, workers=workers)
     counted: list[_Counted] = []
     for images, labels in received(loader):
-        counted.append(_count(model(images.to(device)).float().cpu(), labels))
+        scores = model(images.to(device))
+        check_scores(scores, len(images), int(labels.max()) + 1)
+        counted.append(_count(scores.float().cpu(), labels))
         progress(sum(batch.examples for batch in counted))
     model.train(was_training)
     return _summed(processes.in_turn(counted))
+
+
+def check_scores(found: object, examples: int, classes: int) -> None:
+    """Raise InputError for outputs that are no scores, a row for each example."""
+    wanted = f"scores of {classes} classes or more, shape ({examples}, classes)"
+    if not isinstance(found, Tensor):
+        raise InputError(f"the network returns a {type(found).__name__}, not {wanted}")
+    fits = found.dim() == 2 and len(found) == examples and found.shape[1] >= classes
+    if not fits or not found.is_floating_point():
+        shape, dtype = tuple(found.shape), str(found.dtype).removeprefix("torch.")
+        raise InputError(f"the network returns {dtype} of shape {shape}, not {wanted}")
 
 
 def _count(logits: Tensor, labels: Tensor) -> _Counted:

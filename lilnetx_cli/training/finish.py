@@ -13,6 +13,7 @@ from lilnetx_cli.nn.side_rounding import with_short_decoders
 from lilnetx_cli.nn.vanishing import spare_last
 from lilnetx_cli.training.finalize import calibrate, finalize, probe_images
 from lilnetx_cli.training.fit_size import effects_on_loss, fit_size
+from lilnetx_cli.training.reach import check_fits
 from lilnetx_cli.training.sizes import estimate_file, exact_bytes, with_record
 from lilnetx_cli.training.state import Session
 from lilnetx_cli.training.steering import gauge_of
@@ -62,7 +63,8 @@ def finish(session: Session) -> Finished:
     else:
         target = session.controller.target
         effects = effects_on_loss(session.model, session.optimizer)
-        _, ready = fit_size(session.model, target, estimated, shipped, effects)
+        size, ready = fit_size(session.model, target, estimated, shipped, effects)
+        check_fits(size, target)
     return _measured(*ready, session)
 
 

@@ -13,7 +13,7 @@ from lilnetx_cli.checkpoint.model_pt import put_latents
 from lilnetx_cli.config import RunConfig
 from lilnetx_cli.data import EpochDataset, Splits, batches
 from lilnetx_cli.errors import InputError, reason_of
-from lilnetx_cli.measure.accuracy import plain_tensor
+from lilnetx_cli.measure.accuracy import check_scores, plain_tensor
 from lilnetx_cli.models.pretrained import pretrained_state, start_from
 from lilnetx_cli.nn import reparameterize
 from lilnetx_cli.nn.batch_norm import unfold_batch_norms
@@ -55,14 +55,14 @@ def initialize(
     settings, text = config.train, None
     if trained is not None:
         text = start_from(model, trained.state_dict).text()
-    images = list(_images(splits.calibration))
+    images, classes = list(_images(splits.calibration)), splits.classes
     try:
         if trained is not None:
             unfold_batch_norms(model, images)
         if settings.plain:
-            _outputs(model, images[0])
+            _outputs(model, images[0], classes)
         elif trained is None or not trained.latents:
-            equalize_weights(model, lambda net: _outputs(net, images[0]))
+            equalize_weights(model, lambda net: _outputs(net, images[0], classes))
     except (RuntimeError, ValueError, TypeError, IndexError) as error:
         form, reason = tuple(images[0].shape[1:]), reason_of(error)
         raise InputError(
@@ -83,10 +83,12 @@ def initialize(
 
 
 @torch.no_grad()
-def _outputs(network: nn.Module, images: Tensor) -> Tensor | None:
+def _outputs(network: nn.Module, images: Tensor, classes: int) -> Tensor | None:
+    """Return the scores for images; raises InputError for anything else."""
     was_training = network.training
     output = network.eval()(images)
     network.train(was_training)
+    check_scores(output, len(images), classes)
     return plain_tensor(output)
 
 

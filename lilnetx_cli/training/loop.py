@@ -46,18 +46,23 @@ def train(
     resume_path: Path,
     record: Callable[[EpochReport], None],
     should_stop: Callable[[], bool],
+    begin: Callable[[], None],
 ) -> float:
     """Run all steps that are left; return the seconds of the whole run so far.
 
+    `begin` is called once, when the first step went well.
     Raises Stopped after a step once should_stop() is true in any process, and
     InputError when the loss is NaN or infinite.
     """
     started = time.monotonic() - session.seconds
     meter = Meter(session)
-    asked = False
+    asked = begun = False
     while session.step < session.steps:
         for step in _steps(session, sizes, should_stop):
             _check(step, session)
+            if not begun:
+                begin()
+                begun = True
             asked = asked or step.stop > 0
             if session.processes.first:
                 observer.on_step(step_report(session, meter.read()))
@@ -68,6 +73,8 @@ def train(
         _end_epoch(session, started, sizes, observer, record, resume_path)
         if asked and session.step < session.steps:
             raise Stopped
+    if not begun:
+        begin()
     return time.monotonic() - started
 
 

@@ -28,7 +28,7 @@ from lilnetx_cli.training.finalize import finalize as shipped
 from lilnetx_cli.training.fit_size import effects_on_loss, fit_size
 from lilnetx_cli.training.loop_channels import Chooser
 from lilnetx_cli.training.macs_control import take_out
-from lilnetx_cli.training.reach import OutOfReach
+from lilnetx_cli.training.reach import check_fits
 
 PROBED = 256  # examples on which outputs are compared
 
@@ -133,11 +133,7 @@ def end_course(
     known = effects_on_loss(course.model, course.optimizer)
     effects = {name: effect.cpu() for name, effect in known.items()}
     size, final = fit_size(model, target, sizes.estimate, made, effects)
-    if size > target:
-        raise OutOfReach(
-            f"a file of {target:,} bytes is out of reach: with nearly all weights"
-            f" zero it still has {size:,}"
-        )
+    check_fits(size, target)
     return final
 
 

@@ -96,6 +96,15 @@ def check_size(course: Steered, target: int, estimate: Estimate) -> None:
         )
 
 
+def check_fits(size: int, target: int) -> None:
+    """Raise OutOfReach where a network has a larger file at the end of its training."""
+    if size > target:
+        raise OutOfReach(
+            f"a file of {target:,} bytes is out of reach: with nearly all weights"
+            f" zero it still has {size:,}"
+        )
+
+
 def end_growth(course: Steered, controller: SizeController) -> None:
     """Let steps grow as far as the size of the file leaves bits for each weight.
 

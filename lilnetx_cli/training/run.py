@@ -95,9 +95,13 @@ def run_training(
             observer.on_note(changed)
         lines.take_earlier()
     folder.mkdir(parents=True, exist_ok=True)
-    if main:
-        _make_files(config, folder, fresh=resume is None)
-        lines.write()
+
+    def begin() -> None:
+        """Replace what an earlier run left, now that this one works."""
+        if main:
+            _make_files(config, folder, fresh=resume is None)
+            lines.write()
+
     start_tracker(session.accelerator, config, folder)
     with session.processes.together(), quiet_copies():
         seconds = train(
@@ -107,6 +111,7 @@ def run_training(
             resume_path=folder / RESUME,
             record=lines.add,
             should_stop=should_stop,
+            begin=begin,
         )
         with shipping_weights(session):
             final = finish(session)

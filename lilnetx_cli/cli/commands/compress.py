@@ -109,4 +109,8 @@ def compress(
     done = compress_file(work[0], settings, out)
     if done.by_default:
         out.note(default_note())
-    out.result(record_of(done, watch.seconds), *lines_of(done), *hints_of(done))
+    out.result(
+        record_of(done, watch.seconds),
+        *lines_of(done),
+        *([] if quiet else hints_of(done)),
+    )

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+import lnx
 from lilnetx_cli.cli.console import size_text
 from lilnetx_cli.cli.decompressing import SUFFIXES, Wanted, write
 from lilnetx_cli.cli.options import (
@@ -96,13 +97,15 @@ def decompress(
     with input_file(file) as source:
         input_bytes = source.stat().st_size
         done = write(source, wanted, out)
+        trellis = target.suffix == ".lnx" and _has_trellis(source)
     out.detail(f"wrote {target}")
     size = target.stat().st_size
     if target.suffix == ".lnx" and size > input_bytes:
-        out.note(
-            "the file is larger than the dense one, whose trellis holds for whole"
-            " weights alone: compress it again for a smaller one"
-        )
+        why = "few channels went, and every table is made anew"
+        if trellis:
+            why = "the trellis of the dense one holds for whole weights alone: compress"
+            why += " the pruned one again"
+        out.note(f"the file is larger than the dense one: {why}")
     record = {
         "output": str(target),
         "output_bytes": size,
@@ -119,6 +122,13 @@ def decompress(
         f"{target}: {done.tensors} tensors, {size_text(size)}"
         f" from {size_text(input_bytes)}",
         *(f"  {line}" for line in done.lines),
+    )
+
+
+def _has_trellis(file: Path) -> bool:
+    """Tell whether weights of a .lnx file are coded with the trellis."""
+    return any(
+        (t.coding or "").startswith("trellis") for t in lnx.summary(file).tensors
     )
 
 
