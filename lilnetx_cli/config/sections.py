@@ -11,8 +11,9 @@ MODEL, RESUME, CONFIG = "model.pt", "resume.pt", "config.toml"
 METRICS, CURVES = "metrics.jsonl", "curves.png"
 RUN_FILES = (MODEL, RESUME, CONFIG, METRICS, CURVES)
 
-# Learning rates of Adam: of latents, which are relative to steps, and of plain weights.
-LR, PLAIN_LR = 0.03, 0.005
+# Learning rates of Adam: of latents, which are relative to steps, from drawn and from
+# trained weights; and of plain weights.
+LR, TRAINED_LR, PLAIN_LR = 0.03, 0.02, 0.005
 
 Precision = Literal["fp32", "bf16", "fp16"]
 Device = Literal["auto", "cpu", "cuda", "mps"]
@@ -74,8 +75,10 @@ class TrainConfig(Section):
 
     Attributes:
         plain: whether the network is trained as it is, without latents and penalty.
-        lr: of latents, 0.03 where nothing is said; of all that a plain run has, 0.005.
-        norm_lr: of norms, biases and other weights without latents.
+        lr: of latents, 0.03 where nothing is said, 0.02 from trained weights; of all
+            that a plain run has, 0.005.
+        norm_lr: of norms, biases and other weights without latents; where nothing is
+            said a third of `lr`, and `lr` from trained weights or where channels go.
         spread: size of the latents, in quantization steps, once the steps have grown.
         first_spread: the same at the start of the run.
         growth: share of the run over which the steps grow.
@@ -87,7 +90,7 @@ class TrainConfig(Section):
     batch_size: int = Field(default=128, ge=2)
     lr: float = Field(default=LR, gt=0)
     plain: bool = Field(default=False, strict=True)
-    norm_lr: float = Field(default=0.01, gt=0)
+    norm_lr: float | None = Field(default=None, gt=0)
     decoder_lr: float = Field(default=0.005, gt=0)
     density_lr: float = Field(default=0.01, gt=0)
     spread: float | None = Field(default=None, gt=0)
@@ -126,6 +129,25 @@ class RunConfig(Section):
     loss: LossConfig = LossConfig()
     target: TargetConfig = TargetConfig()
     train: TrainConfig = TrainConfig()
+
+    @property
+    def trained(self) -> bool:
+        """Whether the run starts from trained weights."""
+        return self.model.pretrained or self.model.init is not None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _rate_from_trained(cls, values: Any) -> Any:  # noqa: ANN401
+        if not isinstance(values, Mapping):
+            return values
+        model, train = values.get("model"), values.get("train", {})
+        if not isinstance(model, Mapping) or not isinstance(train, Mapping):
+            return values
+        if train.get("plain") is True or not (
+            model.get("init") or model.get("pretrained")
+        ):
+            return values
+        return {**values, "train": {"lr": TRAINED_LR, **train}}
 
 
 SECTIONS: dict[str, type[Section]] = {

@@ -55,7 +55,7 @@ def write_checked(
     batches, sizes = trial_batches(example), trial_sizes(model, example)
     reason = None
     if free_axes(example) and not sizes:
-        reason = "the network ran at none of the others that were tried"
+        reason = "it ran at no other that was tried"
     with lnx.atomic_path(path, replace=replace) as temporary:
         if sizes:
             try:

@@ -28,6 +28,8 @@ from lilnetx_cli.training.smaller import cut_to_resumed, cut_to_trained
 from lilnetx_cli.training.state import Session
 from lilnetx_cli.training.teacher import load_teacher
 
+SLOWER = 3  # norms, from drawn weights
+
 
 def open_session(
     config: RunConfig,
@@ -203,7 +205,7 @@ def _optimizer(config: RunConfig, model: nn.Module) -> torch.optim.Optimizer:
     latents = [latent for _, _, latent in latent_weights(model)]
     kinds = (
         (latents, settings.lr, True),
-        (own.rest, settings.lr if settings.plain else settings.norm_lr, True),
+        (own.rest, norm_rate(config), True),
         (own.bases, settings.decoder_lr, True),
         (own.densities, settings.density_lr, False),
     )
@@ -218,6 +220,20 @@ def _optimizer(config: RunConfig, model: nn.Module) -> torch.optim.Optimizer:
         if parameters
     ]
     return torch.optim.Adam(groups, lr=settings.lr)
+
+
+def norm_rate(config: RunConfig) -> float:
+    """Return the learning rate of norms, and of whatever has no latents.
+
+    Slow ones end more accurate at a size, from drawn weights. Where the network starts
+    trained, or loses channels, norms have to follow, and slow ones end less accurate.
+    """
+    settings, target = config.train, config.target
+    if settings.norm_lr is not None and not settings.plain:
+        return settings.norm_lr
+    channels_go = target.macs or target.latency or config.loss.channel_weight
+    follow = settings.plain or config.trained or channels_go
+    return settings.lr if follow else settings.lr / SLOWER
 
 
 def _seed(seed: int) -> None:

@@ -12,7 +12,7 @@ from lilnetx_cli.errors import UsageError
 from lilnetx_cli.measure import measure_accuracy
 from lilnetx_cli.models.registry import build_record
 from lilnetx_cli.training import Stopped, read_resume, run_training
-from lilnetx_cli.training.set_up import open_session
+from lilnetx_cli.training.set_up import norm_rate, open_session
 from tests.training.conftest import TINY
 from tests.training.silent import Silent
 
@@ -121,3 +121,22 @@ def test_the_learning_rate_follows(tmp_path):
     file.write_text("[train]\nplain = true\nlr = 0.03\n")
     assert resolve(file, {}).train.lr == 0.03
     assert resolve(None, {}).train.lr == 0.03
+
+
+@pytest.mark.parametrize(
+    ("settings", "latents", "norms"),
+    [
+        ({}, 0.03, 0.01),
+        ({"target.size": 9000}, 0.03, 0.01),
+        ({"target.macs": 0.5}, 0.03, 0.03),
+        ({"model.init": "dense.pt"}, 0.02, 0.02),
+        ({"model.pretrained": True}, 0.02, 0.02),
+        ({"model.init": "dense.pt", "train.plain": True}, 0.005, 0.005),
+        ({"model.init": "dense.pt", "train.lr": 0.1}, 0.1, 0.1),
+        ({"train.norm_lr": 0.004}, 0.03, 0.004),
+    ],
+)
+def test_rates_suit_the_start(settings, latents, norms):
+    config = resolve(None, settings)
+    assert config.train.lr == latents
+    assert norm_rate(config) == pytest.approx(norms)

@@ -69,7 +69,12 @@ def train(
     batch_size: Annotated[
         int | None, typer.Option("--batch-size", "-b", help="Images in a batch.")
     ] = None,
-    lr: Annotated[float | None, typer.Option(help="Learning rate of latents.")] = None,
+    lr: Annotated[
+        float | None,
+        typer.Option(
+            help="Learning rate of latents; 0.02 by default from trained weights."
+        ),
+    ] = None,
     target_size: Annotated[
         str | None,
         typer.Option(
