@@ -98,13 +98,13 @@ class Summary:
 
 
 def is_lnx(path: PathLike) -> bool:
-    """Return whether a file starts as a .lnx file does; raises OSError.
+    """Return whether a file starts as a .lnx file does, or is named so; raises OSError.
 
-    The line ends of the signature may be damaged: `load` then says what happened.
+    The signature may be damaged: `load` then says what happened.
     """
     start = spec.MAGIC[:4]
     with Path(path).open("rb") as file:
-        return file.read(len(start)) == start
+        return file.read(len(start)) == start or Path(path).suffix == ".lnx"
 
 
 def summary(path: PathLike) -> Summary:

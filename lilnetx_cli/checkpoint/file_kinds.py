@@ -26,8 +26,6 @@ def kind_of(path: Path) -> str | None:
             return kind
     if head[JSON_AT : JSON_AT + 2] == b'{"' and path.suffix != ".safetensors":
         return "a .safetensors file: give it that suffix"
-    if path.suffix == ".lnx":
-        return "a damaged .lnx file, or another one of that name"
     if path.suffix == ".onnx":  # it begins with no mark of its own
         return "an ONNX file, which says too little of its network"
     return "a text file" if _is_text(head) else None

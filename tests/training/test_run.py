@@ -9,10 +9,11 @@ from lilnetx_cli.checkpoint import load_checkpoint, pack
 from lilnetx_cli.config import resolve
 from lilnetx_cli.data import load_splits
 from lilnetx_cli.errors import InputError, UsageError
-from lilnetx_cli.measure import measure_accuracy
+from lilnetx_cli.measure import check_scores, measure_accuracy
 from lilnetx_cli.models.registry import build_record
 from lilnetx_cli.nn import penalty
 from lilnetx_cli.training import Stopped, loop, read_resume, run_training
+from lilnetx_cli.training.reach import check_fits
 from lilnetx_cli.training.state import Totals
 from tests.training.silent import Silent
 
@@ -189,6 +190,41 @@ def test_training_learns_and_shrinks(tmp_path, tiny):
 def test_a_loss_that_is_no_number_is_told(tmp_path, tiny):
     with pytest.raises(InputError, match="the loss is"):
         run(tiny(train__lr=1e30, train__warmup=0.0), tmp_path)
+
+
+def test_an_earlier_run_stays_until_a_step_went_well(tmp_path, tiny, monkeypatch):
+    def refuse(*_):
+        raise InputError("no loss")
+
+    names = ("model.pt", "config.toml", "metrics.jsonl")
+    for name in names:
+        (tmp_path / name).write_text("earlier")
+    monkeypatch.setattr(loop, "_check", refuse)
+    with pytest.raises(InputError, match="no loss"):
+        run(tiny(), tmp_path)
+    left = {path.name: path.read_text() for path in tmp_path.iterdir()}
+    assert left == dict.fromkeys(names, "earlier")
+
+
+def test_a_file_above_its_size_is_no_file():
+    check_fits(9000, 9000)
+    with pytest.raises(UsageError, match="9,000 bytes is out of reach"):
+        check_fits(9001, 9000)
+
+
+@pytest.mark.parametrize(
+    ("found", "message"),
+    [
+        ({}, "returns a dict, not scores of 10 classes or more"),
+        (torch.zeros(4, 7), r"returns float32 of shape \(4, 7\), not scores"),
+        (torch.zeros(4, dtype=torch.int64), r"returns int64 of shape \(4,\)"),
+        (torch.zeros(3, 10), r"shape \(3, 10\), not .* shape \(4, classes\)"),
+    ],
+)
+def test_outputs_that_are_no_scores(found, message):
+    check_scores(torch.zeros(4, 10), 4, 10)
+    with pytest.raises(InputError, match=message):
+        check_scores(found, 4, 10)
 
 
 @pytest.mark.parametrize(

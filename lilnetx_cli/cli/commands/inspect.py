@@ -91,7 +91,7 @@ def inspect(
         check_picture(plot, force=force, source=file)
     out = make_output(json, quiet, verbose)
     with input_file(file, folder=True) as source:
-        if source.suffix != ".lnx" and not (source.is_file() and lnx.is_lnx(source)):
+        if not (source.is_file() and lnx.is_lnx(source)):
             _report(file, source, layer, plot, out, unsafe_pickle=unsafe_pickle)
             return
         about = lnx.summary(source)
