@@ -49,8 +49,8 @@ def default_note() -> str:
 
 def hints_of(done: Compressed) -> list[str]:
     """Return how weights that were not trained here become far smaller."""
-    source = done.job.source
-    if done.quality.lossless:
+    source, tensors = done.job.source, done.about.tensors
+    if done.quality.lossless and any(tensor.kind == "latent" for tensor in tensors):
         return []
     if done.about.training is not None:
         return []

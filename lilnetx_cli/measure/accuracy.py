@@ -80,13 +80,14 @@ def measure_accuracy(
 
 def check_scores(found: object, examples: int, classes: int) -> None:
     """Raise InputError for outputs that are no scores, a row for each example."""
-    wanted = f"scores of {classes} classes or more, shape ({examples}, classes)"
+    wanted = f"expected scores of shape ({examples}, {classes} or more)"
+    wanted += f" for labels from 0 to {classes - 1}"
     if not isinstance(found, Tensor):
-        raise InputError(f"the network returns a {type(found).__name__}, not {wanted}")
+        raise InputError(f"the network returns a {type(found).__name__}, {wanted}")
     fits = found.dim() == 2 and len(found) == examples and found.shape[1] >= classes
     if not fits or not found.is_floating_point():
         shape, dtype = tuple(found.shape), str(found.dtype).removeprefix("torch.")
-        raise InputError(f"the network returns {dtype} of shape {shape}, not {wanted}")
+        raise InputError(f"the network returns {dtype} of shape {shape}, {wanted}")
 
 
 def _count(logits: Tensor, labels: Tensor) -> _Counted:

@@ -215,10 +215,10 @@ def test_a_file_above_its_size_is_no_file():
 @pytest.mark.parametrize(
     ("found", "message"),
     [
-        ({}, "returns a dict, not scores of 10 classes or more"),
-        (torch.zeros(4, 7), r"returns float32 of shape \(4, 7\), not scores"),
+        ({}, r"returns a dict, expected scores of shape \(4, 10 or more\) for labels"),
+        (torch.zeros(4, 7), r"returns float32 of shape \(4, 7\), expected scores"),
         (torch.zeros(4, dtype=torch.int64), r"returns int64 of shape \(4,\)"),
-        (torch.zeros(3, 10), r"shape \(3, 10\), not .* shape \(4, classes\)"),
+        (torch.zeros(3, 10), r"shape \(3, 10\), expected .* shape \(4, 10 or more\)"),
     ],
 )
 def test_outputs_that_are_no_scores(found, message):
