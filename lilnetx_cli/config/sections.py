@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 # The files in the folder of a run.
 MODEL, RESUME, CONFIG = "model.pt", "resume.pt", "config.toml"
@@ -143,9 +143,11 @@ class RunConfig(Section):
         model, train = values.get("model"), values.get("train", {})
         if not isinstance(model, Mapping) or not isinstance(train, Mapping):
             return values
-        if train.get("plain") is True or not (
-            model.get("init") or model.get("pretrained")
-        ):
+        try:
+            known = ModelConfig.model_validate(dict(model))
+        except ValidationError:  # which is told of the whole
+            return values
+        if train.get("plain") is True or not (known.init or known.pretrained):
             return values
         return {**values, "train": {"lr": TRAINED_LR, **train}}
 

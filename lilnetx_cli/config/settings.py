@@ -32,6 +32,7 @@ PLAIN_WORDS = {
 }
 # What a plain run has none of.
 PLAIN_HAS_NO = ("loss", "target")
+RATES = ("lr", "norm_lr")
 
 
 def resolve(file: Path | None, settings: Mapping[str, Any]) -> RunConfig:
@@ -66,16 +67,18 @@ def _is_plain(values: Mapping[str, Any]) -> bool:
 
 
 def _plain_part(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what says something of a plain run, too: no learning rate of latents."""
+    """Return what says something of a plain run, too: no rates of latents and norms."""
     kept = {name: value for name, value in values.items() if name not in PLAIN_HAS_NO}
     if isinstance(kept.get("train"), Mapping):
         train = kept["train"].items()
-        kept["train"] = {key: value for key, value in train if key != "lr"}
+        kept["train"] = {key: value for key, value in train if key not in RATES}
     return kept
 
 
 def _check_plain(values: Mapping[str, Any]) -> None:
     """Raise UsageError for what a plain run has none of."""
+    if "norm_lr" in values["train"]:
+        raise UsageError("a plain run has one rate, train.lr: leave out train.norm_lr")
     for name in PLAIN_HAS_NO:
         section = values.get(name)
         if isinstance(section, Mapping) and section:
@@ -186,7 +189,9 @@ def _meant(key: str) -> str:
         rest = f", {section} has {', '.join(fields)}"
     else:  # pydantic names no more of it than the section
         inner = {name: name.partition(".")[2] for name in all_settings()}
-        words = [key] if key in inner.values() else alike(key, inner.values())
-        near = [] if alike(key, SECTIONS) else [n for n in inner if inner[n] in words]
+        words = [key]
+        if key not in inner.values():
+            words = [] if alike(key, SECTIONS) else alike(key, inner.values())
+        near = [name for name in inner if inner[name] in words]
         rest = suggestion(key, SECTIONS)
     return f", did you mean {' or '.join(map(repr, near))}?" if near else rest

@@ -59,9 +59,9 @@ def initialize(
     try:
         if trained is not None:
             unfold_batch_norms(model, images)
-        if settings.plain:
+        if settings.plain or (trained is not None and trained.latents):
             _outputs(model, images[0], classes)
-        elif trained is None or not trained.latents:
+        else:
             equalize_weights(model, lambda net: _outputs(net, images[0], classes))
     except (RuntimeError, ValueError, TypeError, IndexError) as error:
         form, reason = tuple(images[0].shape[1:]), reason_of(error)

@@ -88,6 +88,8 @@ LINES = [
     (("train", "--device", "gpu", "-o", "r"), 2, "expected 'auto', 'cpu', 'cuda'"),
     (("train", "--batch", "3", "-o", "r"), 2, "did you mean --batch-size"),
     (("train", "--set", "epochs=3", "-o", "r"), 2, "did you mean 'train.epochs'?"),
+    (("train", "--set", "plain=true", "-o", "r"), 2, "did you mean 'train.plain'?"),
+    (("train", "--set", "trian.lr=1", "-o", "r"), 2, "did you mean 'train'?"),
     (("train", "--set", "train.epoch=3", "-o", "r"), 2, "mean 'train.epochs'?"),
     (("train", "--set", "name=x", "-o", "r"), 2, "'model.name' or 'data.name'?"),
     (("train", "--set", "train=3", "-o", "r"), 2, "a table: set train.epochs"),

@@ -133,6 +133,7 @@ def test_the_learning_rate_follows(tmp_path):
         ({"model.pretrained": True}, 0.02, 0.02),
         ({"model.init": "dense.pt", "train.plain": True}, 0.005, 0.005),
         ({"model.init": "dense.pt", "train.lr": 0.1}, 0.1, 0.1),
+        ({"model.pretrained": "no"}, 0.03, 0.01),
         ({"train.norm_lr": 0.004}, 0.03, 0.004),
     ],
 )
@@ -140,3 +141,12 @@ def test_rates_suit_the_start(settings, latents, norms):
     config = resolve(None, settings)
     assert config.train.lr == latents
     assert norm_rate(config) == pytest.approx(norms)
+
+
+def test_a_plain_run_has_one_rate(tmp_path):
+    file = tmp_path / "run.toml"
+    file.write_text("[train]\nlr = 0.1\nnorm_lr = 0.1\n")
+    plain = resolve(file, {"train.plain": True}).train
+    assert (plain.lr, plain.norm_lr) == (0.005, None)
+    with pytest.raises(UsageError, match="one rate"):
+        resolve(None, {"train.plain": True, "train.norm_lr": 0.1})

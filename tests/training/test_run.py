@@ -12,7 +12,7 @@ from lilnetx_cli.errors import InputError, UsageError
 from lilnetx_cli.measure import check_scores, measure_accuracy
 from lilnetx_cli.models.registry import build_record
 from lilnetx_cli.nn import penalty
-from lilnetx_cli.training import Stopped, loop, read_resume, run_training
+from lilnetx_cli.training import Stopped, finish, loop, read_resume, run_training
 from lilnetx_cli.training.reach import check_fits
 from lilnetx_cli.training.state import Totals
 from tests.training.silent import Silent
@@ -206,10 +206,12 @@ def test_an_earlier_run_stays_until_a_step_went_well(tmp_path, tiny, monkeypatch
     assert left == dict.fromkeys(names, "earlier")
 
 
-def test_a_file_above_its_size_is_no_file():
+def test_a_file_above_its_size_is_an_error(tmp_path, tiny, monkeypatch):
     check_fits(9000, 9000)
-    with pytest.raises(UsageError, match="9,000 bytes is out of reach"):
-        check_fits(9001, 9000)
+    monkeypatch.setattr(finish, "fit_size", lambda *_: (30_001, None))
+    with pytest.raises(UsageError, match="30,000 bytes is out of reach"):
+        run(tiny(target__size=30_000), tmp_path)
+    assert not (tmp_path / "model.pt").exists()
 
 
 @pytest.mark.parametrize(
