@@ -33,6 +33,11 @@ class ModelConfig(Section):
     pretrained: bool = False
     init: Path | None = None
 
+    @property
+    def trained(self) -> bool:
+        """Whether the run starts from trained weights."""
+        return self.pretrained or self.init is not None
+
 
 class DataConfig(Section):
     """Which images."""
@@ -130,11 +135,6 @@ class RunConfig(Section):
     target: TargetConfig = TargetConfig()
     train: TrainConfig = TrainConfig()
 
-    @property
-    def trained(self) -> bool:
-        """Whether the run starts from trained weights."""
-        return self.model.pretrained or self.model.init is not None
-
     @model_validator(mode="before")
     @classmethod
     def _rate_from_trained(cls, values: Any) -> Any:  # noqa: ANN401
@@ -147,7 +147,7 @@ class RunConfig(Section):
             known = ModelConfig.model_validate(dict(model))
         except ValidationError:  # which is told of the whole
             return values
-        if train.get("plain") is True or not (known.init or known.pretrained):
+        if train.get("plain") is True or not known.trained:
             return values
         return {**values, "train": {"lr": TRAINED_LR, **train}}
 

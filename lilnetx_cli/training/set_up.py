@@ -232,7 +232,7 @@ def norm_rate(config: RunConfig) -> float:
     if settings.norm_lr is not None and not settings.plain:
         return settings.norm_lr
     channels_go = target.macs or target.latency or config.loss.channel_weight
-    follow = settings.plain or config.trained or channels_go
+    follow = settings.plain or config.model.trained or channels_go
     return settings.lr if follow else settings.lr / SLOWER
 
 
