@@ -14,6 +14,17 @@ from typing import Any
 
 from lnx.errors import printable
 
+# What pydantic says, and what we say.
+WANTED = "Input should be "
+PLAIN_WORDS = {
+    "greater than or equal to": "at least",
+    "less than or equal to": "at most",
+    "greater than": "more than",
+    "a valid integer": "an integer",
+    "a valid number": "a number",
+    ", unable to parse string as an integer": "",
+    ", unable to parse string as a number": "",
+}
 SHOWN = 200  # characters of a foreign text
 ALIKE = 0.6  # of difflib's ratio, from which on a name may be meant
 
@@ -64,6 +75,16 @@ def reason_of(error: BaseException) -> str:
     Such texts repeat names from files.
     """
     return one_line(" ".join(str(error).split()))
+
+
+def wanted_of(message: str) -> str | None:
+    """Return what pydantic wants a value to be, in plain words; None if it says not."""
+    if not message.startswith(WANTED):
+        return None
+    wanted = message.removeprefix(WANTED)
+    for words, plain in PLAIN_WORDS.items():
+        wanted = wanted.replace(words, plain)
+    return wanted
 
 
 def _cut(text: str, limit: int) -> str:

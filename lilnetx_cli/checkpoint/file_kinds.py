@@ -11,6 +11,7 @@ STARTS = (
     (b"GGUF", "a GGUF file"),
     (b"\x89LNX", "a .lnx file"),
 )
+ZIP = b"PK\x03\x04"  # how torch.save begins a file
 LOOKED_AT = 256
 JSON_AT = 8  # a .safetensors file: the length of its header, then the header
 
@@ -26,9 +27,17 @@ def kind_of(path: Path) -> str | None:
             return kind
     if head[JSON_AT : JSON_AT + 2] == b'{"' and path.suffix != ".safetensors":
         return "a .safetensors file: give it that suffix"
+    if head.startswith(ZIP) and path.suffix == ".safetensors":
+        return "a zip archive, as torch.save writes: give it the suffix .pt"
     if path.suffix == ".onnx":  # it begins with no mark of its own
         return "an ONNX file, which says too little of its network"
     return "a text file" if _is_text(head) else None
+
+
+def is_zip_start(path: Path) -> bool:
+    """Tell whether a file begins as torch.save begins one; raises OSError."""
+    with path.open("rb") as file:
+        return file.read(len(ZIP)) == ZIP
 
 
 def _is_text(head: bytes) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from lilnetx_cli.checkpoint.file_kinds import kind_of
+from lilnetx_cli.checkpoint.file_kinds import is_zip_start, kind_of
 from lilnetx_cli.errors import FileError, reason_of
 from lnx.errors import printable
 
@@ -72,6 +72,8 @@ def _refusal(path: Path, error: Exception) -> str:
     if kind is not None:
         wanted = ".lnx file" if path.suffix == ".lnx" else "PyTorch checkpoint"
         return f"is not a {wanted} but {kind}"
+    if is_zip_start(path) and not zipfile.is_zipfile(path):
+        return "is no whole PyTorch checkpoint: it ends too early, get it again"
     if isinstance(error, pickle.UnpicklingError) and not zipfile.is_zipfile(path):
         return (
             "is not a PyTorch checkpoint, a damaged one, or needs code to load,"

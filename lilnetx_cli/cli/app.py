@@ -16,7 +16,10 @@ from lilnetx_cli.cli.commands.train import train
 from lilnetx_cli.cli.commands.verify import verify
 from lilnetx_cli.cli.config_help import ConfigCommand
 from lilnetx_cli.cli.exit_codes import INTERRUPTED, prepare_streams
+from lilnetx_cli.cli.options import UNITS
+from lilnetx_cli.errors import UsageError
 
+SIZES = ("--target-size", "--max-size")
 # What an option means that stands alone; typer knows no values that may be left out.
 ALONE = {"--resume": "auto"}
 
@@ -55,11 +58,23 @@ for verb in (demo, train, compress, inspect, verify, decompress, evaluate, model
 def start(arguments: Sequence[str]) -> int:
     """Run a command line and return its exit code; raises whatever goes wrong."""
     prepare_streams()
+    check_words(arguments)
     args = complete(arguments) or ["--help"]
     result = app(args=args, standalone_mode=False, prog_name="lilnetx")
     if result == INTERRUPTED:
         raise KeyboardInterrupt  # which typer has made an exit code
     return result if isinstance(result, int) else 0
+
+
+def check_words(arguments: Sequence[str]) -> None:
+    """Raise UsageError for a size in two words, of which the second would be a file."""
+    for option, number, unit in zip(
+        arguments, arguments[1:], arguments[2:], strict=False
+    ):
+        if option in SIZES and number.isdecimal() and unit.lower() in UNITS:
+            raise UsageError(
+                f"{option} {number} {unit}: write it as one word, {number}{unit}"
+            )
 
 
 def complete(arguments: Sequence[str]) -> list[str]:

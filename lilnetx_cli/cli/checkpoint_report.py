@@ -15,7 +15,7 @@ from lilnetx_cli.cli.checkpoint_rows import (
     part_rows,
     short_row,
 )
-from lilnetx_cli.cli.console import Output, percent_text, size_text
+from lilnetx_cli.cli.console import Output, change_text, percent_text, size_text
 from lilnetx_cli.cli.standard_streams import STANDARD, input_name
 from lilnetx_cli.errors import UsageError, suggestion
 from lnx.errors import printable
@@ -131,11 +131,11 @@ def _next(file: Path, report: "Report") -> list[str]:
     expected = report.expected
     if expected is None:
         return [f"no file of lilnetx: {report.refusal}"]
-    ratio = report.file.file_bytes / expected.file_bytes
+    change = change_text(report.file.file_bytes, expected.file_bytes)
     how = "without loss" if expected.lossless else "at 40 dB, as close as 8 bits"
     return [
         f"next: {command(file, report)}",
-        f"  about {size_text(expected.file_bytes)} {how}: {ratio:.1f}x smaller",
+        f"  about {size_text(expected.file_bytes)} {how}: {change}",
     ]
 
 

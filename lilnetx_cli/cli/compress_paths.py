@@ -8,6 +8,8 @@ from lilnetx_cli.cli.options import check_output
 from lilnetx_cli.cli.standard_streams import STANDARD
 from lilnetx_cli.errors import UsageError
 
+# Of files that hold networks in other forms.
+OTHER_FORMS = (".pt", ".pth", ".bin", ".ckpt", ".safetensors", ".pt2", ".onnx")
 INDEX_ENDING = ".index.json"  # as in checkpoint.sharded, which imports torch
 
 
@@ -38,6 +40,11 @@ def jobs_of(files: Sequence[Path], output: Path | None, *, force: bool) -> list[
         if same is not None:
             which = "the input" if same == job.source else f"the input {str(same)!r}"
             raise UsageError(f"output {str(job.target)!r} is {which}")
+        if job.target.suffix in OTHER_FORMS:
+            raise UsageError(
+                f"output {str(job.target)!r}: compress writes .lnx files; decompress"
+                f" makes {job.target.suffix} of one"
+            )
         check_output(job.target, force=force)
     return jobs
 

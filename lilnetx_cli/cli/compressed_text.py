@@ -3,7 +3,7 @@
 from typing import Any
 
 from lilnetx_cli.cli.compressing import Compressed
-from lilnetx_cli.cli.console import percent_text, size_text
+from lilnetx_cli.cli.console import change_text, percent_text, size_text
 from lilnetx_cli.cli.contents import parts_text
 from lilnetx_cli.cli.options import peak_rss_bytes
 from lilnetx_cli.cli.standard_streams import STANDARD, output_name
@@ -29,7 +29,7 @@ def lines_of(done: Compressed) -> list[str]:
     dense, written = done.about.decoded_bytes, done.output_bytes
     return [
         f"{output_name(done.job.target)}: {size_text(dense)} dense ->"
-        f" {size_text(written)} whole file, {dense / written:.1f}x smaller",
+        f" {size_text(written)} whole file, {change_text(dense, written)}",
         f"  {parts_text(parts_of(done.about))}",
         _quality_text(done),
         *_bases_text(done),

@@ -214,6 +214,13 @@ def _write(text: str) -> None:
         raise
 
 
+def change_text(before: float, after: float) -> str:
+    """Return how much smaller or larger something became, as 6.4x smaller."""
+    if after > before:
+        return f"{after / before:.1f}x larger"
+    return f"{before / after:.1f}x smaller"
+
+
 def size_text(size: float) -> str:
     """Return bytes for people: 1 kB is 1000 B."""
     for unit, digits in (("B", 0), ("kB", 1), ("MB", 1)):

@@ -9,7 +9,7 @@ import os
 import sys
 from collections.abc import Iterable
 
-from lilnetx_cli.errors import LilnetxError, alike, reason_of
+from lilnetx_cli.errors import LilnetxError, alike, one_line, reason_of, wanted_of
 from lnx import FormatError, LimitError, LnxError
 
 INTERRUPTED = 130
@@ -89,13 +89,27 @@ def _usage(error: Exception) -> str:
     """Return a usage error of typer's; it knows the verb, whose help says more."""
     meant = getattr(error, "possibilities", None)
     text = error.message if meant else error.format_message()  # type: ignore[attr-defined]
-    text = " ".join(text.split()).rstrip(".")
+    text = _wrong_value(error) or " ".join(text.split()).rstrip(".")
     near = _near(str(getattr(error, "option_name", "")), meant or ())
     if near:
         text += f", did you mean {' or '.join(near)}?"
     context = getattr(error, "ctx", None)
     verb = context.command_path if context is not None else "lilnetx"
     return f"{text[:1].lower()}{text[1:]} (see {verb} --help)"
+
+
+def _wrong_value(error: Exception) -> str | None:
+    """Return what an option was given and what it takes, where typer asked pydantic."""
+    causes = getattr(error.__cause__, "errors", None)
+    param = getattr(error, "param", None)
+    if causes is None or not getattr(param, "opts", None):
+        return None
+    cause = causes()[0]
+    wanted = wanted_of(cause["msg"])
+    if wanted is None:
+        return None
+    value = one_line(str(cause["input"]))
+    return f"{max(param.opts, key=len)} {value}: expected {wanted}"  # type: ignore[union-attr]
 
 
 def _near(option: str, known: Iterable[str]) -> list[str]:

@@ -87,6 +87,8 @@ class TrainConfig(Section):
         spread: size of the latents, in quantization steps, once the steps have grown.
         first_spread: the same at the start of the run.
         growth: share of the run over which the steps grow.
+        teacher_model: the network of the teacher, where its file does not say; its
+            arguments are `teacher_args`.
         teacher_weight: share of the task loss that the outputs of the teacher make up.
         ema: share of the moving average of the weights that a step keeps.
     """
@@ -103,6 +105,8 @@ class TrainConfig(Section):
     growth: float = Field(default=0.4, ge=0, le=1)
     warmup: float = Field(default=0.1, ge=0, lt=1)
     teacher: Path | None = None
+    teacher_model: str | None = None
+    teacher_args: dict[str, int] = Field(default_factory=dict)
     teacher_weight: float = Field(default=0.5, ge=0, le=1)
     temperature: float = Field(default=4.0, gt=0)
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)

@@ -17,19 +17,10 @@ from lilnetx_cli.errors import (
     one_line,
     reason_of,
     suggestion,
+    wanted_of,
 )
 from lnx.errors import printable
 
-# What pydantic says, and what we say.
-PLAIN_WORDS = {
-    "greater than or equal to": "at least",
-    "less than or equal to": "at most",
-    "greater than": "more than",
-    "a valid integer": "an integer",
-    "a valid number": "a number",
-    ", unable to parse string as an integer": "",
-    ", unable to parse string as a number": "",
-}
 # What a plain run has none of.
 PLAIN_HAS_NO = ("loss", "target")
 RATES = ("lr", "norm_lr")
@@ -172,11 +163,8 @@ def _explain(error: ValidationError) -> str:
     if first["type"] == "model_type":
         inner = next(iter(SECTIONS[key].model_fields))
         return f"setting {key} is {value}, expected a table: set {key}.{inner}, ..."
-    wrong = first["msg"]
-    for words, plain in PLAIN_WORDS.items():
-        wrong = wrong.replace(words, plain)
-    wanted = wrong.removeprefix("Input should be ")
-    wrong = f": {wrong.lower()}" if wanted == wrong else f", expected {wanted}"
+    wanted = wanted_of(first["msg"])
+    wrong = f": {first['msg'].lower()}" if wanted is None else f", expected {wanted}"
     return f"setting {one_line(key)} is {value}{wrong}"
 
 

@@ -3,6 +3,7 @@
 from lilnetx_cli.models.filling import fill
 from lilnetx_cli.models.rebuild import rebuild
 from lilnetx_cli.models.registry import (
+    FORM,
     MODELS,
     OTHERS,
     ModelInfo,
@@ -10,4 +11,13 @@ from lilnetx_cli.models.registry import (
     describe,
 )
 
-__all__ = ["MODELS", "OTHERS", "ModelInfo", "build", "describe", "fill", "rebuild"]
+__all__ = [
+    "FORM",
+    "MODELS",
+    "OTHERS",
+    "ModelInfo",
+    "build",
+    "describe",
+    "fill",
+    "rebuild",
+]

@@ -13,7 +13,7 @@ from lilnetx_cli.config import RunConfig
 from lilnetx_cli.data import Batch, EpochSampler, Splits, batches
 from lilnetx_cli.errors import InputError, UsageError, reason_of
 from lilnetx_cli.graph.coupling import coupled_channels
-from lilnetx_cli.models import build, describe
+from lilnetx_cli.models import FORM, build, describe
 from lilnetx_cli.nn import materialize
 from lilnetx_cli.nn.channel_prior import Channels
 from lilnetx_cli.nn.gating import gate_dead_filters
@@ -110,9 +110,18 @@ def _channels(config: RunConfig, model: nn.Module, splits: Splits) -> Channels |
 def _teacher(
     config: RunConfig, architecture: dict[str, Any], device: torch.device
 ) -> nn.Module | None:
-    if config.train.teacher is None:
+    settings = config.train
+    if settings.teacher is None:
+        if settings.teacher_model is not None:
+            raise UsageError(
+                "train.teacher_model is set, but no trained weights: add --teacher"
+            )
         return None
-    teacher = load_teacher(config.train.teacher, architecture).to(device)
+    named = None
+    if settings.teacher_model is not None:
+        form = {key: architecture["args"][key] for key in FORM}
+        named = describe(settings.teacher_model, {**form, **settings.teacher_args})
+    teacher = load_teacher(settings.teacher, architecture, named).to(device)
     return teacher.to(memory_format=_layout(config))
 
 

@@ -8,28 +8,36 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lilnetx_cli.errors import UsageError
 from lilnetx_cli.models import rebuild
 from lilnetx_cli.models.pruned import with_cuts
 from lilnetx_cli.training.initial_weights import read_trained
 from lilnetx_cli.user_code import is_factory
 
 
-def load_teacher(path: Path, own: Mapping[str, Any]) -> nn.Module:
+def load_teacher(
+    path: Path, own: Mapping[str, Any], named: Mapping[str, Any] | None = None
+) -> nn.Module:
     """Return the network of a file in evaluation mode, its parameters frozen.
 
-    `own` is the architecture record of the run, which holds where the file has none, or
+    `named` is the record of the network that the user names. Where there is none, the
+    file says which it is; `own`, the record of the run, holds where it says nothing, or
     names a function of the user's.
     Raises what reading the file raises, and UsageError where its tensors do not fit.
     """
     checkpoint = read_trained(path)
     record = checkpoint.architecture
-    trusted = record is None or is_factory(str(record.get("name")))
-    network = rebuild(
-        with_cuts(own, record) if record is None or trusted else record,
-        checkpoint.state_dict,
-        str(path),
-        trusted=trusted,
-    )
+    trusted = named or record is None or is_factory(str(record.get("name")))
+    used = with_cuts(named or own, record) if trusted or record is None else record
+    try:
+        network = rebuild(used, checkpoint.state_dict, str(path), trusted=bool(trusted))
+    except UsageError as error:
+        if named is not None or not trusted:
+            raise
+        raise UsageError(
+            f"the teacher {str(path)!r} is not of the network that is trained, and does"
+            f" not say its own: add --set train.teacher_model=NAME ({error})"
+        ) from error
     return network.eval().requires_grad_(False)
 
 

@@ -15,7 +15,7 @@ LINES = [
     (("inspect", "text.lnx"), 3, "no .lnx file"),
     (("inspect", "empty"), 3, "but an empty file"),
     (("inspect", "text"), 3, "not a PyTorch checkpoint but a text file"),
-    (("inspect", "cut.pt"), 3, "not a PyTorch checkpoint, or a damaged one"),
+    (("inspect", "cut.pt"), 3, "no whole PyTorch checkpoint: it ends too early"),
     (("inspect", "pickle.pt"), 3, "could run code"),
     (("inspect", "bad.safetensors"), 3, "no safetensors file"),
     (("inspect", "list.pt"), 1, "'list.pt' holds no tensors"),
@@ -140,7 +140,14 @@ LINES = [
     (("train", "--dataset", "folder", "--data-dir", "hollow", "-o", "r"), 1, "'cat'; "),
     (("train", "--data-dir", ".", "-o", "r"), 2, "comes with lilnetx"),
     (("train", "--dataset", "digits", "-b", "9999", "-o", "r"), 2, "only 1294"),
-    (("demo", "-o", "."), 1, "not an empty folder"),
+    (("compress", "plain.pt", "-o", "x.pt"), 2, "compress writes .lnx files"),
+    (("compress", "short.pt", "-o", "x.lnx"), 3, "ends too early"),
+    (("compress", "zip.safetensors", "-o", "x.lnx"), 3, "suffix .pt"),
+    (("compress", "nothing.pt", "-o", "x.lnx"), 1, "no state dict: an empty dict"),
+    (("compress", "plain.pt", "--target-size", "20", "kB"), 2, "one word, 20kB"),
+    (("verify", "model.lnx", "--max-size", "1", "MiB"), 2, "one word, 1MiB"),
+    (("demo", "-o", "text"), 1, "is a file, expected a folder"),
+    (("demo", "-o", "."), 2, "is not empty: overwrite an earlier demo with -f"),
     (("nothing",), 2, "(see lilnetx --help)"),
     (("insepct", "model.lnx"), 2, "Did you mean 'inspect'?"),
     (("inspect",), 2, "missing"),
@@ -169,6 +176,9 @@ def broken(trained, tmp_path_factory):
     torch.save([1, 2], folder / "list.pt")
     stray = {"best": torch.tensor(71.3), "weights": content["state_dict"]}
     torch.save(stray, folder / "stray.pt")
+    torch.save({}, folder / "nothing.pt")
+    (folder / "short.pt").write_bytes(checkpoint[: len(checkpoint) // 2])
+    (folder / "zip.safetensors").write_bytes(checkpoint)
     (folder / "config.toml").write_text("")
     form = {"channels": 1, "classes": 10, "width": 60_000}
     huge = lnx.Container((), (), {"name": "resnet20", "args": form}, {})
@@ -215,7 +225,7 @@ def test_one_line_and_the_documented_code(here, broken, arguments, code, message
         (("train", "--epochs", "0", "-o", "r"), 2),
         (("train", "--epochs", "many", "-o", "r"), 2),
         (("models", "resnet"), 2),
-        (("demo", "-o", "."), 1),
+        (("demo", "-o", "."), 2),
         (("nothing",), 2),
         (("--nothing",), 2),
     ],

@@ -143,6 +143,9 @@ def test_the_demo_tells_of_the_same_zero_slices(terminal, monkeypatch, tmp_path)
     shown = "\n".join(screen(talk, WIDTH))
     assert "1. train" in shown
     assert "━" not in shown
+    (tmp_path / "demo" / "model.lnx").write_bytes(b"")
+    terminal("demo", "-o", "demo", "-f", folder=tmp_path)
+    assert lnx.load(tmp_path / "demo" / "model.lnx").tensors
 
 
 def step_report(step, steps, share=None):

@@ -99,6 +99,11 @@ def decompress(
         done = write(source, wanted, out)
         trellis = target.suffix == ".lnx" and _has_trellis(source)
     out.detail(f"wrote {target}")
+    if pruned and target.suffix == ".pt":
+        out.note(
+            "a .pt file does not say how the network was cut: to load it here again,"
+            " write .lnx or .safetensors"
+        )
     size = target.stat().st_size
     if target.suffix == ".lnx" and size > input_bytes:
         why = "few channels went, and every table is made anew"

@@ -8,8 +8,15 @@ import typer
 import lnx
 from lilnetx_cli.cli.console import Output, percent_text, size_text
 from lilnetx_cli.cli.contents import parts_text, zero_slices, zero_weights
-from lilnetx_cli.cli.options import Json, Quiet, Stopwatch, Verbose, make_output
-from lilnetx_cli.errors import Interrupted, LilnetxError
+from lilnetx_cli.cli.options import (
+    Force,
+    Json,
+    Quiet,
+    Stopwatch,
+    Verbose,
+    make_output,
+)
+from lilnetx_cli.errors import Interrupted, LilnetxError, UsageError
 from lilnetx_cli.measure.parts import parts_of
 
 if TYPE_CHECKING:
@@ -37,6 +44,7 @@ def demo(
             show_default="none is kept",
         ),
     ] = None,
+    force: Force = False,
     json: Json = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
@@ -53,8 +61,12 @@ def demo(
         with tempfile.TemporaryDirectory(prefix="lilnetx-demo-") as folder:
             _tell(Path(folder), out)
         return
-    if output.exists() and (not output.is_dir() or any(output.iterdir())):
-        raise LilnetxError(f"output {str(output)!r} is not an empty folder")
+    if output.exists() and not output.is_dir():
+        raise LilnetxError(f"output {str(output)!r} is a file, expected a folder")
+    if not force and output.exists() and any(output.iterdir()):
+        raise UsageError(
+            f"output {str(output)!r} is not empty: overwrite an earlier demo with -f"
+        )
     output.mkdir(parents=True, exist_ok=True)
     _tell(output, out)
     out.note(f"the files are in {output}")

@@ -7,7 +7,7 @@ import typer
 
 import lnx
 from lilnetx_cli.cli.compress_options import UnsafePickle
-from lilnetx_cli.cli.console import Output, percent_text, size_text
+from lilnetx_cli.cli.console import Output, change_text, percent_text, size_text
 from lilnetx_cli.cli.contents import (
     COLUMNS,
     OPTIONAL,
@@ -164,10 +164,10 @@ def _draw(about: lnx.Summary, path: Path, *, replace: bool) -> None:
 
 def _head(file: Path, about: lnx.Summary) -> list[str]:
     """Return what is said of the whole file."""
-    ratio = about.decoded_bytes / about.sizes.file
+    change = change_text(about.decoded_bytes, about.sizes.file)
     lines = [
         f"{input_name(file)}: {size_text(about.sizes.file)} whole file for"
-        f" {size_text(about.decoded_bytes)} dense, {ratio:.1f}x smaller",
+        f" {size_text(about.decoded_bytes)} dense, {change}",
         f"  {parts_text(parts_of(about))}",
     ]
     records = (("network", about.architecture), ("training", about.training))
