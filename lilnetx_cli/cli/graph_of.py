@@ -51,12 +51,23 @@ def with_record(
     return replace(container, architecture=record)
 
 
-def network_of(container: lnx.Container, file: str, *, trusted: bool) -> "nn.Module":
-    """Build the network of a container; raises UsageError where nothing says which."""
+def network_of(
+    container: lnx.Container, file: str, asked: GraphAsked | None
+) -> "nn.Module":
+    """Build the network of a container, and run it once on a form that was named.
+
+    Raises UsageError where nothing says which network it is, and for inputs that it
+    does not take: what is recorded must be true.
+    """
     from lilnetx_cli.checkpoint import unpack
     from lilnetx_cli.models import rebuild
+    from lilnetx_cli.models.inputs import check_form
 
-    if container.architecture is None:
+    record = container.architecture
+    if record is None:
         raise UsageError(f"{file!r} does not say which network it holds: add --model")
     state = unpack(lnx.rebuild_all(container))
-    return rebuild(container.architecture, state, file, trusted=trusted).eval()
+    network = rebuild(record, state, file, trusted=asked is not None).eval()
+    if asked is not None and asked.form is not None:
+        check_form(network, record)
+    return network

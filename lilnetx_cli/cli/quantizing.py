@@ -48,8 +48,8 @@ def quantized(
 
     container = with_record(container, graph)
     if asked.lossless or (asked.nothing and has_latents(container)):
-        if graph is not None:  # what is recorded must be true
-            network_of(container, name, trusted=True)
+        if graph is not None:
+            network_of(container, name, graph)
         return Quantized(container, Quality(None, lossless=True))
     from lilnetx_cli.compression import (
         compress_container,
@@ -61,7 +61,7 @@ def quantized(
 
     trained, container = container, dense_container(container)
     if graph is not None:
-        network = network_of(container, name, trusted=True)
+        network = network_of(container, name, graph)
         if not asked.exact_side:
             container = folded(container, network)
     target = target_of(asked, container)
@@ -102,7 +102,7 @@ def _with_inputs(
         )
     trained = with_record(container, graph, data, calib.name)
     container = dense_container(trained)
-    network = network_of(container, name, trusted=graph is not None)
+    network = network_of(container, name, graph)
     size = target_of(asked, container, with_inputs=True).size
     if size is not None and needs_no_loss(trained, size):
         return Quantized(trained, Quality(None, lossless=True))

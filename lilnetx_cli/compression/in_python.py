@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping, Sequence
+from numbers import Real
 from typing import Any
 
 from torch import Tensor, nn
@@ -63,6 +64,14 @@ def compress(
     and memory. Raises UsageError for contrary wishes or what cannot be had, InputError,
     OSError.
     """
+    _check_types(
+        model,
+        snr=snr,
+        bits_per_weight=bits_per_weight,
+        target_size=target_size,
+        target_ratio=target_ratio,
+        max_accuracy_drop=max_accuracy_drop,
+    )
     goal = Goal(
         snr,
         bits_per_weight,
@@ -106,6 +115,17 @@ def compress(
     lossy = made.lossy
     quality = Quality(lossy.snr, lossy.lossless, made.output_snr, made.accuracy)
     return _written(*smaller(trained, lossy.container, quality), path)
+
+
+def _check_types(model: object, **numbers: object) -> None:
+    """Raise UsageError for arguments of types that make no sense."""
+    if not isinstance(model, (nn.Module, Mapping)):
+        raise UsageError(
+            f"a network or a state dict is expected, not a {type(model).__name__}"
+        )
+    for name, value in numbers.items():
+        if value is not None and not isinstance(value, Real):
+            raise UsageError(f"{name} is {value!r}, expected a number")
 
 
 def _check(

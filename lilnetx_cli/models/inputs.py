@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lilnetx_cli.errors import UsageError
+from lilnetx_cli.errors import UsageError, reason_of
 
 EXAMPLE_BATCH = 2
 # A file is attacker text: no image it asks for may be larger.
@@ -54,6 +54,19 @@ def example_input(
     rows = None if network is None else _rows_looked_up(network, zeros)
     count = torch.arange(math.prod(zeros.shape), dtype=form.dtype)
     return (count % (rows or FEWEST_TOKENS)).reshape(zeros.shape)
+
+
+def check_form(network: nn.Module, record: Mapping[str, Any]) -> None:
+    """Raise UsageError where a network does not run on the inputs of its record."""
+    example = example_input(record, None, network)
+    try:
+        with torch.no_grad():
+            network(example)
+    except (RuntimeError, ValueError, TypeError, IndexError) as error:
+        raise UsageError(
+            f"the network does not take inputs of shape {tuple(example.shape[1:])}:"
+            f" {reason_of(error)}"
+        ) from error
 
 
 def parse_form(text: str) -> InputForm:

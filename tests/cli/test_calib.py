@@ -304,6 +304,8 @@ class TestInPython:
             ({"bits_per_weight": 0}, "expected 0.01 to 32"),
             ({"target_ratio": 0}, "expected 1 to"),
             ({"target_size": -1}, "expected 1 to"),
+            ({"target_size": "2kB"}, "target_size is '2kB', expected a number"),
+            ({"max_accuracy_drop": "1"}, "expected a number"),
             ({"max_accuracy_drop": -1}, "expected 0 to 1"),
             ({"labels": torch.zeros(3)}, "labels need inputs"),
             ({"inputs": numbers(3, 1, 8, 8)}, "3 inputs"),
@@ -316,6 +318,12 @@ class TestInPython:
         with pytest.raises(LilnetxError, match=words):
             lilnetx.compress(digits(), tmp_path / "a.lnx", **wishes)
         assert not (tmp_path / "a.lnx").exists()
+
+    def test_no_network(self, tmp_path):
+        from lilnetx_cli.errors import UsageError
+
+        with pytest.raises(UsageError, match="not a NoneType"):
+            lilnetx.compress(None, tmp_path / "a.lnx")
 
     def test_a_state_dict_computes_nothing(self, tmp_path):
         from lilnetx_cli.errors import UsageError
