@@ -143,7 +143,7 @@ def _tensors(content: Any, path: Path) -> tuple[dict[str, Tensor], list[str]]:  
     """Return the tensors of a mapping; entries of other kinds are named."""
     if not _holds_tensors(content):
         named = isinstance(content, Mapping) and len(content) > 0
-        how = "; name the entry that does with --key" if named else ""
+        how = "; name the right entry with --key" if named else ""
         raise InputError(f"{str(path)!r} holds no state dict: {_keys(content)}{how}")
     nested = [k for k, v in content.items() if _holds_tensors(_state_of(v))]
     if nested:

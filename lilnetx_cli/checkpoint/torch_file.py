@@ -73,7 +73,7 @@ def _refusal(path: Path, error: Exception) -> str:
         wanted = ".lnx file" if path.suffix == ".lnx" else "PyTorch checkpoint"
         return f"is not a {wanted} but {kind}"
     if is_zip_start(path) and not zipfile.is_zipfile(path):
-        return "is no whole PyTorch checkpoint: it ends too early, get it again"
+        return "is a truncated PyTorch checkpoint: download or copy it again"
     if isinstance(error, pickle.UnpicklingError) and not zipfile.is_zipfile(path):
         return (
             "is not a PyTorch checkpoint, a damaged one, or needs code to load,"

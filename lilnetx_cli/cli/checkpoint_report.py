@@ -130,7 +130,7 @@ def _next(file: Path, report: "Report") -> list[str]:
     """Return the command that makes it smaller, and what that gives."""
     expected = report.expected
     if expected is None:
-        return [f"no file of lilnetx: {report.refusal}"]
+        return [f"compress cannot take this file: {report.refusal}"]
     change = change_text(report.file.file_bytes, expected.file_bytes)
     how = "without loss" if expected.lossless else "at 40 dB, as close as 8 bits"
     return [

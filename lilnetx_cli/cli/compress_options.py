@@ -48,7 +48,7 @@ BitsPerWeight = Annotated[
     typer.Option(
         min=0.01,
         max=32,
-        help="Quantize to a file of this many bits a weight, everything counted.",
+        help="Quantize to this many bits a weight, counting the whole file.",
         show_default="none",
     ),
 ]
@@ -77,8 +77,11 @@ Calib = Annotated[
     str | None,
     typer.Option(
         "--calib",
-        help="Data set, or path/file.py:function that returns a few hundred inputs:"
-        " weights are rounded by what the network computes on them. Far smaller.",
+        help=(
+            "Data set, or path/file.py:function that returns a few hundred inputs:"
+            " weights are rounded to keep the network's outputs on them. Far smaller"
+            " files."
+        ),
         show_default="none",
     ),
 ]

@@ -51,7 +51,7 @@ def jobs_of(files: Sequence[Path], output: Path | None, *, force: bool) -> list[
 
 def _check_several(files: Sequence[Path], output: Path | None) -> None:
     if STANDARD in files:
-        raise UsageError("standard input (-) stands alone: leave out the other inputs")
+        raise UsageError("standard input (-) cannot be combined with other inputs")
     if output == STANDARD:
         raise UsageError("-o - takes one input: name a folder with -o for several")
     if output is not None and not output.is_dir():

@@ -62,7 +62,7 @@ def examples_of(
 
         return Examples(chosen, load_splits(chosen, folder), batch_size, workers)
     if folder is not None:
-        raise UsageError("--data-dir needs --dataset, which this file does not say")
+        raise UsageError("--data-dir needs --dataset: this file records no data set")
     return None
 
 
@@ -194,7 +194,9 @@ def check_alike(record: dict[str, Any]) -> None:
         return
     apart = abs(smaller["accuracy"] - record["accuracy"])
     if smaller["predictions"] != record["predictions"] and apart > 0.001:
-        error = LilnetxError("the pruned network predicts otherwise than the dense one")
+        error = LilnetxError(
+            "the predictions of the pruned network differ from those of the dense one"
+        )
         error.record = record
         raise error
 

@@ -46,7 +46,9 @@ def graph_asked(
     counts = network_arguments(model, arguments)
     if model is None:
         if form is not None:
-            raise UsageError("--input-shape needs --model: the file says its own")
+            raise UsageError(
+                "--input-shape needs --model: without it the file says what it takes"
+            )
         return None
     return GraphAsked(model, counts, form)
 

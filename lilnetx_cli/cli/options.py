@@ -24,7 +24,7 @@ Quiet = Annotated[
 ]
 Verbose = Annotated[
     bool,
-    typer.Option("--verbose", "-v", help="Also print what is done, and when."),
+    typer.Option("--verbose", "-v", help="Also print each step and its time."),
 ]
 Force = Annotated[
     bool, typer.Option("--force", "-f", help="Overwrite output that exists.")
@@ -135,7 +135,9 @@ def network_arguments(model: str | None, texts: list[str] | None) -> dict[str, i
     """Read the arguments of a network that the user names; raises UsageError."""
     arguments = parse_model_args(texts)
     if arguments and model is None:
-        raise UsageError("--model-arg needs --model: the file says its own network")
+        raise UsageError(
+            "--model-arg needs --model: without it the file says which network it holds"
+        )
     return arguments
 
 

@@ -77,7 +77,7 @@ def quantized(
     _warn_of_exact(found, quality, name, out)
     if quality.snr is not None and quality.snr < LEAST_SNR:
         out.warn(
-            f"{name}: little of the weights is left, {quality.snr:.1f} dB: allow a"
+            f"{name}: the weights are badly distorted ({quality.snr:.1f} dB): allow a"
             " larger file, or give inputs with --calib"
         )
     return Quantized(made, quality)
@@ -113,8 +113,8 @@ def _with_inputs(
     _warn_of_exact(lossy, quality, name, out)
     if quality.output_snr is not None and quality.output_snr < LEAST_OUTPUT_SNR:
         out.warn(
-            f"{name}: little of what the network computes is left, outputs have"
-            f" {quality.output_snr:.1f} dB: allow a larger file"
+            f"{name}: the outputs are badly distorted ({quality.output_snr:.1f} dB):"
+            " allow a larger file"
         )
     return Quantized(made, quality)
 

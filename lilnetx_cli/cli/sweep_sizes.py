@@ -22,7 +22,9 @@ def sizes_of(config: RunConfig, record: Mapping[str, Any], count: int) -> list[i
     first = wanted_size(config, lambda: dense) or dense // USUAL_RATIO
     sizes = [first >> halvings for halvings in range(count)]
     if sizes[-1] < 1:
-        raise UsageError(f"--sweep {count} halves {first:,} bytes too often")
+        raise UsageError(
+            f"--sweep {count}: {first:,} bytes cannot be halved that often"
+        )
     return sizes
 
 

@@ -73,7 +73,7 @@ def run_sweep(
         points = _points(sweep, sizes, known)
     except (Stopped, KeyboardInterrupt):
         raise Interrupted(
-            f"stopped; go on with: lilnetx train --sweep {count} -o {folder} --resume"
+            f"stopped; resume with: lilnetx train --sweep {count} -o {folder} --resume"
         ) from None
     _tell(points, sweep, watch.seconds)
 

@@ -74,8 +74,8 @@ def _check_plain(values: Mapping[str, Any]) -> None:
         section = values.get(name)
         if isinstance(section, Mapping) and section:
             raise UsageError(
-                "a plain run has no penalty and nothing to aim at: leave out --plain or"
-                f" the setting {name}.{next(iter(section))}"
+                "a plain run has no penalty and no targets: leave out --plain or the"
+                f" setting {name}.{next(iter(section))}"
             )
 
 

@@ -90,7 +90,9 @@ def load_calibration(name: str, folder: Any) -> CalibrationData:  # noqa: ANN401
     if isinstance(found, tuple) and len(found) == 3 and isinstance(found[2], int):
         return calibration_of(load_splits(name, folder))
     if folder is not None:
-        raise UsageError(f"--data-dir is of no use to {name}, which finds its own")
+        raise UsageError(
+            f"--data-dir has no effect on {name}, which finds its own data"
+        )
     if isinstance(found, tuple) and len(found) == 2:
         return CalibrationData(*half_labelled(found[0], found[1], name), None)
     if isinstance(found, Tensor):

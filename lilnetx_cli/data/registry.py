@@ -121,7 +121,9 @@ def load_splits(name: str, folder: Path | None, *, augment: bool = True) -> Spli
     """Read a data set; raises UsageError for a name, InputError for its files."""
     if is_factory(name):
         if folder is not None:
-            raise UsageError(f"--data-dir is of no use to {name}, which finds its own")
+            raise UsageError(
+                f"--data-dir has no effect on {name}, which finds its own data"
+            )
         return _pair_splits(name)
     if name not in DATASETS:
         check_factory(name)
@@ -190,7 +192,9 @@ def _folder_splits(
         test = open_folder(test_path)
         rest, chosen = torch.arange(count), list(range(len(test)))
         if test.classes != train.classes:
-            raise InputError(f"{str(folder)!r} has other classes to test than to train")
+            raise InputError(
+                f"{str(folder)!r} has different classes for test and train"
+            )
     if len(chosen) < 1 or len(rest) < 2:
         raise InputError(
             f"{str(folder)!r} has {count} images, too few to hold some out for"

@@ -114,9 +114,9 @@ class _Watch:
     def _refuse(self, where: str) -> None:
         sizes = " and ".join(" x ".join(map(str, shape)) for shape in self._shapes)
         raise GraphError(
-            f"the network was not pruned for an input of {sizes}: it computes otherwise"
-            f" there, first at {where!r}; prune it with an example of that size, or use"
-            " the dense one"
+            f"the network was not pruned for inputs of {sizes}: it takes a different"
+            f" path there, first at {where!r}; prune it with an example of that size,"
+            " or use the dense one"
         )
 
 

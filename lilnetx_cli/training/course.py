@@ -147,7 +147,10 @@ def begin(
     """
     _check(steps, size, growing)
     if macs is not None and weights["channel_weight"]:
-        raise UsageError("a share finds channel_weight itself: give one")
+        raise UsageError(
+            "target_macs and target_latency set channel_weight themselves: give one"
+            " of them"
+        )
     calls = [call.to(next(model.parameters()).device) for call in calls]
     channels = None
     if macs is not None or weights["channel_weight"]:

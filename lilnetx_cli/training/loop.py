@@ -221,8 +221,8 @@ def _end_epoch(
 ) -> None:
     if not session.processes.agree(lambda: fingerprint(session.model)):
         raise InputError(
-            f"the processes no longer have one network at step {session.step}: start"
-            " them on devices of one kind, with one version of torch"
+            f"the networks of the processes differ at step {session.step}: use the"
+            " same kind of device and version of torch for all"
         )
     session.processes.copy_first(other_buffers(session.model))
     with shipping_weights(session):

@@ -80,8 +80,8 @@ def check_size(course: Steered, target: int, estimate: Estimate) -> None:
     smallest = estimate(_nearly_empty(course.model))
     if target < smallest:
         raise OutOfReach(
-            f"a file of {target:,} bytes is out of reach: nearly empty, this network"
-            f" takes {smallest:,}; ask for twice that or more"
+            f"a file of {target:,} bytes is out of reach: even with nearly all weights"
+            f" zero this network takes {smallest:,}; ask for at least twice that"
         )
     size = estimate(course.model)
     while size < target and _largest(course.model) < LARGEST_LATENT:
@@ -91,7 +91,7 @@ def check_size(course: Steered, target: int, estimate: Estimate) -> None:
     if size < target:
         raise OutOfReach(
             f"a file of {target:,} bytes is out of reach: the finest latents of this"
-            f" network take {size:,}; for every bit train without a size, then"
+            f" network take {size:,}; to keep every bit, train without a size, then"
             " lilnetx compress --lossless"
         )
 

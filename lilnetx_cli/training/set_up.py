@@ -98,7 +98,9 @@ def _channels(config: RunConfig, model: nn.Module, splits: Splits) -> Channels |
         )
     if (target.macs or target.latency) and weight:
         wish = "macs" if target.macs else "latency"
-        raise UsageError(f"--target-{wish} finds --channel-weight itself: give one")
+        raise UsageError(
+            f"--target-{wish} sets --channel-weight itself: give one of them"
+        )
     if target.round_channels > 1 and not (target.macs or target.latency):
         raise UsageError("--round-channels needs --target-macs or --target-latency")
     if not (target.macs or target.latency or weight):

@@ -231,8 +231,8 @@ def _go_to(session: Session, step: int, processes: int) -> str | None:
     session.step = epoch * session.steps_per_epoch + done
     return (
         f"step {step} of {processes} {_noun(processes)} is step {session.step} of"
-        f" {session.steps} for {now}: a step takes {session.images_per_step} images in"
-        f" place of {images}, and the run will not be the same to the bit"
+        f" {session.steps} for {now}: a step now takes {session.images_per_step} images"
+        f" instead of {images}, so the run will not be bit-identical"
     )
 
 

@@ -221,7 +221,7 @@ SEVERAL = [
     (("one.pt", "two.lnx", "-f"), "output 'two.lnx' is the input"),
     (("two.safetensors", "one.lnx", "two.lnx", "-f", "-o", "."), "both be written"),
     (("two.safetensors", "two.lnx", "-f"), "both be written"),
-    (("one.pt", "-"), "standard input (-) stands alone"),
+    (("one.pt", "-"), "standard input (-) cannot be combined"),
     (("one.pt", "bad.pt", "-o", "-"), "-o - takes one input"),
 ]
 
@@ -331,7 +331,7 @@ PIPED = [
     (("compress", "-"), b"plain", None, 3, "is not a PyTorch checkpoint but a text"),
     (("compress", "-"), b"\x20" + bytes(7) + b"{" + bytes(40), None, 3,
      "standard input is no safetensors file, or a damaged one"),
-    (("compress", "-"), kinds()["zip"][:-200], None, 3, "it ends too early"),
+    (("compress", "-"), kinds()["zip"][:-200], None, 3, "is a truncated"),
     (("compress", "-"), kinds()["lnx"][:-9], None, 3, "standard input: file is cut sh"),
     (("compress", "-"), b"", "stdin", 2, "standard input is a terminal or closed"),
     (("compress", "-"), kinds()["zip"], "stdout", 2, "standard output is a terminal"),

@@ -134,7 +134,7 @@ def test_factories_of_no_data_set(project, name, message):
 
 
 def test_a_factory_has_its_own_folder(project, tmp_path):
-    with pytest.raises(UsageError, match="--data-dir is of no use"):
+    with pytest.raises(UsageError, match="--data-dir has no effect"):
         load_splits(f"{project('one', 1)}:pairs", tmp_path)
 
 

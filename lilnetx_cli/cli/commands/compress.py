@@ -74,11 +74,11 @@ def compress(
     """Compress a network into a .lnx file, or several into one each.
 
     A checkpoint of lilnetx train is coded as it was trained, without loss. Weights of
-    any other checkpoint are quantized, to 40 dB unless something else is asked for,
-    which is as close as rounding to 8 bits; --lossless keeps every bit.
+    any other checkpoint are quantized, by default to 40 dB, which is as close as
+    rounding to 8 bits; --lossless keeps every bit.
 
-    With inputs of the network, --calib, files become far smaller: layer after layer is
-    rounded so that its outputs stay the same, and batch norms are measured again.
+    With --calib, files are far smaller: layers are rounded one by one to keep their
+    outputs on real inputs, and batch norms are recalibrated.
     """
     watch = Stopwatch()
     work = jobs_of(files, output, force=force)

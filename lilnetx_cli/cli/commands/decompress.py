@@ -70,7 +70,9 @@ def decompress(
     """
     watch = Stopwatch()
     if output is None and file == STANDARD:
-        raise UsageError("standard input has no name to write beside: give -o")
+        raise UsageError(
+            "standard input has no file name to derive the output from: give -o"
+        )
     target = output or file.with_suffix(".safetensors")
     if target.suffix not in SUFFIXES:
         raise UsageError(
@@ -101,15 +103,15 @@ def decompress(
     out.detail(f"wrote {target}")
     if pruned and target.suffix == ".pt":
         out.note(
-            "a .pt file does not say how the network was cut: to load it here again,"
-            " write .lnx or .safetensors"
+            "a .pt file does not record how the network was pruned: to load it in"
+            " lilnetx again, write .lnx or .safetensors"
         )
     size = target.stat().st_size
     if target.suffix == ".lnx" and size > input_bytes:
-        why = "few channels went, and every table is made anew"
+        why = "few channels were removed, and all tables are rebuilt"
         if trellis:
-            why = "the trellis of the dense one holds for whole weights alone: compress"
-            why += " the pruned one again"
+            why = "the trellis of the dense file works only for whole weights: compress"
+            why += " the pruned network again"
         out.note(f"the file is larger than the dense one: {why}")
     record = {
         "output": str(target),

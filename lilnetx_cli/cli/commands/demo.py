@@ -40,7 +40,7 @@ def demo(
         typer.Option(
             "--output",
             "-o",
-            help="Folder in which the files are kept.",
+            help="Folder to keep the files in.",
             show_default="none is kept",
         ),
     ] = None,
@@ -49,7 +49,7 @@ def demo(
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
-    """Show the whole story in about a minute.
+    """Run the whole pipeline in about a minute.
 
     Train, compress, inspect, decompress and compare, on handwritten digits that come
     with the package, without a network connection.
@@ -112,7 +112,8 @@ def _tell(folder: Path, out: Output) -> None:
     }
     if not record["predictions_equal"]:
         error = LilnetxError(
-            "the decoded network predicts otherwise than the trained one"
+            "the predictions of the decoded network differ from those of the trained"
+            " one"
         )
         error.record = record
         raise error

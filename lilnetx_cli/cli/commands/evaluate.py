@@ -91,7 +91,7 @@ def evaluate(
 ) -> None:
     """Measure accuracy, MACs and time of a network.
 
-    Accuracy needs a data set; where none is named or recorded, only the others are
+    Accuracy needs a data set; if none is named or recorded, only MACs and time are
     measured. --metric measures anything else. With --pruned, the network without its
     dead channels is measured beside the dense one, and timed in turns with it.
     """

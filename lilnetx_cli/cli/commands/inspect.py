@@ -83,9 +83,9 @@ def inspect(
 ) -> None:
     """Show what is in a .lnx file, or why a checkpoint is so large.
 
-    A .lnx file is not decoded. Of any other checkpoint everything is measured: what its
-    bytes are for, what zstd makes of each tensor and what compress would, and what
-    would make the file smaller. A terminal shows what matters; -v shows all tensors.
+    A .lnx file is not decoded. For any other checkpoint it shows what takes up space,
+    the size of each tensor with zstd and with compress, and what would make the file
+    smaller. A terminal shows what matters; -v shows all tensors.
     """
     if plot is not None:
         check_picture(plot, force=force, source=file)

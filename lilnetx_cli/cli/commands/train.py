@@ -59,8 +59,7 @@ def train(
         bool,
         typer.Option(
             "--plain",
-            help="Train the network as it is, without latents and penalty; --lr is then"
-            " 0.005 by default.",
+            help="Train without latents or the penalty; --lr then defaults to 0.005.",
         ),
     ] = False,
     epochs: Annotated[
@@ -72,7 +71,7 @@ def train(
     lr: Annotated[
         float | None,
         typer.Option(
-            help="Learning rate of latents; 0.02 by default from trained weights."
+            help="Learning rate of latents; defaults to 0.02 from trained weights."
         ),
     ] = None,
     target_size: Annotated[
@@ -118,18 +117,19 @@ def train(
             min=1,
             max=16,
             metavar="COUNT",
-            help="Train this many sizes, each half of the one before, from"
-            " --target-size or a 40th of the dense network on, and compare them with"
-            " the plain network, compressed. With --target-macs each also has that"
-            " share of the MACs of the one before.",
+            help=(
+                "Train this many sizes, each half the previous one, starting at"
+                " --target-size or a 40th of the dense network, and compare them with"
+                " the compressed plain network. With --target-macs, each run also has"
+                " that share of the previous run's MACs."
+            ),
             show_default="one run",
         ),
     ] = None,
     teacher: Annotated[
         Path | None,
         typer.Option(
-            help="Learn also from the outputs of this trained network, a model.pt or"
-            " .lnx file.",
+            help="Distill from this trained network, a model.pt or .lnx file.",
             show_default="none",
         ),
     ] = None,
@@ -137,11 +137,14 @@ def train(
         float | None, typer.Option(help="Loss for one bit per weight.")
     ] = None,
     slice_weight: Annotated[
-        float | None, typer.Option(help="Loss for a mean slice norm of one step.")
+        float | None,
+        typer.Option(help="Loss for a mean slice norm of one quantization step."),
     ] = None,
     channel_weight: Annotated[
         float | None,
-        typer.Option(help="Loss for channels whose latents have an RMS of one step."),
+        typer.Option(
+            help="Loss for channels whose latents have an RMS of one quantization step."
+        ),
     ] = None,
     seed: Annotated[
         int | None, typer.Option(help="Seed of all random numbers.")
@@ -183,8 +186,10 @@ def train(
     track: Annotated[
         str | None,
         typer.Option(
-            help="Also send the lines of the run to tensorboard, wandb, or another"
-            " tracker that accelerate knows.",
+            help=(
+                "Also log metrics to tensorboard, wandb, or another tracker that"
+                " accelerate supports."
+            ),
             show_default="none",
         ),
     ] = None,
@@ -196,7 +201,7 @@ def train(
         str | None,
         typer.Option(
             metavar="[PATH]",
-            help="Go on with the run in --output, or from this resume.pt.",
+            help="Resume the run in --output, or from this resume.pt.",
             show_default="start a new run",
         ),
     ] = None,
@@ -322,7 +327,7 @@ def _train(
         result = watched(config, splits, folder, out, resume=content)
     except Stopped:
         leave()
-        text = f"stopped; go on with: lilnetx train -o {folder} --resume"
+        text = f"stopped; resume with: lilnetx train -o {folder} --resume"
         raise Interrupted(text if _speaks() else "") from None
     leave()
     if _speaks():
