@@ -2,7 +2,8 @@
 
 import json
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -94,7 +95,6 @@ def run_training(
         if changed is not None:
             observer.on_note(changed)
         lines.take_earlier()
-    folder.mkdir(parents=True, exist_ok=True)
 
     def begin() -> None:
         """Replace what an earlier run left, now that this one works."""
@@ -102,8 +102,8 @@ def run_training(
             _make_files(config, folder, fresh=resume is None)
             lines.write()
 
-    start_tracker(session.accelerator, config, folder)
-    with session.processes.together(), quiet_copies():
+    with _made(folder), session.processes.together(), quiet_copies():
+        start_tracker(session.accelerator, config, folder)
         seconds = train(
             session,
             observer=observer,
@@ -129,6 +129,20 @@ def run_training(
     observer.on_epoch(report)
     end_tracker(session.accelerator)
     return result
+
+
+@contextmanager
+def _made(folder: Path) -> Iterator[None]:
+    """Make a folder, and take it away again where an error leaves it empty."""
+    new = not folder.exists()
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    except BaseException:
+        if new:
+            with suppress(OSError):
+                folder.rmdir()
+        raise
 
 
 @dataclass

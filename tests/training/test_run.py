@@ -59,6 +59,26 @@ def test_a_run_writes_its_files(tmp_path, tiny, digits):
     assert checkpoint.training["accuracy"] == result.accuracy
 
 
+@pytest.mark.parametrize("held", [False, True])
+def test_a_run_that_fails_at_once_leaves_no_empty_folder(
+    tmp_path, tiny, digits, monkeypatch, held
+):
+    """A folder that was there, or that holds something, stays."""
+
+    def fail(*_args):
+        raise InputError("the loss is NaN")
+
+    folder = tmp_path / "run"
+    if held:
+        folder.mkdir()
+    monkeypatch.setattr(loop, "_check", fail)
+    with pytest.raises(InputError):
+        run_training(tiny(), digits, folder, observer=Silent(), should_stop=never)
+    assert folder.exists() is held
+    if held:
+        assert not list(folder.iterdir())
+
+
 def test_the_penalty_acts_at_every_fourth_step(tmp_path, tiny, monkeypatch):
     """Four times as hard: its mean over the steps is what was asked for."""
     seen = []

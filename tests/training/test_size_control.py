@@ -87,6 +87,22 @@ def test_a_plan_leaves_room_for_what_files_shrink_by(begin):
         assert controller.planned(1.0) == pytest.approx(AIM * 100_000)
 
 
+def test_trained_weights_leave_nothing_to_shrink():
+    """Steps would grow to the very end for it, which no training repairs."""
+    controller = SizeController(20_000, 270_000, BEGIN, trained=True, first=200_000.0)
+    late = [controller.planned(progress) for progress in (0.4, 0.6, 0.8, 1.0)]
+    assert late == pytest.approx([AIM * 20_000] * 4)
+
+
+@pytest.mark.parametrize("trained", [False, True])
+def test_a_run_plans_by_how_it_starts(tmp_path, tiny, digits, trained):
+    dense = fill(build("resnet20", {"channels": 1, "classes": 10}))
+    torch.save(dense.state_dict(), tmp_path / "dense.pt")
+    start = {"model__init": tmp_path / "dense.pt"} if trained else {}
+    session = open_session(tiny(target__size=15_000, **start), digits)
+    assert session.controller.trained is trained
+
+
 def test_finer_steps_come_early():
     """Each change rounds all latents anew, which late in a run nothing repairs."""
     controller = SizeController(100_000, 200_000, BEGIN)
