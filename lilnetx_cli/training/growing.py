@@ -32,8 +32,8 @@ class Growth:
         first: size of the latents, in quantization steps, at the start of the run.
         last: the same once the steps have grown.
         share: of the run, over which they grow.
-        quick: whether weights learn as fast with fine steps as with coarse ones, which
-            drawn weights need and trained ones are lost by.
+        quick: whether weights learn as fast with fine steps as with coarse ones. That
+            takes rates like those of `train`; trained weights are lost by higher ones.
     """
 
     first: float

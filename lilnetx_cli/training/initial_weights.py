@@ -78,7 +78,7 @@ def initialize(
     if trained is not None and trained.latents:
         put_latents(model, trained)
         return Beginning(last, text)
-    growth = Growth(first, last, settings.growth, quick=trained is None)
+    growth = Growth(first, last, settings.growth)
     return Beginning(first, text, growth)
 
 

@@ -136,7 +136,7 @@ def shipping_weights(course: Steered) -> Iterator[None]:
 
 
 def _set_rates(session: Session) -> None:
-    """Set learning rates; that of latents of drawn weights grows with their size."""
+    """Set learning rates; that of latents grows with their size."""
     settings = session.config.train
     factor = cosine(session.step, session.steps, settings.warmup)
     for group in session.optimizer.param_groups:
@@ -146,7 +146,7 @@ def _set_rates(session: Session) -> None:
 
 
 def quickness(course: Steered) -> float:
-    """Return how much faster latents of drawn weights learn while they are fine."""
+    """Return how much faster latents learn while they are fine."""
     quick = course.growth is not None and course.growth.quick
     return max(1.0, course.spread / SPREAD) if quick else 1.0
 
