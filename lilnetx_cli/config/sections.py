@@ -11,9 +11,9 @@ MODEL, RESUME, CONFIG = "model.pt", "resume.pt", "config.toml"
 METRICS, CURVES = "metrics.jsonl", "curves.png"
 RUN_FILES = (MODEL, RESUME, CONFIG, METRICS, CURVES)
 
-# Learning rates of Adam: of latents, which are relative to steps, from drawn and from
-# trained weights; and of plain weights.
-LR, TRAINED_LR, PLAIN_LR = 0.03, 0.02, 0.005
+# Learning rates of Adam: of latents, which are relative to steps, at first and where
+# weights are trained or channels go; and of plain weights.
+LR, CAREFUL_LR, PLAIN_LR = 0.03, 0.02, 0.005
 
 Precision = Literal["fp32", "bf16", "fp16"]
 Device = Literal["auto", "cpu", "cuda", "mps"]
@@ -80,8 +80,8 @@ class TrainConfig(Section):
 
     Attributes:
         plain: whether the network is trained as it is, without latents and penalty.
-        lr: of latents, 0.03 where nothing is said, 0.02 from trained weights; of all
-            that a plain run has, 0.005.
+        lr: of latents, 0.03 where nothing is said, 0.02 from trained weights or where
+            channels go; of all that a plain run has, 0.005.
         norm_lr: of norms, biases and other weights without latents; where nothing is
             said a third of `lr`, and `lr` from trained weights or where channels go.
         spread: size of the latents, in quantization steps, once the steps have grown.
@@ -139,21 +139,31 @@ class RunConfig(Section):
     target: TargetConfig = TargetConfig()
     train: TrainConfig = TrainConfig()
 
+    @property
+    def careful(self) -> bool:
+        """Whether a run starts trained or loses channels: both want lower rates."""
+        return _careful(self.model, self.loss, self.target)
+
     @model_validator(mode="before")
     @classmethod
-    def _rate_from_trained(cls, values: Any) -> Any:  # noqa: ANN401
-        if not isinstance(values, Mapping):
-            return values
-        model, train = values.get("model"), values.get("train", {})
-        if not isinstance(model, Mapping) or not isinstance(train, Mapping):
+    def _careful_rate(cls, values: Any) -> Any:  # noqa: ANN401
+        train = values.get("train", {}) if isinstance(values, Mapping) else None
+        if not isinstance(train, Mapping) or train.get("plain") is True:
             return values
         try:
-            known = ModelConfig.model_validate(dict(model))
+            careful = _careful(
+                ModelConfig.model_validate(values.get("model", {})),
+                LossConfig.model_validate(values.get("loss", {})),
+                TargetConfig.model_validate(values.get("target", {})),
+            )
         except ValidationError:  # which is told of the whole
             return values
-        if train.get("plain") is True or not known.trained:
-            return values
-        return {**values, "train": {"lr": TRAINED_LR, **train}}
+        return {**values, "train": {"lr": CAREFUL_LR, **train}} if careful else values
+
+
+def _careful(model: ModelConfig, loss: LossConfig, target: TargetConfig) -> bool:
+    channels_go = target.macs or target.latency or loss.channel_weight
+    return model.trained or bool(channels_go)
 
 
 SECTIONS: dict[str, type[Section]] = {

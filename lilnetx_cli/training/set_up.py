@@ -239,11 +239,10 @@ def norm_rate(config: RunConfig) -> float:
     Slow ones end more accurate at a size, from drawn weights. Where the network starts
     trained, or loses channels, norms have to follow, and slow ones end less accurate.
     """
-    settings, target = config.train, config.target
+    settings = config.train
     if settings.norm_lr is not None and not settings.plain:
         return settings.norm_lr
-    channels_go = target.macs or target.latency or config.loss.channel_weight
-    follow = settings.plain or config.model.trained or channels_go
+    follow = settings.plain or config.careful
     return settings.lr if follow else settings.lr / SLOWER
 
 

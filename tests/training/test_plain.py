@@ -128,7 +128,10 @@ def test_the_learning_rate_follows(tmp_path):
     [
         ({}, 0.03, 0.01),
         ({"target.size": 9000}, 0.03, 0.01),
-        ({"target.macs": 0.5}, 0.03, 0.03),
+        ({"target.macs": 0.5}, 0.02, 0.02),
+        ({"target.latency": 0.5}, 0.02, 0.02),
+        ({"loss.channel_weight": 1.0}, 0.02, 0.02),
+        ({"target.macs": 0.5, "train.lr": 0.03}, 0.03, 0.03),
         ({"model.init": "dense.pt"}, 0.02, 0.02),
         ({"model.pretrained": True}, 0.02, 0.02),
         ({"model.init": "dense.pt", "train.plain": True}, 0.005, 0.005),

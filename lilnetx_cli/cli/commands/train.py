@@ -71,7 +71,8 @@ def train(
     lr: Annotated[
         float | None,
         typer.Option(
-            help="Learning rate of latents; defaults to 0.02 from trained weights."
+            help="Learning rate of latents; defaults to 0.02 from trained weights and"
+            " where channels go."
         ),
     ] = None,
     target_size: Annotated[
