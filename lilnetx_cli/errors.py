@@ -14,6 +14,8 @@ from typing import Any
 
 from lnx.errors import printable
 
+# What networks raise for inputs that they do not take.
+REFUSALS = (RuntimeError, ValueError, TypeError, IndexError, AssertionError)
 # What pydantic says, and what we say.
 WANTED = "Input should be "
 PLAIN_WORDS = {

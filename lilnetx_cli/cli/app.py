@@ -1,6 +1,7 @@
 """The verbs, put together."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -71,7 +72,8 @@ def check_words(arguments: Sequence[str]) -> None:
     for option, number, unit in zip(
         arguments, arguments[1:], arguments[2:], strict=False
     ):
-        if option in SIZES and number.isdecimal() and unit.lower() in UNITS:
+        is_size = option in SIZES and number.isdecimal()
+        if is_size and unit and unit.lower() in UNITS and not Path(unit).exists():
             raise UsageError(
                 f"{option} {number} {unit}: write it as one word, {number}{unit}"
             )

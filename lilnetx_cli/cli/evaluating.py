@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lilnetx_cli.cli.console import Output
-from lilnetx_cli.errors import LilnetxError, UsageError, reason_of
+from lilnetx_cli.errors import REFUSALS, LilnetxError, UsageError, reason_of
 from lnx.errors import printable
 
 if TYPE_CHECKING:
@@ -171,7 +171,7 @@ def add_work(
     for record, network in zip(records, networks, strict=True):
         try:
             record |= describe_work(network, example)
-        except (RuntimeError, ValueError, TypeError, IndexError) as error:
+        except REFUSALS as error:
             raise UsageError(
                 f"the network does not take inputs of shape {tuple(example.shape[1:])}:"
                 f" {reason_of(error)}"
@@ -221,7 +221,7 @@ def _accuracy(network: "nn.Module", examples: Examples, out: Output) -> dict[str
                 workers=examples.workers,
                 progress=ticker.move,
             )
-        except (RuntimeError, IndexError) as error:
+        except REFUSALS as error:
             raise UsageError(
                 f"the network does not take images of {printable(examples.name)}:"
                 f" {reason_of(error)}"

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lilnetx_cli.errors import UsageError, reason_of
+from lilnetx_cli.errors import REFUSALS, UsageError, reason_of
 
 EXAMPLE_BATCH = 2
 # A file is attacker text: no image it asks for may be larger.
@@ -62,7 +62,7 @@ def check_form(network: nn.Module, record: Mapping[str, Any]) -> None:
     try:
         with torch.no_grad():
             network(example)
-    except (RuntimeError, ValueError, TypeError, IndexError) as error:
+    except REFUSALS as error:
         raise UsageError(
             f"the network does not take inputs of shape {tuple(example.shape[1:])}:"
             f" {reason_of(error)}"

@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader
 
 from lilnetx_cli.config import RunConfig
 from lilnetx_cli.data import Batch, EpochSampler, Splits, batches
-from lilnetx_cli.errors import InputError, UsageError, reason_of
+from lilnetx_cli.errors import REFUSALS, InputError, UsageError, reason_of
 from lilnetx_cli.graph.coupling import coupled_channels
 from lilnetx_cli.models import FORM, build, describe
 from lilnetx_cli.nn import materialize
@@ -198,7 +198,7 @@ def _gate(model: nn.Module, splits: Splits, device: torch.device) -> None:
     images = torch.zeros(shape, device=device)
     try:
         gate_dead_filters(model, lambda net: net(images))
-    except (RuntimeError, ValueError, TypeError, IndexError) as error:
+    except REFUSALS as error:
         reason = reason_of(error)
         raise InputError(
             f"the network does not take images {shape[1:]} of the data set: {reason}"

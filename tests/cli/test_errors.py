@@ -163,6 +163,7 @@ LINES = [
     (("compress", "zip.safetensors", "-o", "x.lnx"), 3, "suffix .pt"),
     (("compress", "nothing.pt", "-o", "x.lnx"), 1, "no state dict: an empty dict"),
     (("compress", "plain.pt", "--target-size", "20", "kB"), 2, "one word, 20kB"),
+    (("compress", "--target-size", "20", "gb"), 2, "20 bytes is out of reach"),
     (("verify", "model.lnx", "--max-size", "1", "MiB"), 2, "one word, 1MiB"),
     (("demo", "-o", "text"), 1, "is a file, expected a folder"),
     (("demo", "-o", "."), 2, "is not empty: overwrite an earlier demo with -f"),
@@ -191,6 +192,7 @@ def broken(trained, tmp_path_factory):
     (folder / "model.pt").write_bytes(checkpoint)
     content = torch.load(folder / "model.pt", weights_only=True)
     torch.save(content["state_dict"], folder / "plain.pt")
+    torch.save(content["state_dict"], folder / "gb")
     torch.save([1, 2], folder / "list.pt")
     stray = {"best": torch.tensor(71.3), "weights": content["state_dict"]}
     torch.save(stray, folder / "stray.pt")
