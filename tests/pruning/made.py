@@ -8,7 +8,7 @@ from torch import nn
 
 from lilnetx_cli.graph import GraphError
 
-REFUSED = "was not pruned for an input of"
+REFUSED = "was not pruned for inputs of"
 
 
 class Net(nn.Module):
