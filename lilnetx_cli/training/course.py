@@ -162,7 +162,7 @@ def begin(
     controller = None
     if size is not None:
         count = sum(latent.numel() for _, _, latent in latent_weights(model))
-        controller = SizeController(size, count, growing)
+        controller = SizeController(size, count, growing, start == "trained")
     gate_dead_filters(model, calls[0].on)
     return Course(
         model, weights, steps, FIRST_SPREAD, growth, controller, channels, macs

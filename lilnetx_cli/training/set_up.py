@@ -154,7 +154,7 @@ def _controller(
     if size is None:
         return None
     weights = sum(latent.numel() for _, _, latent in latent_weights(model))
-    return SizeController(size, weights, begin)
+    return SizeController(size, weights, begin, config.model.trained)
 
 
 def wanted_size(config: RunConfig, dense_bytes: Callable[[], int]) -> int | None:

@@ -73,16 +73,16 @@ def test_latents_that_were_pressed_hard_do_not_shrink_far_below_the_size():
 
 @pytest.mark.parametrize("begin", [0.0, 0.4, 0.9, 1.0])
 def test_a_plan_leaves_room_for_what_files_shrink_by(begin):
-    """None at the end."""
-    some, other = (
+    """More for latents of many bits, none at the end."""
+    fine, coarse, other = (
         SizeController(100_000, weights, begin, first=100_000.0)
-        for weights in (200_000, 512)
+        for weights in (200_000, 2_000_000, 512)
     )
     early = max(begin, 0.5)
     if begin < 1:
-        assert some.planned(early) > AIM * 100_000
+        assert fine.planned(early) > coarse.planned(early) > AIM * 100_000
     assert other.planned(early) == pytest.approx(AIM * 100_000, rel=0.02)
-    for controller in (some, other):
+    for controller in (fine, coarse, other):
         assert controller.planned(0.99) <= 100_000
         assert controller.planned(1.0) == pytest.approx(AIM * 100_000)
 
@@ -92,7 +92,7 @@ def test_a_plan_leaves_room_for_what_files_shrink_by(begin):
 )
 def test_a_plan_counts_on_what_a_file_shrinks_by_itself(alone, least, most):
     """Otherwise steps grow to the very end for it, or the file ends far too small."""
-    controller = SizeController(20_000, 270_000, BEGIN)
+    controller = SizeController(20_000, 270_000, BEGIN, trained=True)
     size = 40_000.0
     for number in range(81):
         progress = number / 100
@@ -101,6 +101,15 @@ def test_a_plan_counts_on_what_a_file_shrinks_by_itself(alone, least, most):
         size *= 0.96 if progress < BEGIN else 1 - alone * (progress >= 0.6) / 40
     room = controller.planned(0.8) / (AIM * 20_000) - 1
     assert least <= room <= most
+
+
+@pytest.mark.parametrize("trained", [False, True])
+def test_a_run_plans_by_how_it_starts(tmp_path, tiny, digits, trained):
+    dense = fill(build("resnet20", {"channels": 1, "classes": 10}))
+    torch.save(dense.state_dict(), tmp_path / "dense.pt")
+    start = {"model__init": tmp_path / "dense.pt"} if trained else {}
+    session = open_session(tiny(target__size=15_000, **start), digits)
+    assert session.controller.trained is trained
 
 
 def test_finer_steps_come_early():
