@@ -15,7 +15,10 @@ from typing import Any
 from lnx.errors import printable
 
 # What networks raise for inputs that they do not take.
-REFUSALS = (RuntimeError, ValueError, TypeError, IndexError, AssertionError)
+REFUSALS = (
+    RuntimeError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError,
+    AssertionError,
+)  # fmt: skip
 # What pydantic says, and what we say.
 WANTED = "Input should be "
 PLAIN_WORDS = {
@@ -74,9 +77,13 @@ def one_line(text: str, limit: int = SHOWN) -> str:
 def reason_of(error: BaseException) -> str:
     """Return what another library says of an error, as a part of a message.
 
-    Such texts repeat names from files.
+    Such texts repeat names from files. Those that say nothing, or a key alone, follow
+    the type of the error.
     """
-    return one_line(" ".join(str(error).split()))
+    text = " ".join(str(error).split())
+    if not text or isinstance(error, KeyError):
+        text = f"{type(error).__name__}: {text}".removesuffix(": ")
+    return one_line(text)
 
 
 def wanted_of(message: str) -> str | None:

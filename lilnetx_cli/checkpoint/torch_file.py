@@ -73,11 +73,10 @@ def _refusal(path: Path, error: Exception) -> str:
         wanted = ".lnx file" if path.suffix == ".lnx" else "PyTorch checkpoint"
         return f"is not a {wanted} but {kind}"
     if is_zip_start(path) and not zipfile.is_zipfile(path):
-        return "is a truncated PyTorch checkpoint: download or copy it again"
+        return "is a truncated or damaged PyTorch checkpoint: download or copy it again"
     if isinstance(error, pickle.UnpicklingError) and not zipfile.is_zipfile(path):
         return (
             "is not a PyTorch checkpoint, a damaged one, or needs code to load,"
             f" {TRUST}"
         )
-    reason = type(error).__name__ if isinstance(error, KeyError) else reason_of(error)
-    return f"is not a PyTorch checkpoint, or a damaged one: {reason}"
+    return f"is not a PyTorch checkpoint, or a damaged one: {reason_of(error)}"

@@ -1,5 +1,6 @@
 """The verbs, put together."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -21,6 +22,7 @@ from lilnetx_cli.cli.options import UNITS
 from lilnetx_cli.errors import UsageError
 
 SIZES = ("--target-size", "--max-size")
+NUMBER = re.compile(r"\d+(\.\d*)?|\.\d+")
 # What an option means that stands alone; typer knows no values that may be left out.
 ALONE = {"--resume": "auto"}
 
@@ -69,14 +71,19 @@ def start(arguments: Sequence[str]) -> int:
 
 def check_words(arguments: Sequence[str]) -> None:
     """Raise UsageError for a size in two words, of which the second would be a file."""
-    for option, number, unit in zip(
-        arguments, arguments[1:], arguments[2:], strict=False
-    ):
-        is_size = option in SIZES and number.isdecimal()
+    words = [word for argument in arguments for word in _parts(argument)]
+    for option, number, unit in zip(words, words[1:], words[2:], strict=False):
+        is_size = option in SIZES and NUMBER.fullmatch(number) is not None
         if is_size and unit and unit.lower() in UNITS and not Path(unit).exists():
             raise UsageError(
                 f"{option} {number} {unit}: write it as one word, {number}{unit}"
             )
+
+
+def _parts(argument: str) -> list[str]:
+    """Return an option of sizes and its value, which one argument may hold both."""
+    name, _, value = argument.partition("=")
+    return [name, value] if name in SIZES and value else [argument]
 
 
 def complete(arguments: Sequence[str]) -> list[str]:

@@ -8,8 +8,9 @@ from lilnetx_cli.cli.options import check_output
 from lilnetx_cli.cli.standard_streams import STANDARD
 from lilnetx_cli.errors import UsageError
 
-# Of files that hold networks in other forms.
-OTHER_FORMS = (".pt", ".pth", ".bin", ".ckpt", ".safetensors", ".pt2", ".onnx")
+# Of files that hold networks in other forms: those that decompress makes, and others.
+DECOMPRESSED = (".pt", ".pth", ".safetensors", ".pt2", ".onnx")
+OTHER_FORMS = (*DECOMPRESSED, ".bin", ".ckpt")
 INDEX_ENDING = ".index.json"  # as in checkpoint.sharded, which imports torch
 
 
@@ -40,13 +41,16 @@ def jobs_of(files: Sequence[Path], output: Path | None, *, force: bool) -> list[
         if same is not None:
             which = "the input" if same == job.source else f"the input {str(same)!r}"
             raise UsageError(f"output {str(job.target)!r} is {which}")
-        if job.target.suffix in OTHER_FORMS:
-            raise UsageError(
-                f"output {str(job.target)!r}: compress writes .lnx files; decompress"
-                f" makes {job.target.suffix} of one"
-            )
+        _check_form(job.target)
         check_output(job.target, force=force)
     return jobs
+
+
+def _check_form(target: Path) -> None:
+    suffix = target.suffix.lower()
+    if suffix in OTHER_FORMS:
+        hint = f"; decompress makes {suffix} of one" if suffix in DECOMPRESSED else ""
+        raise UsageError(f"output {str(target)!r}: compress writes .lnx files{hint}")
 
 
 def _check_several(files: Sequence[Path], output: Path | None) -> None:

@@ -216,6 +216,10 @@ def _write(text: str) -> None:
 
 def change_text(before: float, after: float) -> str:
     """Return how much smaller or larger something became, as 6.4x smaller."""
+    if after == before:
+        return "the same size"
+    if not before or not after:
+        return "larger" if after else "smaller"
     if after > before:
         return f"{after / before:.1f}x larger"
     return f"{before / after:.1f}x smaller"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import lnx
 from lilnetx_cli.cli.console import Output
-from lilnetx_cli.metadata import with_record
+from lilnetx_cli.metadata import CUTS, with_record
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from lilnetx_cli.models.inputs import InputForm
     from lilnetx_cli.pruning import Pruned
 
-STATES = (".safetensors", ".pt", ".pth")
+TORCH_STATES = (".pt", ".pth")
+STATES = (".safetensors", *TORCH_STATES)
 PROGRAMS = (".pt2", ".onnx")
 SUFFIXES = (*STATES, *PROGRAMS, ".lnx")
 
@@ -47,6 +48,7 @@ class Written:
         removed: channels that are gone.
         kept: dead channels that stay, {layer, channels, reason} each; None where
             nothing was pruned.
+        cut: whether the network lacks channels of the one that its record names.
         difference: the largest of the outputs, dense against pruned.
         one_size: why a program takes inputs of one size alone; None where it does not.
         lines: what there is to say of it.
@@ -55,6 +57,7 @@ class Written:
     tensors: int
     removed: int = 0
     kept: list[dict[str, Any]] | None = None
+    cut: bool = False
     difference: float | None = None
     one_size: str | None = None
     lines: tuple[str, ...] = ()
@@ -72,7 +75,7 @@ def write(file: Path, wanted: Wanted, out: Output) -> Written:
     )
     about = lnx.summary(file)
     _write_state(tensors, about.metadata, about.architecture, wanted)
-    return Written(len(tensors))
+    return Written(len(tensors), cut=CUTS in (about.architecture or {}))
 
 
 def _write_state(
@@ -111,7 +114,8 @@ def _write_network(file: Path, wanted: Wanted, out: Output) -> Written:
         out.detail("cut channels out, and compared with the dense network")
         if wanted.target.suffix not in PROGRAMS:
             _write_smaller(smaller, loaded, wanted)
-            return written
+            before = CUTS in (loaded.container.architecture or {})
+            return dataclasses.replace(written, cut=before or written.removed > 0)
     example = example_input(loaded.architecture, wanted.form, loaded.network)
     one_size = _export(network, example, wanted, out)
     return dataclasses.replace(written, one_size=one_size)

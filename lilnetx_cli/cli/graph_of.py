@@ -27,7 +27,13 @@ def with_record(
     if asked is None:
         return container
     from lilnetx_cli.models import describe
-    from lilnetx_cli.models.inputs import form_text, parse_form
+    from lilnetx_cli.models.inputs import (
+        MOST_AXES,
+        MOST_ELEMENTS,
+        form_text,
+        parse_form,
+        recorded_form,
+    )
     from lilnetx_cli.models.pruned import with_cuts
     from lilnetx_cli.user_code import is_factory
 
@@ -36,6 +42,11 @@ def with_record(
     record: dict[str, Any] = {}
     if asked.form is not None:
         parse_form(asked.form)
+        if recorded_form(asked.form) is None:
+            raise UsageError(
+                f"--input-shape {asked.form} is too large for a file, which holds"
+                f" {MOST_AXES} sizes and {MOST_ELEMENTS:,} numbers at most"
+            )
         record["input"] = asked.form
     elif splits is not None:
         record["size"] = splits.size
@@ -61,7 +72,7 @@ def network_of(
     """
     from lilnetx_cli.checkpoint import unpack
     from lilnetx_cli.models import rebuild
-    from lilnetx_cli.models.inputs import check_form
+    from lilnetx_cli.models.inputs import check_form, parse_form
 
     record = container.architecture
     if record is None:
@@ -69,5 +80,5 @@ def network_of(
     state = unpack(lnx.rebuild_all(container))
     network = rebuild(record, state, file, trusted=asked is not None).eval()
     if asked is not None and asked.form is not None:
-        check_form(network, record)
+        check_form(network, parse_form(asked.form))
     return network

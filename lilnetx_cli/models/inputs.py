@@ -56,9 +56,9 @@ def example_input(
     return (count % (rows or FEWEST_TOKENS)).reshape(zeros.shape)
 
 
-def check_form(network: nn.Module, record: Mapping[str, Any]) -> None:
-    """Raise UsageError where a network does not run on the inputs of its record."""
-    example = example_input(record, None, network)
+def check_form(network: nn.Module, form: InputForm) -> None:
+    """Raise UsageError where a network does not run on inputs of a form."""
+    example = example_input(None, form, network)
     try:
         with torch.no_grad():
             network(example)
@@ -129,7 +129,7 @@ def _lookups(network: nn.Module, tokens: Tensor) -> Iterator[list[int]]:
             handle.remove()
 
 
-def _bounded(text: str) -> InputForm | None:
+def recorded_form(text: str) -> InputForm | None:
     """Read the form that a file names; None where it is none or too large."""
     try:
         form = parse_form(text)
@@ -142,7 +142,7 @@ def _bounded(text: str) -> InputForm | None:
 def _recorded(record: Mapping[str, Any]) -> InputForm | None:
     text = record.get("input")
     if isinstance(text, str):
-        return _bounded(text)
+        return recorded_form(text)
     side, arguments = record.get("size"), record.get("args")
     channels = arguments.get("channels", 3) if isinstance(arguments, dict) else 3
     if not isinstance(side, int) or not isinstance(channels, int) or side is True:

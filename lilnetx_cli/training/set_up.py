@@ -6,14 +6,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from lilnetx_cli.config import RunConfig
 from lilnetx_cli.data import Batch, EpochSampler, Splits, batches
 from lilnetx_cli.errors import REFUSALS, InputError, UsageError, reason_of
 from lilnetx_cli.graph.coupling import coupled_channels
-from lilnetx_cli.models import FORM, build, describe
+from lilnetx_cli.models import build, describe
 from lilnetx_cli.nn import materialize
 from lilnetx_cli.nn.channel_prior import Channels
 from lilnetx_cli.nn.gating import gate_dead_filters
@@ -26,7 +26,7 @@ from lilnetx_cli.training.macs_control import MORE, MacsController
 from lilnetx_cli.training.size_control import SizeController
 from lilnetx_cli.training.smaller import cut_to_resumed, cut_to_trained
 from lilnetx_cli.training.state import Session
-from lilnetx_cli.training.teacher import load_teacher
+from lilnetx_cli.training.teacher import teacher_of
 
 SLOWER = 3  # norms, from drawn weights
 
@@ -77,12 +77,14 @@ def open_session(
     )
     forward = wrap(model, accelerator, compile_it=settings.compile)
     optimizer, loader = accelerator.prepare(_optimizer(config, model), loader)
+    images = _zeros(splits, accelerator.device)
+    teacher = teacher_of(config, model, architecture, images)
+    if teacher is not None:
+        teacher.to(memory_format=_layout(config))
     return Session(
         config, splits, accelerator, model, forward, optimizer, sampler, loader,
-        architecture, beginning.spread, beginning.text, growth, controller,
-        _teacher(config, architecture, accelerator.device), channels,
-        _macs_controller(config),
-        average_of(settings.ema),
+        architecture, beginning.spread, beginning.text, growth, controller, teacher,
+        channels, _macs_controller(config), average_of(settings.ema),
     )  # fmt: skip
 
 
@@ -107,24 +109,6 @@ def _channels(config: RunConfig, model: nn.Module, splits: Splits) -> Channels |
         return None
     images = torch.zeros(2, splits.channels, splits.size, splits.size)
     return coupled_channels(model, (images,))
-
-
-def _teacher(
-    config: RunConfig, architecture: dict[str, Any], device: torch.device
-) -> nn.Module | None:
-    settings = config.train
-    if settings.teacher is None:
-        if settings.teacher_model is not None:
-            raise UsageError(
-                "train.teacher_model is set, but no trained weights: add --teacher"
-            )
-        return None
-    named = None
-    if settings.teacher_model is not None:
-        form = {key: architecture["args"][key] for key in FORM}
-        named = describe(settings.teacher_model, {**form, **settings.teacher_args})
-    teacher = load_teacher(settings.teacher, architecture, named).to(device)
-    return teacher.to(memory_format=_layout(config))
 
 
 def _macs_controller(config: RunConfig) -> MacsController | None:
@@ -194,15 +178,19 @@ def architecture_of(config: RunConfig, splits: Splits) -> dict[str, Any]:
 
 
 def _gate(model: nn.Module, splits: Splits, device: torch.device) -> None:
-    shape = (2, splits.channels, splits.size, splits.size)
-    images = torch.zeros(shape, device=device)
+    images = _zeros(splits, device)
     try:
         gate_dead_filters(model, lambda net: net(images))
     except REFUSALS as error:
-        reason = reason_of(error)
+        form, reason = tuple(images.shape[1:]), reason_of(error)
         raise InputError(
-            f"the network does not take images {shape[1:]} of the data set: {reason}"
+            f"the network does not take images {form} of the data set: {reason}"
         ) from error
+
+
+def _zeros(splits: Splits, device: torch.device) -> Tensor:
+    """Return two images of the data set's form."""
+    return torch.zeros(2, splits.channels, splits.size, splits.size, device=device)
 
 
 def _optimizer(config: RunConfig, model: nn.Module) -> torch.optim.Optimizer:

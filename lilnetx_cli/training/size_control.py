@@ -116,9 +116,14 @@ class SizeController:
         self.grown = math.log(factor)
         return factor
 
+    def skip_change(self) -> None:
+        """Hear that something else makes the file smaller until the next update."""
+        self.before = None
+
     def _watch(self, progress: float, estimated: int) -> None:
         """Add to `drift` what no change of the steps explains."""
-        if self.before is not None and self._left(progress) < 1:
+        late = self._left(progress) < 1 and progress > self.begin
+        if late and self.before is not None:
             change = math.log(max(1, estimated) / max(1, self.before))
             self.drift += change + self.grown / self.answer
         self.before = estimated

@@ -100,6 +100,8 @@ def _steer_macs(
     macs.settle(progress)
     macs.gone = choose(channels, macs)
     take_out(course.model, channels, macs.gone)
+    if course.controller is not None:
+        course.controller.skip_change()
 
 
 def share_of(course: Steered) -> float | None:

@@ -8,11 +8,48 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lilnetx_cli.errors import UsageError
-from lilnetx_cli.models import rebuild
+from lilnetx_cli.config import RunConfig
+from lilnetx_cli.errors import REFUSALS, InputError, UsageError, reason_of
+from lilnetx_cli.models import FORM, describe, rebuild
+from lilnetx_cli.models.filling import OTHER_NETWORK
 from lilnetx_cli.models.pruned import with_cuts
 from lilnetx_cli.training.initial_weights import read_trained
 from lilnetx_cli.user_code import is_factory
+
+NAME = (
+    "name its own with --set train.teacher_model=NAME, and its arguments with --set"
+    " train.teacher_args.KEY=COUNT"
+)
+
+
+def teacher_of(
+    config: RunConfig, model: nn.Module, own: Mapping[str, Any], images: Tensor
+) -> nn.Module | None:
+    """Return the teacher of a run beside its network, None where it has none.
+
+    `own` is the record of the network, and `images` are two of the data set's form.
+    Raises what `load_teacher` raises, UsageError for contrary settings, and InputError
+    for a teacher whose outputs for the images are not like those of the network.
+    """
+    settings = config.train
+    if settings.teacher_args and settings.teacher_model is None:
+        raise UsageError(
+            "train.teacher_args is set, but no network: add --set"
+            " train.teacher_model=NAME"
+        )
+    if settings.teacher is None:
+        if settings.teacher_model is not None:
+            raise UsageError(
+                "train.teacher_model is set, but no trained weights: add --teacher"
+            )
+        return None
+    named = None
+    if settings.teacher_model is not None:
+        form = {key: own["args"][key] for key in FORM}
+        named = describe(settings.teacher_model, {**form, **settings.teacher_args})
+    teacher = load_teacher(settings.teacher, own, named).to(images.device)
+    _check_outputs(teacher, model, images, str(settings.teacher))
+    return teacher
 
 
 def load_teacher(
@@ -32,13 +69,33 @@ def load_teacher(
     try:
         network = rebuild(used, checkpoint.state_dict, str(path), trusted=bool(trusted))
     except UsageError as error:
-        if named is not None or not trusted:
-            raise
-        raise UsageError(
-            f"the teacher {str(path)!r} is not of the network that is trained, and does"
-            f" not say its own: add --set train.teacher_model=NAME ({error})"
-        ) from error
+        reason = str(error).removesuffix(f": {OTHER_NETWORK}")
+        raise UsageError(f"the teacher is another network: {reason}: {NAME}") from error
     return network.eval().requires_grad_(False)
+
+
+@torch.no_grad()
+def _check_outputs(
+    teacher: nn.Module, model: nn.Module, images: Tensor, file: str
+) -> None:
+    """Raise InputError where outputs are not like those of the network."""
+    was_training = model.training
+    own = model.eval()(images)
+    model.train(was_training)
+    try:
+        found = teacher(images)
+    except REFUSALS as error:
+        form, reason = tuple(images.shape[1:]), reason_of(error)
+        raise InputError(
+            f"the teacher {file!r} does not take images {form} of the data set:"
+            f" {reason}"
+        ) from error
+    if not isinstance(found, Tensor) or found.shape != own.shape:
+        what = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
+        raise InputError(
+            f"the teacher {file!r} returns {what} for two images, expected"
+            f" {tuple(own.shape)} as from the network"
+        )
 
 
 def divergence(logits: Tensor, taught: Tensor, temperature: float) -> Tensor:

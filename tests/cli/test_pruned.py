@@ -9,6 +9,7 @@ from torch import nn
 import lilnetx_cli as lilnetx
 import lnx
 from lilnetx_cli.models import build
+from tests.nn.making import filled
 
 FACTORY = """
 from torch import nn
@@ -85,6 +86,25 @@ def test_the_pruned_state_dict_is_that_of_the_pruned_network(cli, sparse, tmp_pa
     images = torch.randn(3, 1, 8, 8)
     dense = lilnetx.load_model(sparse / "named.lnx")
     assert torch.allclose(dense(images), network(images), atol=1e-5)
+
+
+@pytest.mark.parametrize("suffix", ["pt", "pth"])
+def test_a_state_dict_that_says_not_how_it_was_cut(here, sparse, tmp_path, suffix):
+    """The note comes wherever the file lacks channels, and nowhere else."""
+    said = f"a .{suffix} file does not record how the network was pruned"
+    small, target = tmp_path / "small.lnx", tmp_path / f"out.{suffix}"
+    named = sparse / "named.lnx"
+    assert said not in here("decompress", named, "-o", target).err
+    assert said in here("decompress", named, "--pruned", "-fo", target).err
+    assert here("decompress", named, "--pruned", "-o", small).code == 0
+    assert said in here("decompress", small, "-fo", target).err
+    assert said in here("decompress", small, "--pruned", "-fo", target).err
+    whole = build("resnet20", {"channels": 1, "classes": 10})
+    record = {"name": "resnet20", "args": {"channels": 1, "classes": 10}, "size": 8}
+    lilnetx.save(filled(whole, 2, 1, 8, 8), tmp_path / "w.lnx", architecture=record)
+    done = here("decompress", tmp_path / "w.lnx", "--pruned", "-fo", target)
+    assert done.code == 0
+    assert said not in done.err
 
 
 def test_channel_counts_in_multiples(cli, sparse, tmp_path):

@@ -204,3 +204,9 @@ def test_what_compress_does_not_take_is_shown_all_the_same(
     done = here("inspect", tmp_path / "m.pt")
     assert done.code == 0
     assert reason in done.out
+
+
+def test_a_network_of_no_bytes(here, tmp_path):
+    torch.save({"a": torch.zeros(0)}, tmp_path / "empty.pt")
+    assert here("compress", "empty.pt", cwd=tmp_path).code == 0
+    assert here("inspect", "empty.lnx", cwd=tmp_path).code == 0

@@ -12,7 +12,7 @@ import torch
 
 import lnx
 from lilnetx_cli.__main__ import run
-from lilnetx_cli.cli.console import Output, Ticker, size_text
+from lilnetx_cli.cli.console import Output, Ticker, change_text, size_text
 from lilnetx_cli.cli.evaluated_text import table_of
 from lilnetx_cli.cli.progress import Watcher
 from lilnetx_cli.training import EpochReport, StepReport
@@ -313,3 +313,14 @@ def test_compress_shows_no_bar_in_a_pipe(capsys, tmp_path):
     torch.save({"a.weight": torch.arange(4096.0).reshape(64, 64)}, tmp_path / "m.pt")
     assert run(["compress", str(tmp_path / "m.pt"), "--snr", "20"]) == 0
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "text"),
+    [
+        (64, 10, "6.4x smaller"), (10, 64, "6.4x larger"), (10, 10, "the same size"),
+        (0, 104, "larger"), (0, 0, "the same size"),
+    ],
+)  # fmt: skip
+def test_a_change_of_size(before, after, text):
+    assert change_text(before, after) == text

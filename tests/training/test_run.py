@@ -63,7 +63,7 @@ def test_a_run_writes_its_files(tmp_path, tiny, digits):
 def test_a_run_that_fails_at_once_leaves_no_empty_folder(
     tmp_path, tiny, digits, monkeypatch, held
 ):
-    """A folder that was there, or that holds something, stays."""
+    """A folder that was there stays."""
 
     def fail(*_args):
         raise InputError("the loss is NaN")

@@ -103,6 +103,21 @@ def test_a_plan_counts_on_what_a_file_shrinks_by_itself(alone, least, most):
     assert least <= room <= most
 
 
+def test_channels_that_are_taken_out_do_not_count_as_shrinking():
+    rooms = []
+    for cut in (1.0, 0.8):
+        controller = SizeController(20_000, 270_000, BEGIN, trained=True)
+        size = 20_200.0
+        for number in range(71):
+            growth = controller.update(number / 100, int(size))
+            size *= growth ** (-1 / controller.answer)
+            if number == 62:
+                size *= cut
+                controller.skip_change()
+        rooms.append(controller.planned(0.8) / (AIM * 20_000) - 1)
+    assert rooms[1] == pytest.approx(rooms[0], abs=0.01)
+
+
 @pytest.mark.parametrize("trained", [False, True])
 def test_a_run_plans_by_how_it_starts(tmp_path, tiny, digits, trained):
     dense = fill(build("resnet20", {"channels": 1, "classes": 10}))

@@ -7,7 +7,7 @@ import typer
 
 import lnx
 from lilnetx_cli.cli.console import size_text
-from lilnetx_cli.cli.decompressing import SUFFIXES, Wanted, write
+from lilnetx_cli.cli.decompressing import SUFFIXES, TORCH_STATES, Wanted, write
 from lilnetx_cli.cli.options import (
     DEFAULT_MAX_SIZE,
     Force,
@@ -101,10 +101,10 @@ def decompress(
         done = write(source, wanted, out)
         trellis = target.suffix == ".lnx" and _has_trellis(source)
     out.detail(f"wrote {target}")
-    if pruned and target.suffix == ".pt":
+    if done.cut and target.suffix in TORCH_STATES:
         out.note(
-            "a .pt file does not record how the network was pruned: to load it in"
-            " lilnetx again, write .lnx or .safetensors"
+            f"a {target.suffix} file does not record how the network was pruned: to"
+            " load it in lilnetx again, write .lnx or .safetensors"
         )
     size = target.stat().st_size
     if target.suffix == ".lnx" and size > input_bytes:

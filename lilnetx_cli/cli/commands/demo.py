@@ -65,7 +65,8 @@ def demo(
         raise LilnetxError(f"output {str(output)!r} is a file, expected a folder")
     if not force and output.exists() and any(output.iterdir()):
         raise UsageError(
-            f"output {str(output)!r} is not empty: overwrite an earlier demo with -f"
+            f"output {str(output)!r} is not empty: -f replaces the run and the"
+            " model.lnx in it"
         )
     output.mkdir(parents=True, exist_ok=True)
     _tell(output, out)
