@@ -15,7 +15,7 @@ from lnx.errors import printable
 
 TRUST = (
     "which could run code: save its state dict instead, torch.save(model.state_dict(),"
-    " ...), or trust the file with --unsafe-pickle"
+    " ...), or trust the file with --unsafe-pickle of compress and inspect"
 )
 
 

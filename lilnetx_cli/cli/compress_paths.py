@@ -8,9 +8,7 @@ from lilnetx_cli.cli.options import check_output
 from lilnetx_cli.cli.standard_streams import STANDARD
 from lilnetx_cli.errors import UsageError
 
-# Of files that hold networks in other forms: those that decompress makes, and others.
-DECOMPRESSED = (".pt", ".pth", ".safetensors", ".pt2", ".onnx")
-OTHER_FORMS = (*DECOMPRESSED, ".bin", ".ckpt")
+DECOMPRESSED = (".pt", ".pth", ".safetensors", ".pt2", ".onnx")  # by decompress
 INDEX_ENDING = ".index.json"  # as in checkpoint.sharded, which imports torch
 
 
@@ -31,6 +29,10 @@ def jobs_of(files: Sequence[Path], output: Path | None, *, force: bool) -> list[
     """
     if len(files) > 1:
         _check_several(files, output)
+    if len(files) == 2 and output is None and _is_new(files[1]):
+        raise UsageError(
+            f"{str(files[1])!r} does not exist: to write it, say -o {files[1]}"
+        )
     jobs = [Job(file, _target(file, output)) for file in files]
     _check_distinct(jobs)
     inputs = {_identity(file): file for file in files if file.exists()}
@@ -46,11 +48,20 @@ def jobs_of(files: Sequence[Path], output: Path | None, *, force: bool) -> list[
     return jobs
 
 
+def _is_new(file: Path) -> bool:
+    """Tell whether a name is that of a file to write, and not of an input."""
+    return file.suffix.lower() == ".lnx" and not file.exists()
+
+
 def _check_form(target: Path) -> None:
+    """Raise UsageError for a name that says another kind of file."""
     suffix = target.suffix.lower()
-    if suffix in OTHER_FORMS:
-        hint = f"; decompress makes {suffix} of one" if suffix in DECOMPRESSED else ""
-        raise UsageError(f"output {str(target)!r}: compress writes .lnx files{hint}")
+    if suffix in ("", ".lnx"):
+        return
+    hint = f"end it in .lnx, not in {suffix}"
+    if suffix in DECOMPRESSED:
+        hint = f"decompress makes {suffix} of one"
+    raise UsageError(f"output {str(target)!r}: compress writes .lnx files; {hint}")
 
 
 def _check_several(files: Sequence[Path], output: Path | None) -> None:

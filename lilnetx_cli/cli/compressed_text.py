@@ -1,5 +1,6 @@
 """What `lilnetx compress` says of a file that it wrote."""
 
+import shlex
 from typing import Any
 
 from lilnetx_cli.cli.compressing import Compressed
@@ -56,7 +57,13 @@ def hints_of(done: Compressed) -> list[str]:
         return []
     if source == STANDARD or source.is_dir():  # which train does not start from
         return []
-    return [f"for a far smaller file train it here: lilnetx train --init {source}"]
+    name = (done.about.architecture or {}).get("name")
+    network = shlex.quote(name) if isinstance(name, str) else "NAME"
+    return [
+        "for a far smaller file, train it further: in your own loop with the Compressor"
+        f" (README), or, for images, lilnetx train --init {shlex.quote(str(source))}"
+        f" --model {network} --dataset DATA"
+    ]
 
 
 def _bases_text(done: Compressed) -> list[str]:

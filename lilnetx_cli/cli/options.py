@@ -88,7 +88,8 @@ RoundChannels = Annotated[
 DEFAULT_MAX_SIZE = "16GiB"
 PICTURES = (".png", ".svg", ".pdf")
 UNITS = {
-    "": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9,
+    "": 1, "b": 1, "k": 10**3, "m": 10**6, "g": 10**9,
+    "kb": 10**3, "mb": 10**6, "gb": 10**9,
     "kib": 1 << 10, "mib": 1 << 20, "gib": 1 << 30,
 }  # fmt: skip
 

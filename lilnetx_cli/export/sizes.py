@@ -55,7 +55,7 @@ def write_checked(
     batches, sizes = trial_batches(example), trial_sizes(model, example)
     reason = None
     if free_axes(example) and not sizes:
-        reason = "it ran at no other that was tried"
+        reason = "it ran at no larger size"
     with lnx.atomic_path(path, replace=replace) as temporary:
         if sizes:
             try:

@@ -92,7 +92,10 @@ def _enter(where: list[str], name: str) -> Any:  # noqa: ANN401
 
 @contextmanager
 def quietly() -> Iterator[None]:
-    """Keep what torch says while it traces from the user: errors are raised."""
+    """Keep what torch says while it traces from the user: errors are raised.
+
+    One that torch made of Ctrl-C is KeyboardInterrupt again.
+    """
     before = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     try:
@@ -103,8 +106,20 @@ def quietly() -> Iterator[None]:
         ):
             warnings.simplefilter("ignore")
             yield
+    except Exception as error:
+        if any(isinstance(cause, KeyboardInterrupt) for cause in _causes(error)):
+            raise KeyboardInterrupt from error
+        raise
     finally:
         logging.disable(before)
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """Go through an error, and the ones that it came of."""
+    cause: BaseException | None = error
+    while cause is not None:
+        yield cause
+        cause = cause.__cause__ or cause.__context__
 
 
 def trace(

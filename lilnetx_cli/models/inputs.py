@@ -46,7 +46,8 @@ def example_input(
     if form is None:
         raise UsageError(
             "the file does not say what its network takes: add --input-shape, such as"
-            " 3x224x224, or 128:int64 for tokens; load_model takes an example as inputs"
+            " 3x224x224, or 128:int64 for tokens (in Python, load_model(path,"
+            " inputs=...))"
         )
     zeros = torch.zeros(EXAMPLE_BATCH, *form.shape, dtype=form.dtype)
     if form.dtype.is_floating_point:

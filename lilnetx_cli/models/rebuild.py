@@ -55,8 +55,8 @@ def rebuild(
     """
     if record is None:
         raise UsageError(
-            f"{file!r} does not say which network it holds: add --model, or give"
-            " load_model a model to fill"
+            f"{file!r} does not say which network it holds: add --model (in"
+            " Python, load_model(path, model=...))"
         )
     make = partial(build_record, record)
     if trusted:

@@ -133,7 +133,7 @@ def build(name: str, arguments: Mapping[str, Any]) -> nn.Module:
     if missing:
         raise UsageError(
             f"{printable(name)} needs to know its {' and '.join(missing)}: add"
-            " --model-arg channels=3 --model-arg classes=1000, or what it has"
+            " --model-arg channels=3 --model-arg classes=1000, with its own numbers"
         )
     try:
         return info.build(**arguments)

@@ -143,7 +143,9 @@ def begin(
 ) -> Course:
     """Put latents into a network, in place, and plan the course of its training.
 
-    The same as a run of `train` does. Raises UsageError, GraphError and InputError.
+    The same as a run of `train` does, but that trained latents learn no faster while
+    they are fine: the rates of a loop may be high. Raises UsageError, GraphError and
+    InputError.
     """
     _check(steps, size, growing)
     if macs is not None and weights["channel_weight"]:
@@ -173,8 +175,8 @@ def _check(steps: int, size: int | None, growth: float) -> None:
     """Raise UsageError for numbers out of bounds."""
     if steps < 1:
         raise UsageError(f"steps is {steps}, expected 1 or more")
-    if size is not None and size < 1:
-        raise UsageError(f"target_size is {size}, expected bytes")
+    if size is not None and (not isinstance(size, int) or size < 1):
+        raise UsageError(f"target_size is {size!r}, expected a number of bytes")
     if not 0 <= growth <= 1:
         raise UsageError(f"growth is {growth}, expected a share from 0 to 1")
 

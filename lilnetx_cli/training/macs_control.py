@@ -1,12 +1,11 @@
 """Steer a run to the share of multiply-adds that was asked for.
 
-The channel prior presses until about the share that was planned is left; then the
-channels that still say least go, until little more than the share is left, and the rest
-of the run recovers without the prior. Some channels die by themselves after that: what
-is too much later on goes then. What has gone stays gone.
+The channel prior shrinks channels by what they cost, over a part of the run in which
+quantization steps are still fine. Then those that say least go, until little more than
+the share is left, and the rest of the run recovers without the prior. Some channels die
+by themselves after that: what is too much later on goes then. What has gone stays gone.
 """
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,38 +17,30 @@ from lilnetx_cli.nn.channel_prior import Channels, channel_norms, strongest
 from lilnetx_cli.nn.latents import latent_weights
 from lilnetx_cli.nn.living_channels import living, nonzero_slices
 
-# Shares of the run: at which the prior begins, at which it should have done its work,
-# and at which channels are chosen at the latest. Most die while the steps grow.
-BEGIN, END, CHOOSE = 0.1, 0.4, 0.45
-# Until then a little more is left than was asked for, so that there is a choice.
-SPARE = 1.3
+# Shares of the run: at which the prior begins, and at which channels are chosen. Most
+# of the run comes after that; a prior that presses until they have died by themselves
+# takes longer, and what stays suffers with them.
+BEGIN, CHOOSE = 0.1, 0.25
+# The weight of the prior between the two, and the power of the share that is left with
+# which it lets go: in MobileNet-V2 channels die under it, many at once, and nothing
+# would be left to choose.
+WEIGHT, LET_GO = 2.0, 10
 # What is left of the share then, in parts of it, and the share of the run at which the
 # rest goes.
 MORE, AGAIN = 1.04, 0.6
 # Where no more than this of what is to be left is left before, they are chosen at once.
 NEAR = 1.02
-# The weight of the prior to begin with; what errors, in logarithms, add to it over the
-# whole run, and how far that may go: down not so far that the weight comes too late
-# when channels stop dying by themselves.
-WEIGHT = 2.0
-INTEGRAL = 15.0
-LOWEST, HIGHEST = -1.5, 3.0
-# What they add at once: where fewer channels are left than planned, the prior lets go
-# before more of them die.
-PRESS, LET_GO = 1.0, 10.0
 
 
 @dataclass
 class MacsController:
-    """Finds the weight of the channel prior, and the channels that go.
+    """Finds the weight of the channel prior, and when channels go.
 
     Attributes:
         target: share of the multiply-adds that is left at the end of the run.
         timed: whether it is a share of the time instead, which MACs stand for until
             channels are chosen.
-        progress: share of the run done at the latest update, 0 to 1.
-        integral: what errors so far have added to the logarithm of the weight.
-        now: what the latest error adds to it.
+        share: of the MACs that is left, as heard before channels are chosen.
         gone: which classes of channels were taken out, None before they are chosen.
         settled: whether they were chosen for the last time.
         more: what is left of the share at first, in parts of it; 1 chooses only once.
@@ -57,9 +48,7 @@ class MacsController:
 
     target: float
     timed: bool = False
-    progress: float = 0.0
-    integral: float = 0.0
-    now: float = 0.0
+    share: float = 1.0
     gone: Tensor | None = None
     settled: bool = False
     more: float = MORE
@@ -69,40 +58,26 @@ class MacsController:
         """The share that channels are chosen for."""
         return self.target if self.settled else min(1.0, self.more * self.target)
 
-    @property
-    def weight(self) -> float:
-        """The channel_weight of the penalty."""
-        if self.gone is not None or self.progress < BEGIN:
+    def weight(self, progress: float) -> float:
+        """Return the channel_weight of the penalty at a share of the run."""
+        if self.gone is not None or progress < BEGIN:
             return 0.0
-        return WEIGHT * math.exp(self.integral + self.now)
-
-    def update(self, progress: float, share: float) -> None:
-        """Hear the share of the multiply-adds that is left."""
-        if progress >= BEGIN:
-            error = math.log(max(share, 1e-3) / self.planned(progress))
-            integral = self.integral + INTEGRAL * error * (progress - self.progress)
-            self.integral = min(max(integral, LOWEST), HIGHEST)
-            self.now = (PRESS if error > 0 else LET_GO) * error
-        self.progress = progress
+        return float(WEIGHT * self.share**LET_GO)
 
     def is_time(self, progress: float, share: float) -> bool:
-        """Tell whether channels are to be chosen: late, or when little is left to go.
+        """Hear the share that is left; tell whether channels are to be chosen.
 
-        While the steps grow, channels also die by themselves; waiting would end below
-        what was asked for. They are chosen once more later.
+        They are at a point of the run, or when little is left to go: while the steps
+        grow, channels also die by themselves, and waiting would end below what was
+        asked for. They are chosen once more later.
         """
         if self.gone is not None:
             return progress >= AGAIN and not self.settled
+        self.share = share
         if progress >= CHOOSE:
             return True
         near = share <= NEAR * self.aim
         return near and progress >= BEGIN and not self.timed
-
-    def planned(self, progress: float) -> float:
-        """Return the share that should be left at some point of the run."""
-        last = min(1.0, SPARE * self.target)
-        done = min(max((progress - BEGIN) / (END - BEGIN), 0.0), 1.0)
-        return 1.0 + (last - 1.0) * done
 
     def settle(self, progress: float) -> None:
         """Hear that channels are chosen now: from some point of the run on for good."""
@@ -147,7 +122,7 @@ def choose_gone(model: nn.Module, channels: Channels, target: float) -> Tensor:
     if share > target:
         raise UsageError(
             f"a share of {target:g} of the multiply-adds is out of reach: with one"
-            f" channel in each layer {share:.2g} is left"
+            f" channel in each layer that can lose some, {share:.2g} is left"
         )
     return gone
 

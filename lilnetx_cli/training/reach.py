@@ -66,7 +66,8 @@ def check_share(
     if share is None or share > macs.target:
         left = "nothing can be cut out of this network"
         if share is not None:
-            left = f"with one channel in each layer a batch takes {share:.2f} of it"
+            left = "with one channel in each layer that can lose some, a batch"
+            left += f" takes {share:.2f} of it"
         raise OutOfReach(
             f"a share of {macs.target:g} of the time is out of reach: {left}"
         )

@@ -22,7 +22,7 @@ from lilnetx_cli.training.size_control import SizeController
 from lilnetx_cli.training.smaller import form_of
 from lnx import write_atomic
 
-RESUME_VERSION = 7
+RESUME_VERSION = 8
 
 
 @dataclass

@@ -37,7 +37,7 @@ def weights_of(course: Steered) -> dict[str, float]:
         for name in ("rate_weight", "slice_weight"):
             weights[name] *= course.controller.factor
     if course.macs is not None:
-        weights["channel_weight"] = course.macs.weight
+        weights["channel_weight"] = course.macs.weight(course.step / course.steps)
     return weights
 
 
@@ -88,14 +88,11 @@ def _heard(
 def _steer_macs(
     course: Steered, macs: MacsController, progress: float, choose: Choose
 ) -> None:
-    """Tell the controller the share of MACs that is left; choose what goes."""
+    """Choose what goes when it is time."""
     channels = course.channels
     if channels is None or macs.settled:
         return
-    share = macs_share(course.model, channels)
-    if not macs.is_time(progress, share):
-        if macs.gone is None:
-            macs.update(progress, share)
+    if not macs.is_time(progress, macs_share(course.model, channels)):
         return
     macs.settle(progress)
     macs.gone = choose(channels, macs)

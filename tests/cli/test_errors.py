@@ -175,6 +175,8 @@ LINES = [
     ),
     (("compress", "short.pt", "-o", "x.lnx"), 3, "is a truncated or damaged PyTorch"),
     (("compress", "plain.pt", "-o", "x.PT"), 2, "decompress makes .pt of one"),
+    (("compress", "plain.pt", "-o", "x.zip"), 2, "end it in .lnx, not in .zip"),
+    (("compress", "plain.pt", "x.lnx"), 2, "to write it, say -o x.lnx"),
     (("compress", "plain.pt", "-o", "x.bin"), 2, "'x.bin': compress writes .lnx files"),
     (("compress", "zip.safetensors", "-o", "x.lnx"), 3, "suffix .pt"),
     (("compress", "nothing.pt", "-o", "x.lnx"), 1, "no state dict: an empty dict"),

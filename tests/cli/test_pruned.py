@@ -107,6 +107,22 @@ def test_a_state_dict_that_says_not_how_it_was_cut(here, sparse, tmp_path, suffi
     assert said not in done.err
 
 
+def test_a_checkpoint_is_pruned_first_and_compressed_then(here, sparse, tmp_path):
+    """Its channels go before anything is rounded."""
+    state = lilnetx.load_model(sparse / "named.lnx").state_dict()
+    torch.save(state, tmp_path / "dense.pt")
+    form = ("--model", "resnet20", "--model-arg", "channels=1", "--model-arg",
+            "classes=10", "--input-shape", "1x8x8")  # fmt: skip
+    small = tmp_path / "small.lnx"
+    done = here("decompress", tmp_path / "dense.pt", "--pruned", *form, "-o", small)
+    assert done.code == 0, done.err
+    assert lnx.load(small).architecture["name"] == "resnet20"
+    assert here("compress", small, "-o", tmp_path / "s.lnx", "--snr", 30).code == 0
+    assert (tmp_path / "s.lnx").stat().st_size < small.stat().st_size / 4
+    network = lilnetx.load_model(tmp_path / "s.lnx")
+    assert network.layer1[0].conv1.out_channels == 8
+
+
 def test_channel_counts_in_multiples(cli, sparse, tmp_path):
     target = tmp_path / "out.pt"
     done = cli("decompress", sparse / "named.lnx", "--pruned", "--round-channels", 12,
@@ -132,11 +148,11 @@ def test_a_factory_is_pruned_where_the_user_names_it(cli, sparse, tmp_path):
     assert "add --input-shape" in cli(*arguments, *named).message
     text = cli(*arguments, *named, "--input-shape", "1x8x8")
     assert "5 channels removed" in text.out
-    assert "takes inputs of 1x8x8 alone: it ran at no other" in text.err
+    assert "takes inputs of 1x8x8 alone: it ran at no larger" in text.err
     done = cli(*arguments, *named, "--input-shape", "1x8x8", "--json", "-f")
     assert done.code == 0, done.err
     assert done.json["removed_channels"] == 5
-    assert done.json["one_size"] == "it ran at no other that was tried"
+    assert done.json["one_size"] == "it ran at no larger size"
     model = build(f"{sparse / 'mine.py'}:net", {})
     pruned = lilnetx.load_model(
         sparse / "own.lnx", pruned=True, model=model, inputs=(torch.zeros(2, 1, 8, 8),)

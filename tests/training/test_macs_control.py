@@ -18,10 +18,8 @@ from lilnetx_cli.training.macs_control import (
     AGAIN,
     BEGIN,
     CHOOSE,
-    END,
     MORE,
     NEAR,
-    SPARE,
     WEIGHT,
     MacsController,
     choose_gone,
@@ -30,23 +28,14 @@ from tests.nn.making import fill
 from tests.training.test_run import assert_same_model, metrics, run
 
 
-def test_the_planned_share_falls_to_a_little_above_the_target():
-    controller = MacsController(0.5)
-    assert controller.planned(0.0) == controller.planned(0.1) == 1
-    middle = controller.planned((BEGIN + END) / 2)
-    assert middle == pytest.approx((1 + SPARE * 0.5) / 2)
-    for progress in (END, CHOOSE):
-        assert controller.planned(progress) == pytest.approx(SPARE * 0.5)
-
-
 def test_channels_are_chosen_late_or_when_little_is_left_to_go():
     controller = MacsController(0.5)
     assert not controller.is_time(BEGIN / 2, 0.1)
-    assert not controller.is_time(0.3, SPARE * 0.5)
-    assert controller.is_time(0.3, NEAR * controller.aim)
+    assert not controller.is_time(0.2, 0.6)
+    assert controller.is_time(0.2, NEAR * controller.aim)
     assert controller.is_time(CHOOSE, 1.0)
     # Of time, the multiply-adds say too little.
-    assert not MacsController(0.5, timed=True).is_time(0.3, 0.4)
+    assert not MacsController(0.5, timed=True).is_time(0.2, 0.4)
     assert MacsController(0.5, timed=True).is_time(CHOOSE, 1.0)
 
 
@@ -81,22 +70,14 @@ def test_the_shortest_runs_end_at_their_share(steps, tmp_path, tiny, digits):
     assert result.macs_share <= 0.4
 
 
-def test_the_prior_presses_harder_while_too_much_is_left():
+def test_the_prior_presses_until_channels_are_chosen():
     controller = MacsController(0.5)
-    controller.update(0.05, 1.0)
-    assert controller.weight == 0
-    controller.update(0.1, 1.0)
-    assert controller.weight == pytest.approx(WEIGHT)
-    weights = []
-    for progress in (0.2, 0.3, 0.4):
-        controller.update(progress, 0.95)
-        weights.append(controller.weight)
-    assert weights == sorted(weights)
-    assert weights[-1] > 2 * WEIGHT
-    controller.update(0.41, 0.55)  # of 0.65 that were planned: it lets go at once
-    assert controller.weight < weights[-1] / 3
+    assert controller.weight(BEGIN / 2) == 0
+    assert controller.weight(BEGIN) == controller.weight(CHOOSE) == WEIGHT
+    assert not controller.is_time(0.2, 0.8)  # channels die under it: it lets go
+    assert 0 < controller.weight(0.2) < 0.2 * WEIGHT
     controller.gone = torch.zeros(3, dtype=torch.bool)
-    assert controller.weight == 0
+    assert controller.weight(CHOOSE) == 0
 
 
 @pytest.mark.slow

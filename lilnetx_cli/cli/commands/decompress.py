@@ -36,7 +36,12 @@ if TYPE_CHECKING:
 
 
 def decompress(
-    file: Annotated[Path, typer.Argument(help="A .lnx file, or - for one on stdin.")],
+    file: Annotated[
+        Path,
+        typer.Argument(
+            help="A .lnx file, or - for one on stdin; with --pruned also a checkpoint."
+        ),
+    ],
     output: Annotated[
         Path | None,
         typer.Option(
@@ -99,7 +104,7 @@ def decompress(
     with input_file(file) as source:
         input_bytes = source.stat().st_size
         done = write(source, wanted, out)
-        trellis = target.suffix == ".lnx" and _has_trellis(source)
+        trellis = lnx.is_lnx(source) and _has_trellis(source)
     out.detail(f"wrote {target}")
     if done.cut and target.suffix in TORCH_STATES:
         out.note(
@@ -108,11 +113,11 @@ def decompress(
         )
     size = target.stat().st_size
     if target.suffix == ".lnx" and size > input_bytes:
-        why = "few channels were removed, and all tables are rebuilt"
+        few = "few" if done.removed else "no"
+        why = f"{few} channels were removed, and all tables are rebuilt"
         if trellis:
-            why = "the trellis of the dense file works only for whole weights: compress"
-            why += " the pruned network again"
-        out.note(f"the file is larger than the dense one: {why}")
+            why = "the trellis of the input works only for whole weights"
+        out.note(f"the file is larger than the input: {why}")
     record = {
         "output": str(target),
         "output_bytes": size,

@@ -170,7 +170,7 @@ def _head(file: Path, about: lnx.Summary) -> list[str]:
         f" {size_text(about.decoded_bytes)} dense, {change}",
         f"  {parts_text(parts_of(about))}",
     ]
-    records = (("network", about.architecture), ("training", about.training))
+    records = (("network", about.architecture), ("as trained", about.training))
     lines += [f"  {title}: {record_text(x)}" for title, x in records if x is not None]
     dead = dead_rows_text(about.tensors)
     lines += [] if dead is None else [f"  {dead}"]
