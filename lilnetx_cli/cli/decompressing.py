@@ -161,4 +161,6 @@ def _export(
     if written.one_size is not None:
         shape = "x".join(str(size) for size in example.shape[1:])
         out.note(f"{target} takes inputs of {shape} alone: {written.one_size}")
+    elif written.limits is not None:
+        out.note(f"{target} takes inputs with {written.limits}")
     return written.one_size

@@ -30,18 +30,25 @@ def trial_sizes(model: nn.Module, example: Tensor) -> list[Tensor]:
     """Return random inputs of other sizes, those at which the network runs.
 
     One is a little larger along each axis, so that what divides the size of the example
-    does not divide this one; one is twice as long along the first.
+    does not divide this one; one is twice as long along the first. Where it runs at
+    neither, one is a little smaller, and one is half as long.
     """
     axes, shape = free_axes(example), example.shape
     if not axes:
         return []
-    larger = [1, *shape[1:]]
+    larger, smaller = [1, *shape[1:]], [1, *shape[1:]]
+    longer, shorter = [1, *shape[1:]], [1, *shape[1:]]
     for step, axis in enumerate(axes):
         larger[axis] += 1 + 2 * step
-    longer = [1, *shape[1:]]
+        smaller[axis] = max(1, smaller[axis] - 1 - 2 * step)
     longer[axes[0]] *= 2
-    inputs = [_random(example, sizes) for sizes in (larger, longer)]
-    return [x for x in inputs if _runs(model, x)]
+    shorter[axes[0]] = -(-shorter[axes[0]] // 2)
+    for pair in ((larger, longer), (smaller, shorter)):
+        inputs = [_random(example, sizes) for sizes in pair if sizes != [1, *shape[1:]]]
+        found = [x for x in inputs if _runs(model, x)]
+        if found:
+            return found
+    return []
 
 
 def check_same(

@@ -2,7 +2,8 @@
 
 Batches may always be of any size. Height, width or length stay open where the network
 runs at other sizes and torch.export can follow it there: then the file is compared with
-the network at other sizes, too.
+the network at other sizes, too. Some are open up to a limit, such as the length of a
+table of positions.
 """
 
 from collections.abc import Callable, Mapping
@@ -36,10 +37,12 @@ class Written:
     Attributes:
         bytes: its length.
         one_size: why it takes inputs of one size alone; None where it takes others.
+        limits: the largest sizes that it takes, in words; None where there are none.
     """
 
     bytes: int
-    one_size: str | None
+    one_size: str | None = None
+    limits: str | None = None
 
 
 @torch.no_grad()
@@ -55,15 +58,15 @@ def write_checked(
     batches, sizes = trial_batches(example), trial_sizes(model, example)
     reason = None
     if free_axes(example) and not sizes:
-        reason = "it ran at no larger size"
+        reason = "it ran at no other size that was tried"
     with lnx.atomic_path(path, replace=replace) as temporary:
         if sizes:
             try:
                 program = _export(model, example, open_sizes=True)
-                _check_open(program, example)
+                limits = _limits(program, example, sizes)
                 run = save(program, _names(example, open_sizes=True), temporary)
                 check_same(model, run, [*batches, *sizes], path)
-                return Written(temporary.stat().st_size, None)
+                return Written(temporary.stat().st_size, None, limits)
             except LilnetxError:  # then one size, which may do
                 reason = "torch.export cannot leave its size open"
         program = _export(model, example, open_sizes=False)
@@ -88,19 +91,29 @@ def _export(model: nn.Module, example: Tensor, *, open_sizes: bool) -> ExportedP
             ) from error
 
 
-def _check_open(program: ExportedProgram, example: Tensor) -> None:
-    """Raise LilnetxError where a size was fixed or bounded after all."""
+def _limits(
+    program: ExportedProgram, example: Tensor, tried: list[Tensor]
+) -> str | None:
+    """Return the largest sizes that a program takes, in words; None without limits.
+
+    Raises LilnetxError where a size was fixed, or does not reach what the network
+    takes.
+    """
     node = next(
         n for n in program.graph.nodes if n.name in program.graph_signature.user_inputs
     )
-    sizes = [node.meta["val"].shape[axis] for axis in free_axes(example)]
-    bounds = program.range_constraints
-    for size in sizes:
+    limits = []
+    for axis, name in _names(example, open_sizes=True).items():
+        size = node.meta["val"].shape[axis]
         if not isinstance(size, torch.SymInt):
             raise LilnetxError("a size is fixed")
-        bound = bounds.get(size.node.expr)
-        if bound is not None and bound.upper < OPEN:
+        bound = program.range_constraints.get(size.node.expr)
+        if axis == 0 or bound is None or bound.upper >= OPEN:
+            continue
+        if bound.upper < max(x.shape[axis] for x in (example, *tried)):
             raise LilnetxError("a size is bounded")
+        limits.append(f"{name} up to {int(bound.upper)}")
+    return ", ".join(limits) or None
 
 
 def _names(example: Tensor, *, open_sizes: bool) -> dict[int, str]:

@@ -148,11 +148,11 @@ def test_a_factory_is_pruned_where_the_user_names_it(cli, sparse, tmp_path):
     assert "add --input-shape" in cli(*arguments, *named).message
     text = cli(*arguments, *named, "--input-shape", "1x8x8")
     assert "5 channels removed" in text.out
-    assert "takes inputs of 1x8x8 alone: it ran at no larger" in text.err
+    assert "takes inputs of 1x8x8 alone: it ran at no other" in text.err
     done = cli(*arguments, *named, "--input-shape", "1x8x8", "--json", "-f")
     assert done.code == 0, done.err
     assert done.json["removed_channels"] == 5
-    assert done.json["one_size"] == "it ran at no larger size"
+    assert done.json["one_size"] == "it ran at no other size that was tried"
     model = build(f"{sparse / 'mine.py'}:net", {})
     pruned = lilnetx.load_model(
         sparse / "own.lnx", pruned=True, model=model, inputs=(torch.zeros(2, 1, 8, 8),)

@@ -133,6 +133,20 @@ class Branching(nn.Module):
         return (x if x.shape[2] < 12 else 2 * x).mean((2, 3))
 
 
+class Placed(nn.Module):
+    """Takes up to eight tokens: it adds a table of positions."""
+
+    def __init__(self):
+        super().__init__()
+        self.words = nn.Embedding(5, 4)
+        self.places = nn.Parameter(torch.linspace(-1, 1, 32).view(8, 4))
+        self.head = nn.Linear(4, 3)
+
+    def forward(self, words):
+        x = self.words(words) + self.places[: words.shape[1]]
+        return self.head(x.relu().mean(1))
+
+
 def open_program(path):
     return torch.export.load(path).module()
 
@@ -172,6 +186,18 @@ def test_one_size_where_it_must_be_and_the_reason(
     assert reason in written.one_size
     images = torch.linspace(-1, 1, 5 * 64).reshape(5, 1, 8, 8)
     assert torch.allclose(load(path)(images), network(images), atol=1e-5)
+
+
+@pytest.mark.parametrize("length", [8, 4], ids=["longest", "shorter"])
+@pytest.mark.parametrize(("write", "load"), FORMS, ids=["pt2", "onnx"])
+def test_a_length_is_open_up_to_the_end_of_a_table(write, load, length, tmp_path):
+    network, path = Placed().eval(), tmp_path / "model"
+    written = write(network, torch.arange(2 * length).view(2, length) % 5, path)
+    assert written.one_size is None
+    assert written.limits == "length up to 8"
+    for count in (3, 8):
+        words = torch.arange(3 * count).view(3, count) % 5
+        assert torch.allclose(load(path)(words), network(words), atol=1e-5)
 
 
 def test_onnx_names_its_open_axes(tmp_path):
