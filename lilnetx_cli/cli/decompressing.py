@@ -97,7 +97,7 @@ def _write_state(
 def _write_network(file: Path, wanted: Wanted, out: Output) -> Written:
     """Write what needs the network itself."""
     from lilnetx_cli.cli.loading import load_network, load_pruned
-    from lilnetx_cli.models.inputs import example_input
+    from lilnetx_cli.models.inputs import check_form, example_input
 
     loaded = load_network(
         file,
@@ -107,6 +107,8 @@ def _write_network(file: Path, wanted: Wanted, out: Output) -> Written:
         jobs=wanted.jobs,
     )
     out.detail(f"read {file} and built its network")
+    if wanted.form is not None:
+        check_form(loaded.network, wanted.form)
     network, written = loaded.network, Written(len(loaded.network.state_dict()))
     if wanted.pruned:
         smaller = load_pruned(file, loaded, wanted.form, wanted.multiple)

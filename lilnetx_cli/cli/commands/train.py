@@ -71,8 +71,8 @@ def train(
     lr: Annotated[
         float | None,
         typer.Option(
-            help="Learning rate of latents; defaults to 0.02 from trained weights and"
-            " where channels go."
+            help="Learning rate of latents; by default lower (0.02) from trained"
+            " weights and with --target-macs."
         ),
     ] = None,
     target_size: Annotated[
