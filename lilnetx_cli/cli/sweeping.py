@@ -1,6 +1,7 @@
 """Several sizes of a network in one go, and what else makes the network small."""
 
 import os
+import shlex
 from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -73,7 +74,8 @@ def run_sweep(
         points = _points(sweep, sizes, known)
     except (Stopped, KeyboardInterrupt):
         raise Interrupted(
-            f"stopped; resume with: lilnetx train --sweep {count} -o {folder} --resume"
+            f"stopped; resume with: lilnetx train --sweep {count}"
+            f" -o {shlex.quote(str(folder))} --resume"
         ) from None
     _tell(points, sweep, watch.seconds)
 

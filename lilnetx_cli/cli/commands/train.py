@@ -1,6 +1,7 @@
 """`lilnetx train`."""
 
 import os
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -328,7 +329,8 @@ def _train(
         result = watched(config, splits, folder, out, resume=content)
     except Stopped:
         leave()
-        text = f"stopped; resume with: lilnetx train -o {folder} --resume"
+        again = f"lilnetx train -o {shlex.quote(str(folder))} --resume"
+        text = f"stopped; resume with: {again}"
         raise Interrupted(text if _speaks() else "") from None
     leave()
     if _speaks():
@@ -361,7 +363,7 @@ def _lines_of(result: "RunResult") -> list[str]:
     lines = [
         f"{result.checkpoint}: test accuracy {100 * result.accuracy:.2f} %,"
         f" validation {percent_text(result.validation_accuracy)}",
-        f"next: lilnetx compress {result.checkpoint}",
+        f"next: lilnetx compress {shlex.quote(str(result.checkpoint))}",
     ]
     if result.estimated_bytes is not None:  # not of a plain run
         size, zero = size_text(result.estimated_bytes), result.slice_sparsity
