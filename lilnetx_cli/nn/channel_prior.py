@@ -97,12 +97,16 @@ def channel_penalty(model: nn.Module, channels: Channels) -> Tensor:
     return (channels.costs().to(norms) * norms.masked_fill(spared, 0.0)).sum()
 
 
-def strongest(channels: Channels, norms: Tensor) -> Tensor:
-    """Return which classes are the largest that some layer gives, and class 0, (K,)."""
+def strongest(channels: Channels, norms: Tensor, share: float = 0.0) -> Tensor:
+    """Return which classes are the largest that some layer gives, and class 0, (K,).
+
+    That is one of each layer, or more where a share of its channels is more.
+    """
     found = torch.zeros(channels.count, dtype=torch.bool)
     found[0] = True
     for layer in channels.layers.values():
-        found[layer.rows[norms[layer.rows].argmax()]] = True
+        count = max(1, int(share * len(layer.rows)))
+        found[layer.rows[norms[layer.rows].topk(count).indices]] = True
     return found
 
 

@@ -10,7 +10,7 @@ from lilnetx_cli.graph.coupling import coupled_channels
 from lilnetx_cli.measure.latency import Latency
 from lilnetx_cli.measure.macs import count_macs
 from lilnetx_cli.models.registry import build_record
-from lilnetx_cli.nn import materialize, reparameterize
+from lilnetx_cli.nn import latent_weights, materialize, reparameterize
 from lilnetx_cli.pruning import prune
 from lilnetx_cli.training import Stopped, cutting, read_resume
 from lilnetx_cli.training.cutting import Gauge, chosen, smallest_share, without
@@ -116,6 +116,27 @@ def grouped():
     ]
     head = (nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, 10))
     return fill(nn.Sequential(*layers, *head))
+
+
+@pytest.mark.parametrize(("target", "least"), [(0.6, 19), (0.4, 12), (0.02, 1)])
+def test_no_layer_keeps_far_less_than_the_others(target, least):
+    """Half as much of the share as of all, where its channels are the smallest."""
+    images = torch.zeros(2, 1, 8, 8)
+    widths = [(1, 16), (16, 32), (32, 64)]
+    layers = [
+        layer
+        for before, after in widths
+        for layer in (nn.Conv2d(before, after, 3, padding=1), nn.ReLU())
+    ]
+    head = (nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, 10))
+    model, channels = with_latents(fill(nn.Sequential(*layers, *head)), images)
+    with torch.no_grad():
+        last = {name: latent for name, _, latent in latent_weights(model)}["4.weight"]
+        last.mul_(0.3)
+    gone = choose_gone(model, channels, target)
+    kept = ~gone[channels.layers["4.weight"].rows]
+    assert least <= int(kept.sum()) < 64
+    assert channels.macs(~gone) / channels.macs(torch.ones_like(gone)) <= target
 
 
 class Halves(nn.Module):
