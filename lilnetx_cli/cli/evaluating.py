@@ -95,13 +95,25 @@ def loaded_with_examples(
     return loaded, examples
 
 
-def no_data(training: Mapping[str, Any]) -> str:
-    """Say why a file gives no data set, as the end of a sentence."""
+def data_notes(
+    file: Path, training: Mapping[str, Any], dataset: str | None, *, measured: bool
+) -> list[str]:
+    """Return what to say of the data set that a file was trained on.
+
+    That is why it gives none, where nothing is measured, and that it is not the one
+    that the user names.
+    """
+    from lilnetx_cli.user_code import is_factory
+
     name = training.get("dataset")
-    if not isinstance(name, str):
-        return "names no data set, add --dataset"
-    made = f"was trained on {printable(name)}"
-    return f"{made}, which a file may not run: name it with --dataset"
+    made = f"was trained on {printable(name)}" if isinstance(name, str) else None
+    if not measured:
+        why = f"{made}, which a file may not run: name it with --dataset"
+        why = "names no data set, add --dataset" if made is None else why
+        return [f"accuracy is not measured: {file} {why}"]
+    names = [x for x in (name, dataset) if isinstance(x, str) and not is_factory(x)]
+    other = len(set(names)) == 2
+    return [f"{file} {made}"] if other else []
 
 
 def example_of(

@@ -1,5 +1,7 @@
 """`evaluate` without a data set, and with code of the user's own."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -115,3 +117,15 @@ def test_code_of_the_user_is_run_for_him_and_not_for_a_file(here, tmp_path):
         "--json",
     )  # fmt: skip
     assert done.json["examples"] == 4
+
+
+def test_another_data_set_than_that_of_the_training_is_noted(here, trained, tmp_path):
+    container = lnx.load(trained / "model.lnx")
+    record = {**container.training, "dataset": "fashion-mnist"}
+    lnx.save(replace(container, training=record), tmp_path / "other.lnx")
+    arguments = ("--dataset", "digits", "--no-latency")
+    done = here("evaluate", tmp_path / "other.lnx", *arguments)
+    assert "other.lnx was trained on 'fashion-mnist'" in done.err
+    assert (
+        "was trained on" not in here("evaluate", trained / "model.lnx", *arguments).err
+    )

@@ -11,9 +11,9 @@ from lilnetx_cli.cli.evaluating import (
     Timing,
     add_work,
     check_alike,
+    data_notes,
     example_of,
     loaded_with_examples,
-    no_data,
     qualities,
 )
 from lilnetx_cli.cli.options import (
@@ -118,8 +118,9 @@ def evaluate(
     example = example_of(
         loaded.architecture, form, loaded.network, needed=judge is None or pruned
     )
-    if examples is None and judge is None:
-        out.note(f"accuracy is not measured: {file} {no_data(loaded.training)}")
+    measured = examples is not None or judge is not None
+    for note in data_notes(file, loaded.training, dataset, measured=measured):
+        out.note(note)
     networks = [loaded.network]
     if pruned:
         smaller = load_pruned(file, loaded, form, round_channels)
