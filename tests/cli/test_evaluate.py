@@ -102,6 +102,7 @@ def test_code_of_the_user_is_run_for_him_and_not_for_a_file(here, tmp_path):
         "--device", "cpu", "-o", "run", "-j", "1", "-q", cwd=tmp_path,
     )  # fmt: skip
     assert done.code == 0, done.err
+    assert "steps: 1, few for accuracy: run 500 or more" in done.out
     assert here("compress", "run/model.pt", "-o", "m.lnx").code == 0
     (tmp_path / "was_run").unlink()
     for path in ("m.lnx", "run/model.pt"):

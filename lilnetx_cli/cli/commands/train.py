@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from lilnetx_cli.training import RunResult
 
 DEFAULT_FOLDER = Path("run")
+FEW_STEPS = 500  # in which networks do not recover from becoming small
 
 
 def train(
@@ -369,6 +370,9 @@ def _lines_of(result: "RunResult") -> list[str]:
         size, zero = size_text(result.estimated_bytes), result.slice_sparsity
         text = f"  about {size} as a .lnx file, {percent_text(zero)} of the slices zero"
         lines.insert(1, text)
+        if result.steps < FEW_STEPS:
+            text = f"  steps: {result.steps}, few for accuracy: run {FEW_STEPS} or more"
+            lines.insert(2, text)
     if result.macs_share is not None:
         share = f"{percent_text(result.macs_share)} of the multiply-adds"
         if result.time_share is not None:
