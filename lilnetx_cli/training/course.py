@@ -176,7 +176,7 @@ def _check(steps: int, size: int | None, growth: float) -> None:
     if steps < 1:
         raise UsageError(f"steps is {steps}, expected 1 or more")
     if size is not None and (not isinstance(size, int) or size < 1):
-        raise UsageError(f"target_size is {size!r}, expected a number of bytes")
+        raise UsageError(f"target_size is {size!r}, expected a whole number of bytes")
     if not 0 <= growth <= 1:
         raise UsageError(f"growth is {growth}, expected a share from 0 to 1")
 

@@ -362,6 +362,7 @@ def test_a_trained_network_is_not_lost():
         ({"steps": 0}, UsageError, "steps is 0, expected 1 or more"),
         ({"target_size": 40}, OutOfReach, "a file of 40 bytes is out of reach"),
         ({"target_macs": 0.001}, OutOfReach, "0.001 of the multiply-adds is out"),
+        ({"target_size": "9kB"}, UsageError, "target_size is .9kB., expected a whole"),
         ({"target_macs": 2.0}, UsageError, "expected a share between 0 and 1"),
         ({"target_macs": 0.5, "target_latency": 0.5}, UsageError, "give one"),
         ({"round_channels": 8}, UsageError, "round_channels is 8, expected"),
