@@ -81,9 +81,14 @@ def reason_of(error: BaseException) -> str:
     the type of the error.
     """
     text = " ".join(str(error).split())
-    if not text or isinstance(error, KeyError):
-        text = f"{type(error).__name__}: {text}".removesuffix(": ")
-    return one_line(text)
+    says_nothing = not text or isinstance(error, KeyError)
+    return typed_reason(error) if says_nothing else one_line(text)
+
+
+def typed_reason(error: BaseException) -> str:
+    """Return the type of an error and what it says, as a part of a message."""
+    text = " ".join(str(error).split())
+    return one_line(f"{type(error).__name__}: {text}" if text else type(error).__name__)
 
 
 def wanted_of(message: str) -> str | None:

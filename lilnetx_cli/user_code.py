@@ -9,7 +9,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from lilnetx_cli.errors import InputError, UsageError, reason_of, suggestion
+from lilnetx_cli.errors import InputError, UsageError, suggestion, typed_reason
 
 # What code of the user's own may end with; sys.exit() there does not end a verb.
 FAILURES = (Exception, SystemExit)
@@ -93,7 +93,7 @@ def load_factory(name: str) -> Any:  # noqa: ANN401
     try:
         module = _load(Path(path).resolve())
     except FAILURES as error:
-        raise InputError(f"{path!r} fails: {failure_of(error)}") from error
+        raise InputError(f"{path!r} fails: {typed_reason(error)}") from error
     if not callable(getattr(module, function, None)):
         raise UsageError(f"{path!r} has no function {function!r}{_others(module)}")
     return getattr(module, function)
@@ -120,12 +120,7 @@ def call_factory(name: str, arguments: Mapping[str, Any]) -> Any:  # noqa: ANN40
     try:
         return factory(**given)
     except FAILURES as error:
-        raise InputError(f"{name} fails: {failure_of(error)}") from error
-
-
-def failure_of(error: BaseException) -> str:
-    """Return an error of the user's code on one line, with its type."""
-    return f"{type(error).__name__}: {reason_of(error)}"
+        raise InputError(f"{name} fails: {typed_reason(error)}") from error
 
 
 def _load(path: Path) -> ModuleType:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from lilnetx_cli.checkpoint.torch_file import load_torch
-from lilnetx_cli.errors import FileError, InputError, one_line, reason_of
+from lilnetx_cli.errors import FileError, InputError, one_line, typed_reason
 from lilnetx_cli.nn.decoding import decode_exact, decode_matmul
 from lilnetx_cli.nn.latents import LatentWeight, latent_groups, latent_weights
 from lilnetx_cli.nn.materialize import materialize
@@ -188,8 +188,7 @@ def read_checkpoint(content: Mapping[str, Any], path: Path) -> Checkpoint:
         )
     except (KeyError, AttributeError, TypeError, ValueError) as error:
         raise FileError(
-            f"{str(path)!r} is an incomplete lilnetx checkpoint:"
-            f" {type(error).__name__} {reason_of(error)}"
+            f"{str(path)!r} is an incomplete lilnetx checkpoint: {typed_reason(error)}"
         ) from error
 
 

@@ -9,7 +9,14 @@ import os
 import sys
 from collections.abc import Iterable
 
-from lilnetx_cli.errors import LilnetxError, alike, one_line, reason_of, wanted_of
+from lilnetx_cli.errors import (
+    LilnetxError,
+    alike,
+    one_line,
+    reason_of,
+    typed_reason,
+    wanted_of,
+)
 from lnx import FormatError, LimitError, LnxError
 
 INTERRUPTED = 130
@@ -74,8 +81,7 @@ def explain(error: Exception) -> tuple[int, str]:
         import traceback
 
         traceback.print_exc()
-    text = f"{type(error).__name__}: {reason_of(error)}"
-    return 1, f"internal error, please report it: {text}"
+    return 1, f"internal error, please report it: {typed_reason(error)}"
 
 
 def _out_of_memory(error: Exception) -> bool:

@@ -16,8 +16,8 @@ from torch.utils.data import Dataset
 from torchvision.transforms.v2.functional import pil_to_tensor
 
 from lilnetx_cli.data.stream import Batch
-from lilnetx_cli.errors import InputError, one_line
-from lilnetx_cli.user_code import FAILURES, PROJECTS, call_factory, failure_of
+from lilnetx_cli.errors import InputError, one_line, typed_reason
+from lilnetx_cli.user_code import FAILURES, PROJECTS, call_factory
 
 # Kinds of PIL images whose numbers are no brightness, and one that holds the same.
 CONVERTED = {"1": "L", "P": "RGB", "PA": "RGBA"}
@@ -79,7 +79,7 @@ class PairImages(Dataset[Batch]):
         try:
             found = self._pairs[number]
         except FAILURES as error:
-            raise InputError(f"{where} fails: {failure_of(error)}") from error
+            raise InputError(f"{where} fails: {typed_reason(error)}") from error
         try:
             image, label = found
         except (TypeError, ValueError) as error:

@@ -11,11 +11,10 @@ import torch
 from torch import nn
 
 from lilnetx_cli.data import Batch, EpochDataset, batches, received
-from lilnetx_cli.errors import InputError, UsageError, one_line
+from lilnetx_cli.errors import InputError, UsageError, one_line, typed_reason
 from lilnetx_cli.user_code import (
     FAILURES,
     PROJECTS,
-    failure_of,
     folder_of,
     load_factory,
 )
@@ -96,7 +95,7 @@ class Metric:
     def _failed(self, error: BaseException) -> UsageError:
         line = self._line_of(error)
         where = "" if line is None else f" in line {line}"
-        return UsageError(f"{self.name} fails{where}: {failure_of(error)}")
+        return UsageError(f"{self.name} fails{where}: {typed_reason(error)}")
 
     def _line_of(self, error: BaseException) -> int | None:
         """Return the line of the user's file that was at work, None for another."""

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
-from lilnetx_cli.errors import InputError, reason_of
+from lilnetx_cli.errors import InputError, typed_reason
 from lilnetx_cli.nn.side_rounding import relative_change
 
 # One tensor, a tuple of arguments or a mapping of named ones; a list holds several.
@@ -76,8 +76,7 @@ def check_calls(model: nn.Module, calls: Sequence[Call]) -> None:
         outputs_of(model, calls)
     except Exception as error:
         raise InputError(
-            f"the network does not run on the inputs: {type(error).__name__}:"
-            f" {reason_of(error)}"
+            f"the network does not run on the inputs: {typed_reason(error)}"
         ) from error
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lilnetx_cli.errors import UsageError, reason_of
+from lilnetx_cli.errors import UsageError, typed_reason
 
 
 def compiled(model: nn.Module, device: torch.device) -> Any:  # noqa: ANN401
@@ -19,7 +19,7 @@ def compiled(model: nn.Module, device: torch.device) -> Any:  # noqa: ANN401
     except Exception as error:  # any: of torch, or of the compiler that it calls
         raise UsageError(
             "--compile does not work on this machine, leave it out:"
-            f" {type(error).__name__}: {reason_of(error)}"
+            f" {typed_reason(error)}"
         ) from error
     return torch.compile(model)
 
