@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from lilnetx_cli.cli.decompressing import PROGRAMS, STATES
 from lilnetx_cli.cli.options import check_output
 from lilnetx_cli.cli.standard_streams import STANDARD
 from lilnetx_cli.errors import UsageError
 
-DECOMPRESSED = (".pt", ".pth", ".safetensors", ".pt2", ".onnx")  # by decompress
 INDEX_ENDING = ".index.json"  # as in checkpoint.sharded, which imports torch
 
 
@@ -59,7 +59,7 @@ def _check_form(target: Path) -> None:
     if suffix in ("", ".lnx"):
         return
     hint = f"end it in .lnx, not in {suffix}"
-    if suffix in DECOMPRESSED:
+    if suffix in (*STATES, *PROGRAMS):
         hint = f"decompress makes {suffix} of one"
     raise UsageError(f"output {str(target)!r}: compress writes .lnx files; {hint}")
 

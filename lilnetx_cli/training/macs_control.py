@@ -70,9 +70,9 @@ class MacsController:
     def is_time(self, progress: float, share: float) -> bool:
         """Hear the share that is left; tell whether channels are to be chosen.
 
-        They are at a point of the run, or when little is left to go: while the steps
-        grow, channels also die by themselves, and waiting would end below what was
-        asked for. They are chosen once more later.
+        That is at a quarter of the run, or before, when little is left to go: channels
+        also die by themselves while the steps grow, and waiting would end below what
+        was asked for. They are chosen once more later.
         """
         if self.gone is not None:
             return progress >= AGAIN and not self.settled
@@ -118,9 +118,9 @@ def choose_gone(model: nn.Module, channels: Channels, target: float) -> Tensor:
 def _gone(
     model: nn.Module, channels: Channels, target: float, stays: float
 ) -> tuple[Tensor, float]:
-    """Return the fewest classes, (K,), without which a share of the MACs is left.
+    """Return the fewest classes to take out for a share of the MACs, (K,).
 
-    And the share that is. A share of each layer's channels stays.
+    And the share that is left without them. So much of each layer's channels stays.
     """
     nonzero = nonzero_slices(model, channels)
     norms = channel_norms(model, channels).cpu()

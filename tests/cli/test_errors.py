@@ -6,6 +6,8 @@ from safetensors.torch import save_file
 
 import lnx
 
+NAMED = ("compress", "plain.pt", "-o", "x.lnx", "--model", "resnet20")
+FORM = ("--model-arg", "channels=1", "--model-arg", "classes=10")
 LINES = [
     (("inspect", "none.lnx"), 2, "'none.lnx' does not exist"),
     (("inspect", "bare"), 1, "folder 'bare' holds no network"),
@@ -141,38 +143,8 @@ LINES = [
     (("train", "--data-dir", ".", "-o", "r"), 2, "comes with lilnetx"),
     (("train", "--dataset", "digits", "-b", "9999", "-o", "r"), 2, "only 1294"),
     (("compress", "plain.pt", "-o", "x.pt"), 2, "compress writes .lnx files"),
-    (
-        (
-            "compress",
-            "plain.pt",
-            "-o",
-            "x.lnx",
-            "--model",
-            "resnet20",
-            "--model-arg",
-            "channels=1",
-            "--model-arg",
-            "classes=10",
-            "--input-shape",
-            "63",
-        ),
-        2,
-        "does not take inputs of shape (63,)",
-    ),
-    (
-        (
-            "compress",
-            "plain.pt",
-            "-o",
-            "x.lnx",
-            "--model",
-            "resnet20",
-            "--input-shape",
-            "1x9000x9000",
-        ),
-        2,
-        "--input-shape 1x9000x9000 is too large for a file",
-    ),
+    ((*NAMED, *FORM, "--input-shape", "63"), 2, "not take inputs of shape (63,)"),
+    ((*NAMED, "--input-shape", "1x9000x9000"), 2, "1x9000x9000 is too large for a"),
     (("compress", "short.pt", "-o", "x.lnx"), 3, "is a truncated or damaged PyTorch"),
     (("compress", "plain.pt", "-o", "x.PT"), 2, "decompress makes .pt of one"),
     (("compress", "plain.pt", "-o", "x.zip"), 2, "end it in .lnx, not in .zip"),

@@ -12,6 +12,7 @@ from lilnetx_cli.errors import LilnetxError
 from lilnetx_cli.export.onnx import open_onnx, write_onnx
 from lilnetx_cli.export.program import write_program
 from lilnetx_cli.export.sizes import Written
+from lilnetx_cli.graph.tracing import quietly
 from lilnetx_cli.models import build
 from lilnetx_cli.pruning import prune
 from tests.pruning.deadening import kill_filters, lived_in
@@ -131,6 +132,16 @@ class Branching(nn.Module):
     def forward(self, x):
         x = self.layer(x)
         return (x if x.shape[2] < 12 else 2 * x).mean((2, 3))
+
+
+def test_ctrl_c_that_torch_made_an_error_of_is_one():
+    """It would be taken for a network that cannot be exported."""
+    failed = RuntimeError("torch failed")
+    failed.__context__ = KeyboardInterrupt()
+    with pytest.raises(KeyboardInterrupt), quietly():
+        raise failed
+    with pytest.raises(RuntimeError, match="torch failed"), quietly():
+        raise RuntimeError("torch failed")
 
 
 class Placed(nn.Module):

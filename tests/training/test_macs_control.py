@@ -1,5 +1,7 @@
 """Runs that are to end with a share of the multiply-adds, and their controller."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from torch import nn
@@ -12,7 +14,7 @@ from lilnetx_cli.measure.macs import count_macs
 from lilnetx_cli.models.registry import build_record
 from lilnetx_cli.nn import latent_weights, materialize, reparameterize
 from lilnetx_cli.pruning import prune
-from lilnetx_cli.training import Stopped, cutting, read_resume
+from lilnetx_cli.training import Stopped, cutting, read_resume, steering
 from lilnetx_cli.training.cutting import Gauge, chosen, smallest_share, without
 from lilnetx_cli.training.macs_control import (
     AGAIN,
@@ -24,6 +26,7 @@ from lilnetx_cli.training.macs_control import (
     MacsController,
     choose_gone,
 )
+from lilnetx_cli.training.size_control import SizeController
 from tests.nn.making import fill
 from tests.training.test_run import assert_same_model, metrics, run
 
@@ -52,6 +55,25 @@ def test_what_is_too_much_later_goes_in_a_second_choice():
     assert not controller.is_time(1.0, 0.6)
     assert MacsController(0.98).aim == 1
     assert MacsController(**controller.state()).settled
+
+
+def test_the_size_hears_of_channels_that_are_taken_out():
+    """What they take with them is no shrinking of the file by itself."""
+    model, channels = with_latents(grouped(), torch.zeros(2, 1, 8, 8))
+    size = SizeController(9_000, 10_000, before=9_500)
+    course = SimpleNamespace(model=model, channels=channels, controller=size)
+    macs = MacsController(0.5)
+    steering._steer_macs(course, macs, CHOOSE / 2, choose_half)
+    assert size.before == 9_500
+    steering._steer_macs(course, macs, CHOOSE, choose_half)
+    assert macs.gone.any()
+    assert size.before is None
+
+
+def choose_half(channels, _macs):
+    gone = torch.zeros(channels.count, dtype=torch.bool)
+    gone[1::2] = True
+    return gone
 
 
 def test_nothing_more_is_chosen_where_enough_has_died():
