@@ -70,6 +70,8 @@ def load_teacher(
         network = rebuild(used, checkpoint.state_dict, str(path), trusted=bool(trusted))
     except UsageError as error:
         reason = str(error).removesuffix(f": {OTHER_NETWORK}")
+        if reason == str(error):  # it says itself what to do
+            raise
         raise UsageError(f"the teacher is another network: {reason}: {NAME}") from error
     return network.eval().requires_grad_(False)
 

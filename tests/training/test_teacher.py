@@ -66,6 +66,13 @@ def test_a_teacher_of_other_images_is_refused(tmp_path, digits, arguments, reaso
         open_session(resolve(None, settings), digits)
 
 
+def test_a_misspelled_argument_is_told_as_anywhere(wide):
+    own = describe("resnet20", {**FORM, "width": 1})
+    named = {"name": "resnet20", "args": {**FORM, "witdh": 2}}
+    with pytest.raises(UsageError, match="^'resnet20' takes no argument 'witdh', did"):
+        load_teacher(wide[1], own, named)
+
+
 def test_arguments_without_a_name_are_refused(wide, digits):
     settings = {"train.teacher": str(wide[1]), "train.teacher_args": {"width": 2}}
     config = resolve(None, {"data.name": "digits", **settings})
