@@ -69,7 +69,7 @@ def test_a_teacher_of_other_images_is_refused(tmp_path, digits, arguments, reaso
 def test_a_misspelled_argument_is_told_as_anywhere(wide):
     own = describe("resnet20", {**FORM, "width": 1})
     named = {"name": "resnet20", "args": {**FORM, "witdh": 2}}
-    with pytest.raises(UsageError, match="^'resnet20' takes no argument 'witdh', did"):
+    with pytest.raises(UsageError, match=r"^'resnet20' takes no argument 'witdh'"):
         load_teacher(wide[1], own, named)
 
 
