@@ -11,6 +11,7 @@ from torch import Tensor, nn
 import lnx
 from lilnetx_cli.checkpoint import capture, pack, read_source, unpack
 from lilnetx_cli.compression.in_python import compress
+from lilnetx_cli.errors import UsageError, kind_of
 from lilnetx_cli.graph.coupling import coupled_channels
 from lilnetx_cli.models import fill, rebuild
 from lilnetx_cli.models.inputs import example_input
@@ -59,13 +60,13 @@ def save(
 ) -> int:
     """Write a network to a .lnx file, atomically; return its length in bytes.
 
-    Latents are entropy-coded. In what `finalize` returns all else is rounded as far as
-    the outputs allow; of a network that is only reparameterized, all other tensors are
+    Latents are entropy-coded. In the result of `finalize` the rest is rounded as far as
+    the outputs allow; if a network is only reparameterized, all other tensors are
     stored byte for byte. `architecture` is the record {"name": ..., "args": {...}} of a
     network that `lilnetx models` lists, so that `load_model` needs no model; `training`
-    is what a run says of itself, in plain JSON values. Records that `finalize` has
-    got need not be given again. Raises InputError for tensors that a file cannot hold,
-    lnx.LnxError, OSError.
+    is the training record, in plain JSON values. Records that were given to
+    `finalize` need not be repeated. Raises InputError for tensors that a file cannot
+    hold, lnx.LnxError, OSError.
     """
     if isinstance(model, Finalized):
         known = model.checkpoint
@@ -74,15 +75,19 @@ def save(
             architecture=known.architecture if architecture is None else architecture,
             training=known.training if training is None else training,
         )
-    else:
+    elif isinstance(model, nn.Module):
         checkpoint = capture(model, architecture=architecture, training=training)
+    else:
+        raise UsageError(
+            f"model is {kind_of(model)}, expected a network or what finalize returns"
+        )
     return lnx.save(pack(checkpoint), path)
 
 
 def load(path: PathLike) -> dict[str, Tensor]:
     """Read the dense state dict of a .lnx file, every hash checked.
 
-    Raises lnx.LnxError for a file that is damaged or is no .lnx file, LilnetxError for
+    Raises lnx.LnxError for a file that is damaged or not a .lnx file, LilnetxError for
     an element type that this torch lacks, and OSError.
     """
     return unpack(lnx.decode(path))
@@ -93,7 +98,7 @@ def load_model(
     *,
     pruned: bool = False,
     model: nn.Module | None = None,
-    inputs: tuple[Any, ...] | None = None,
+    inputs: Tensor | tuple[Any, ...] | None = None,
 ) -> nn.Module:
     """Rebuild the network of a file, in evaluation mode.
 
@@ -107,8 +112,9 @@ def load_model(
     float32 network.
 
     With `pruned` the network comes without its dead channels: plain smaller layers with
-    the same outputs. `inputs` are an example of what forward takes, a batch of two or
-    more, needed where the record does not say the image size.
+    the same outputs. `inputs` are an example of what forward takes, a tensor or a tuple
+    of arguments, a batch of two or more, needed where the record does not say the image
+    size.
 
     Raises what `load` raises; UsageError if the file has no record and no model is
     given, or if tensors are missing, unknown, of another shape, or of a type that the
@@ -116,6 +122,8 @@ def load_model(
     was); FileError for a record that builds no network; GraphError if the network
     cannot be pruned. All but lnx.LnxError and OSError are errors of lilnetx_cli.errors.
     """
+    if model is not None and not isinstance(model, nn.Module):
+        raise UsageError(f"model is {kind_of(model)}, expected a network, an nn.Module")
     container, file = _read(path), os.fspath(path)
     record, state = container.architecture, unpack(lnx.rebuild_all(container))
     if model is None:
@@ -126,7 +134,9 @@ def load_model(
     model = model.eval()
     if not pruned:
         return model
-    return prune(model, inputs or (example_input(record),)).model
+    if inputs is None:
+        inputs = (example_input(record),)
+    return prune(model, inputs if isinstance(inputs, tuple) else (inputs,)).model
 
 
 def _read(path: PathLike) -> lnx.Container:

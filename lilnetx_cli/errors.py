@@ -7,7 +7,8 @@ LilnetxError         1  the work could not be done
 └── Interrupted    130  stopped by Ctrl-C, with what to do next
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from difflib import SequenceMatcher
 from itertools import takewhile
 from typing import Any
@@ -91,6 +92,19 @@ def typed_reason(error: BaseException) -> str:
     return one_line(f"{type(error).__name__}: {text}" if text else type(error).__name__)
 
 
+@contextmanager
+def refusing(text: str, error: type[LilnetxError] = InputError) -> Iterator[None]:
+    """Turn what a network raises for inputs that it does not take into one line.
+
+    The line is `text`, such as "the network does not take images of digits", and the
+    reason.
+    """
+    try:
+        yield
+    except REFUSALS as cause:
+        raise error(f"{text}: {reason_of(cause)}") from cause
+
+
 def wanted_of(message: str) -> str | None:
     """Return what pydantic wants a value to be, in plain words; None if it says not."""
     if not message.startswith(WANTED):
@@ -99,6 +113,18 @@ def wanted_of(message: str) -> str | None:
     for words, plain in PLAIN_WORDS.items():
         wanted = wanted.replace(words, plain)
     return wanted
+
+
+def kind_of(value: object) -> str:
+    """Return the type of a value with its article, and what it has of numbers."""
+    if value is None:
+        return "None"
+    name = one_line(type(value).__name__)
+    if name == "ndarray":
+        name = f"numpy array of {getattr(value, 'dtype', 'objects')}"
+    if isinstance(value, (list, tuple, Mapping)):
+        name += f" of {len(value)}"
+    return f"{'an' if name[0] in 'aeiouAEIOU' else 'a'} {name}"
 
 
 def _cut(text: str, limit: int) -> str:

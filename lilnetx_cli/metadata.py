@@ -38,7 +38,7 @@ def split_record(
     try:
         content = json.loads(text)
     except (ValueError, RecursionError):
-        raise ValueError("a record that is no JSON") from None
+        raise ValueError("a record that is not JSON") from None
     record = content.get("architecture") if isinstance(content, dict) else None
     if not isinstance(record, dict):
         raise ValueError("no architecture record")

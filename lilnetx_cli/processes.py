@@ -112,7 +112,7 @@ class Processes:
                 raise
             raise PeerLost(
                 f"another of the {self.count} processes ended, so process {self.index}"
-                " stops; go on from the last epoch with --resume"
+                " stops; --resume continues from the last epoch"
             ) from error
 
 

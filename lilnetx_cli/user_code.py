@@ -72,7 +72,7 @@ def check_function(name: str) -> None:
     """Raise UsageError for a name that is not of the form path/file.py:function."""
     check_factory(name)
     if not is_factory(name):
-        raise UsageError(f"{name!r} is no function, name it as path/file.py:function")
+        raise UsageError(f"{name!r} is not a function: write path/file.py:function")
 
 
 def folder_of(name: str) -> str:
@@ -134,7 +134,7 @@ def _load(path: Path) -> ModuleType:
         return known
     spec = spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
-        raise ImportError(f"{str(path)!r} is no Python file")
+        raise ImportError(f"{str(path)!r} is not a Python file")
     module = module_from_spec(spec)
     if known is None:
         sys.modules[name] = module

@@ -32,7 +32,7 @@ def loads(
 ) -> Container:
     """Return the container of a file, every hash checked.
 
-    Raises FormatError for bytes that are no legal file, CorruptError where a hash
+    Raises FormatError for bytes that are not a legal file, CorruptError where a hash
     differs, VersionError where another reader is needed, LimitError where the tensors
     would take more than max_size bytes, tied ones counted once.
     """
@@ -135,7 +135,7 @@ def _load_source(source: Source, *, max_size: int, jobs: int) -> Container:
         with Coder(jobs) as coder:
             tensors = tuple(tensor for tensor, _ in read_tensors(opened, coder))
     except MemoryError as error:
-        raise LimitError("the file needs more memory than there is") from error
+        raise LimitError("not enough memory for the file") from error
     header = opened.header
     return Container(
         tensors,
@@ -152,7 +152,7 @@ def _coder(jobs: int) -> Iterator[Coder]:
         with Coder(jobs) as coder:
             yield coder
     except MemoryError as error:
-        raise LimitError("the file needs more memory than there is") from error
+        raise LimitError("not enough memory for the file") from error
 
 
 def _with_targets(path: PathLike, frame: Frame, names: Iterable[str]) -> set[str]:

@@ -17,11 +17,12 @@ from lilnetx_cli.checkpoint.model_pt import (
 from lilnetx_cli.checkpoint.safetensors_file import load_safetensors
 from lilnetx_cli.checkpoint.sharded import is_index, join, model_file, read_index
 from lilnetx_cli.checkpoint.torch_file import load_torch
-from lilnetx_cli.errors import FileError, InputError, UsageError
+from lilnetx_cli.errors import FileError, InputError, UsageError, kind_of
 from lilnetx_cli.metadata import split_record
 from lnx.errors import printable
 
 # Where trainers put the weights in a larger checkpoint, the likeliest first.
+IN_TRAINING = {"parametrizations", "owned"}  # in names of what latents share
 KEYS = ("state_dict", "model_state_dict", "model_state", "model", "module", "net",
         "params")  # fmt: skip
 # What wrappers of torch put before every name.
@@ -73,8 +74,8 @@ def read_source(
         content = load_torch(path, unsafe_pickle=unsafe_pickle)
         if isinstance(content, Mapping) and RESUME_MARK in content:
             raise InputError(
-                f"{str(path)!r} is the state of a run, which train --resume reads: name"
-                " the model.pt that the run writes at its end"
+                f"{str(path)!r} is resume state for train --resume: use the model.pt"
+                " that is written at the end of the run"
             )
         if key is None and isinstance(content, Mapping) and MARK in content:
             return Source(read_checkpoint(content, path), tuple(notes), files)
@@ -82,9 +83,20 @@ def read_source(
         state, left_out = _tensors(content, path)
         notes += used + left_out
     state, stripped = _strip(state)
+    _check_finished(state, path)
     metadata, record = _split(metadata, path)
     checkpoint = Checkpoint(state, architecture=record, metadata=metadata)
     return Source(checkpoint, (*notes, *stripped), files)
+
+
+def _check_finished(state: Mapping[str, Tensor], path: Path) -> None:
+    """Raise InputError for the latents of a network that is still in training."""
+    live = (name for name in state if set(name.split(".")) >= IN_TRAINING)
+    if next(live, None) is not None:
+        raise InputError(
+            f"{str(path)!r} holds latents of a network in training: save what"
+            " Compressor.finalize() or lilnetx.finalize() returns with lilnetx.save"
+        )
 
 
 def _split(
@@ -148,8 +160,8 @@ def _tensors(content: Any, path: Path) -> tuple[dict[str, Tensor], list[str]]:  
     nested = [k for k, v in content.items() if _holds_tensors(_state_of(v))]
     if nested:
         raise InputError(
-            f"{str(path)!r} holds tensors beside an entry {printable(str(nested[0]))}"
-            " that holds more: name the entry to use with --key"
+            f"{str(path)!r} has tensors outside and inside entry"
+            f" {printable(str(nested[0]))}: name the entry to use with --key"
         )
     state = {str(k): v for k, v in content.items() if isinstance(v, Tensor)}
     tensors = sum(isinstance(v, Tensor) for v in content.values())
@@ -158,7 +170,7 @@ def _tensors(content: Any, path: Path) -> tuple[dict[str, Tensor], list[str]]:  
     other = [printable(str(k)) for k, v in content.items() if not isinstance(v, Tensor)]
     if not other:
         return state, []
-    return state, [f"left out entries that are no tensors: {', '.join(other[:8])}"]
+    return state, [f"ignored entries that are not tensors: {', '.join(other[:8])}"]
 
 
 def _strip(state: dict[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:
@@ -177,7 +189,7 @@ def _strip(state: dict[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:
 
 def _keys(content: Any) -> str:  # noqa: ANN401
     if not isinstance(content, Mapping):
-        return f"a {type(content).__name__}"
+        return kind_of(content)
     names = [printable(str(key))[1:-1] for key in content]
     more = f" and {len(names) - 8} more" if len(names) > 8 else ""
     return f"keys {', '.join(names[:8])}{more}" if names else "an empty dict"

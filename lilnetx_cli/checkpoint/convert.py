@@ -57,7 +57,7 @@ def pack(checkpoint: Checkpoint) -> lnx.Container:
     for name, tensor in checkpoint.state_dict.items():
         dense = isinstance(tensor, Tensor) and tensor.layout is torch.strided
         if not dense or tensor.is_meta or tensor.is_quantized or tensor.is_nested:
-            raise InputError(f"{name!r} in the state dict is no dense tensor")
+            raise InputError(f"{name!r} in the state dict is not a dense tensor")
         place = _place(tensor)
         if tensor.numel() and place in seen:
             tensors.append(lnx.Alias(name, seen[place]))

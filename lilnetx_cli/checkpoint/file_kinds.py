@@ -1,11 +1,12 @@
 """What a file is that was taken for a checkpoint, by its first bytes."""
 
+import zipfile
 from pathlib import Path
 
 STARTS = (
     (b"version https://git-lfs", "a Git LFS pointer: fetch the file with git lfs pull"),
-    (b"<!DOCTYPE", "a web page, not the file it should have led to"),
-    (b"<html", "a web page, not the file it should have led to"),
+    (b"<!DOCTYPE", "a web page: the download went wrong"),
+    (b"<html", "a web page: the download went wrong"),
     (b"\x1f\x8b", "a gzip file: unpack it first"),
     (b"\x89HDF", "an HDF5 file"),
     (b"GGUF", "a GGUF file"),
@@ -32,6 +33,20 @@ def kind_of(path: Path) -> str | None:
     if path.suffix == ".onnx":  # it begins with no mark of its own
         return "an ONNX file, which says too little of its network"
     return "a text file" if _is_text(head) else None
+
+
+def program_kind(path: Path) -> str | None:
+    """Return which program of torch a zip file is, or None; raises OSError."""
+    try:
+        with zipfile.ZipFile(path) as file:
+            names = file.namelist()
+    except zipfile.BadZipFile:
+        return None
+    if any("/code/" in name for name in names):
+        return "a TorchScript program: save the state dict of its network instead"
+    if any(name.endswith("archive_format") for name in names):
+        return "a .pt2 program: save the state dict of its network instead"
+    return None
 
 
 def is_zip_start(path: Path) -> bool:

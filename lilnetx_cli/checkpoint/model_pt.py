@@ -76,7 +76,7 @@ def take_latents(
 ) -> tuple[dict[str, LatentEntry], tuple[Tensor, ...]]:
     """Return the rounded latents and the decoders of a reparameterized network.
 
-    Raises InputError for latents that are no numbers any more.
+    Raises InputError for latents that are not numbers any more.
     """
     groups = list(latent_groups(model).values())
     numbers = {id(group): number for number, group in enumerate(groups)}
@@ -162,7 +162,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
     """Read `model.pt`; raises InputError for anything else, saying what it is."""
     content = load_torch(path)
     if not isinstance(content, Mapping) or MARK not in content:
-        raise InputError(f"{str(path)!r} is no checkpoint of lilnetx train")
+        raise InputError(f"{str(path)!r} is not a lilnetx checkpoint")
     return read_checkpoint(content, path)
 
 

@@ -27,9 +27,9 @@ def load_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str] | No
     except safetensors.SafetensorError as error:
         kind = kind_of(path)
         what = (
-            f"is no safetensors file but {kind}"
+            f"is not safetensors but {kind}"
             if kind
-            else (f"is no safetensors file, or a damaged one: {reason_of(error)}")
+            else (f"is not a valid safetensors file: {reason_of(error)}")
         )
         raise FileError(f"{str(path)!r} {what}") from error
 

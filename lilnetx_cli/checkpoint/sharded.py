@@ -85,8 +85,8 @@ def _may_hold(path: Path) -> bool:
 def read_index(path: Path) -> Index:
     """Read an index and look for its shards, of which none is opened.
 
-    Raises FileError for what is no index, or one that names a file in another folder,
-    and InputError where shards are missing.
+    Raises FileError for what is not an index, or one that names a file in another
+    folder, and InputError if shards are missing.
     """
     entries = _weight_map(path)
     suffix = Path(path.name.removesuffix(ENDING)).suffix
@@ -143,11 +143,11 @@ def _weight_map(path: Path) -> dict[str, Any]:
         content = load_record("index", path.read_bytes().decode())
     except (FormatError, UnicodeDecodeError) as error:
         reason = shown(str(error))
-        raise FileError(f"{str(path)!r} is no index of shards: {reason}") from error
+        raise FileError(f"{str(path)!r} is not a shard index: {reason}") from error
     entries = content.get("weight_map") if isinstance(content, dict) else None
     if not isinstance(entries, dict) or not entries:
         raise FileError(
-            f"{str(path)!r} is no index of shards: it has no 'weight_map' that names"
+            f"{str(path)!r} is not a shard index: it has no 'weight_map' that names"
             " the shard of each tensor"
         )
     return entries

@@ -9,13 +9,13 @@ from typing import Any
 
 import torch
 
-from lilnetx_cli.checkpoint.file_kinds import is_zip_start, kind_of
+from lilnetx_cli.checkpoint.file_kinds import is_zip_start, kind_of, program_kind
 from lilnetx_cli.errors import FileError, reason_of
 from lnx.errors import printable
 
 TRUST = (
     "which could run code: save its state dict instead, torch.save(model.state_dict(),"
-    " ...), or trust the file with --unsafe-pickle of compress and inspect"
+    " ...), or, if you trust it, use --unsafe-pickle (compress, inspect)"
 )
 
 
@@ -68,7 +68,7 @@ def _unsafe_globals(path: Path) -> list[str]:
 
 def _refusal(path: Path, error: Exception) -> str:
     """Say what a file is instead of a checkpoint that can be loaded."""
-    kind = kind_of(path)
+    kind = kind_of(path) or program_kind(path)
     if kind is not None:
         wanted = ".lnx file" if path.suffix == ".lnx" else "PyTorch checkpoint"
         return f"is not a {wanted} but {kind}"

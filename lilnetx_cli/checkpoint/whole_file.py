@@ -34,7 +34,7 @@ class WholeFile:
         file_bytes: the whole file, or all shards and their index.
         tensor_bytes: of storages, as far as tensors use them.
         unused_bytes: of storages that no tensor uses.
-        pickle_bytes: names, shapes, and whatever is no tensor.
+        pickle_bytes: names, shapes, and whatever is not a tensor.
         network: keys of the entry that holds the network; None where none does.
         key: how `compress --key` has to name that; None where it finds it.
         checkpoint: the network, if it is one of lilnetx train.
@@ -146,7 +146,7 @@ def _header(path: Path) -> int | None:
 
 
 def _pickled(path: Path) -> int | None:
-    """Return the bytes of the pickle in a zip file; None for what is no zip file."""
+    """Return the bytes of the pickle in a zip file; None for what is not a zip file."""
     if not zipfile.is_zipfile(path):
         return None
     try:

@@ -3,12 +3,11 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import lnx
 from lilnetx_cli.cli.options import parse_size
 from lilnetx_cli.errors import UsageError
 
 if TYPE_CHECKING:
-    from lilnetx_cli.compression import Target
+    from lilnetx_cli.compression import Goal
 
 
 @dataclass(frozen=True)
@@ -36,19 +35,15 @@ class Asked:
     @property
     def nothing(self) -> bool:
         """Whether the choice is left to the verb."""
-        return not self.lossless and self.lossy is None
+        goals = self.snr, self.bits, self.size, self.ratio, self.drop
+        return not self.lossless and goals.count(None) == len(goals)
 
     @property
-    def lossy(self) -> float | None:
-        """What is asked for, if quantization is."""
-        return next(
-            (x for x in self._goals if x is not None),
-            None,
-        )
+    def goal(self) -> "Goal":
+        """What a file is searched for, without what this verb alone knows."""
+        from lilnetx_cli.compression import Goal
 
-    @property
-    def _goals(self) -> tuple[float | None, ...]:
-        return self.snr, self.bits, self.size, self.ratio, self.drop
+        return Goal(self.snr, self.bits, self.size, self.ratio, self.drop)
 
 
 def asked_for(
@@ -69,19 +64,7 @@ def asked_for(
     }  # fmt: skip
     names = [name for name, value in given.items() if value is not None]
     if len(names) > 1:
-        raise UsageError(
-            f"{names[0]} and {names[1]} exclude each other: give one of them"
-        )
+        raise UsageError(f"{names[0]} and {names[1]} cannot be combined: give one")
     size_bytes = None if size is None else parse_size(size)
     points = None if drop is None else drop / 100
     return Asked(snr, bits, size_bytes, ratio, points, lossless, exact_side)
-
-
-def target_of(
-    asked: Asked, container: lnx.Container, *, with_inputs: bool = False
-) -> "Target":
-    """Return what to search for in a container of exact tensors."""
-    from lilnetx_cli.compression import Goal, target_of_goal
-
-    goal = Goal(asked.snr, asked.bits, asked.size, asked.ratio, asked.drop)
-    return target_of_goal(goal, container, with_inputs=with_inputs)

@@ -102,7 +102,7 @@ def _tensors(
         rows.append((others, size_text(rest), "", "", "", "", ""))
     out.table((*SHORT_COLUMNS, ours_title(report), *SHAPE_COLUMNS), rows, optional=2)
     if len(tensors) > len(shown):
-        out.note("every tensor: -v, or --layer with the start of a name")
+        out.note("for every tensor: -v, or --layer PREFIX")
 
 
 def _start(report: "Report") -> str:

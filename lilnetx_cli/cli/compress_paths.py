@@ -24,14 +24,14 @@ def jobs_of(files: Sequence[Path], output: Path | None, *, force: bool) -> list[
     """Return what is to be written, in the order of the inputs.
 
     Raises UsageError for an output that exists, unless forced, that is an input, or
-    that two inputs would write, and LilnetxError for one that is no file. Inputs are
+    that two inputs would write, and LilnetxError for one that is not a file. Inputs are
     not looked at: one that is missing or damaged stops no other.
     """
     if len(files) > 1:
         _check_several(files, output)
     if len(files) == 2 and output is None and _is_new(files[1]):
         raise UsageError(
-            f"{str(files[1])!r} does not exist: to write it, say -o {files[1]}"
+            f"{str(files[1])!r} does not exist: to write it, use -o {files[1]}"
         )
     jobs = [Job(file, _target(file, output)) for file in files]
     _check_distinct(jobs)
@@ -60,7 +60,7 @@ def _check_form(target: Path) -> None:
         return
     hint = f"end it in .lnx, not in {suffix}"
     if suffix in (*STATES, *PROGRAMS):
-        hint = f"decompress makes {suffix} of one"
+        hint = f"decompress writes {suffix}"
     raise UsageError(f"output {str(target)!r}: compress writes .lnx files; {hint}")
 
 
@@ -71,8 +71,7 @@ def _check_several(files: Sequence[Path], output: Path | None) -> None:
         raise UsageError("-o - takes one input: name a folder with -o for several")
     if output is not None and not output.is_dir():
         raise UsageError(
-            f"output {str(output)!r} is no folder, which -o needs for several inputs:"
-            " create it"
+            f"output {str(output)!r} must be an existing folder for several inputs"
         )
 
 
@@ -101,7 +100,7 @@ def _check_distinct(jobs: Sequence[Job]) -> None:
         if other is not job.source:
             raise UsageError(
                 f"{str(other)!r} and {str(job.source)!r} would both be written to"
-                f" {str(job.target)!r}: compress one of them in a call of its own"
+                f" {str(job.target)!r}: compress one of them separately"
             )
 
 

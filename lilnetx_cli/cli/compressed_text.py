@@ -83,7 +83,7 @@ def _outputs_text(done: Compressed) -> list[str]:
         )
     if done.quality.accuracy is not None:
         before, after = (percent_text(share) for share in done.quality.accuracy)
-        lines.append(f"  accuracy on examples held out: {before} dense, {after} now")
+        lines.append(f"  held-out accuracy: {before} dense, {after} compressed")
     return lines
 
 
@@ -91,7 +91,7 @@ def _quality_text(done: Compressed) -> str:
     if done.quality.lossless:
         return "  lossless: every bit is kept"
     if done.quality.snr is None:
-        return "  quantized: the weights came out exact, norms and biases are rounded"
+        return "  quantized: weights unchanged, norms and biases rounded"
     return (
         f"  quantized: signal-to-noise ratio of the weights {done.quality.snr:.1f} dB"
     )

@@ -52,7 +52,7 @@ def dead_rows_text(tensors: Sequence[lnx.TensorSummary]) -> str | None:
         return None
     return (
         f"{dead:,} of {sum(count for _, count in rows):,} rows of weights are zero:"
-        " decompress --pruned leaves out the channels that can go"
+        " decompress --pruned removes channels where possible"
     )
 
 

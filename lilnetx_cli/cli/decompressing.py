@@ -162,7 +162,7 @@ def _export(
         written = write_onnx(network, example, target, replace=replace)
     if written.one_size is not None:
         shape = "x".join(str(size) for size in example.shape[1:])
-        out.note(f"{target} takes inputs of {shape} alone: {written.one_size}")
+        out.note(f"{target} takes only inputs of {shape}: {written.one_size}")
     elif written.limits is not None:
         out.note(f"{target} takes inputs with {written.limits}")
     return written.one_size

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lilnetx_cli.cli.console import Output
-from lilnetx_cli.errors import REFUSALS, LilnetxError, UsageError, reason_of
+from lilnetx_cli.errors import LilnetxError, UsageError, refusing
 from lnx.errors import printable
 
 if TYPE_CHECKING:
@@ -95,6 +95,12 @@ def loaded_with_examples(
     return loaded, examples
 
 
+def split_notes(examples: Examples | None) -> list[str]:
+    """Return what was made of the images of a data set, if the user should know."""
+    note = "" if examples is None else examples.splits.note
+    return [note] if note else []
+
+
 def data_notes(
     file: Path, training: Mapping[str, Any], dataset: str | None, *, measured: bool
 ) -> list[str]:
@@ -180,14 +186,10 @@ def add_work(
     if example.is_floating_point():
         generator = torch.Generator().manual_seed(0)
         example = torch.randn(example.shape, generator=generator)
+    form = tuple(example.shape[1:])
     for record, network in zip(records, networks, strict=True):
-        try:
+        with refusing(f"the network does not take inputs of shape {form}", UsageError):
             record |= describe_work(network, example)
-        except REFUSALS as error:
-            raise UsageError(
-                f"the network does not take inputs of shape {tuple(example.shape[1:])}:"
-                f" {reason_of(error)}"
-            ) from error
     if not timing.wanted:
         return
     count = timing.threads or torch.get_num_threads()
@@ -224,18 +226,14 @@ def _recorded(record: Mapping[str, Any]) -> str | None:
 def _accuracy(network: "nn.Module", examples: Examples, out: Output) -> dict[str, Any]:
     from lilnetx_cli.measure import measure_accuracy
 
-    with out.progress("evaluating", len(examples.splits.test)) as ticker:
-        try:
-            measured = measure_accuracy(
-                network,
-                examples.splits.test,
-                batch_size=examples.batch_size,
-                workers=examples.workers,
-                progress=ticker.move,
-            )
-        except REFUSALS as error:
-            raise UsageError(
-                f"the network does not take images of {printable(examples.name)}:"
-                f" {reason_of(error)}"
-            ) from error
+    refused = f"the network does not take images of {printable(examples.name)}"
+    progress = out.progress("evaluating", len(examples.splits.test))
+    with progress as ticker, refusing(refused, UsageError):
+        measured = measure_accuracy(
+            network,
+            examples.splits.test,
+            batch_size=examples.batch_size,
+            workers=examples.workers,
+            progress=ticker.move,
+        )
     return {key: getattr(measured, key) for key in ACCURACY}

@@ -47,7 +47,7 @@ def graph_asked(
     if model is None:
         if form is not None:
             raise UsageError(
-                "--input-shape needs --model: without it the file says what it takes"
+                "--input-shape needs --model: otherwise the file gives the shape"
             )
         return None
     return GraphAsked(model, counts, form)
@@ -59,9 +59,7 @@ def calib_asked(
     """Return the inputs that are named; raises UsageError for what needs some."""
     if name is not None:
         if asked.lossless:
-            raise UsageError(
-                "--calib and --lossless exclude each other: give one of them"
-            )
+            raise UsageError("--calib and --lossless cannot be combined: give one")
         return CalibAsked(name, folder, recalibrate)
     needing = {
         "--max-accuracy-drop": asked.drop is not None,
@@ -70,5 +68,5 @@ def calib_asked(
     }
     for option, given in needing.items():
         if given:
-            raise UsageError(f"{option} needs --calib, the inputs to measure with")
+            raise UsageError(f"{option} needs --calib")
     return None

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from lilnetx_cli.data.calibration import CalibrationData
 
 
-def with_record(
+def with_network(
     container: lnx.Container,
     asked: GraphAsked | None,
     data: "CalibrationData | None" = None,

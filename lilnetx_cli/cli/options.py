@@ -38,7 +38,7 @@ Jobs = Annotated[
         "--jobs",
         "-j",
         min=1,
-        help="Processes that code tensors.",
+        help="Parallel coding processes.",
         show_default="one for each core, if the model is large",
     ),
 ]
@@ -97,7 +97,7 @@ UNITS = {
 def make_output(json: bool, quiet: bool, verbose: bool) -> Output:
     """Return where a verb's words go; raises UsageError for both wishes."""
     if quiet and verbose:
-        raise UsageError("--quiet and --verbose exclude each other: give one")
+        raise UsageError("--quiet and --verbose cannot be combined: give one")
     out = Output(json, quiet, verbose)
     out.detail(f"lilnetx {__version__}, Python {platform.python_version()}")
     return out
@@ -137,13 +137,13 @@ def network_arguments(model: str | None, texts: list[str] | None) -> dict[str, i
     arguments = parse_model_args(texts)
     if arguments and model is None:
         raise UsageError(
-            "--model-arg needs --model: without it the file says which network it holds"
+            "--model-arg needs --model: otherwise the file gives the network"
         )
     return arguments
 
 
 def check_input(path: Path, *, folder: bool = False) -> None:
-    """Raise UsageError for a missing path, LilnetxError for one that is no file.
+    """Raise UsageError for a missing path, LilnetxError for one that is not a file.
 
     With `folder`, a folder will do.
     """

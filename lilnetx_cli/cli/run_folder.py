@@ -19,7 +19,7 @@ def check_folder(folder: Path, *, force: bool) -> None:
     found = next((name for name in RUN_FILES if (folder / name).exists()), None)
     if found is not None and not force:
         raise UsageError(
-            f"{str(folder)!r} holds a run ({found}): go on with --resume,"
+            f"{str(folder)!r} holds a run ({found}): use --resume,"
             " or overwrite it with -f"
         )
 
@@ -34,7 +34,7 @@ def read_run(
     path = folder / RESUME if resume == "auto" else Path(resume)
     if path.is_dir():
         raise UsageError(
-            f"{resume!r} is a folder: to go on with its run, -o {resume} --resume"
+            f"{resume!r} is a folder: to resume its run, use -o {resume} --resume"
         )
     check_input(path)
     if path.resolve().parent != folder.resolve():

@@ -57,7 +57,7 @@ def run_sweep(
         config, known = _earlier(config, folder, configured=configured)
     elif (folder / SETTINGS).exists() and not force:
         raise UsageError(
-            f"{str(folder)!r} holds a sweep ({SETTINGS}): go on with --resume, or"
+            f"{str(folder)!r} holds a sweep ({SETTINGS}): use --resume, or"
             " overwrite it with -f"
         )
     splits = load_splits(config.data.name, config.data.dir, augment=config.data.augment)
@@ -82,7 +82,7 @@ def run_sweep(
 
 def _check_call(config: RunConfig, resume: str | None) -> None:
     if config.train.plain:
-        raise UsageError("--sweep trains a plain network, too: leave out --plain")
+        raise UsageError("--sweep also trains a plain network: leave out --plain")
     if resume not in (None, "auto"):
         raise UsageError("a sweep goes on in its own folder: -o FOLDER --resume")
     if os.environ.get("WORLD_SIZE", "1") != "1":
@@ -164,7 +164,7 @@ def _made(task: Task, sweep: Sweep) -> Point | None:
     try:
         task.make(path)
     except task.refusal as error:
-        sweep.out.warn(f"{task.file} is left out: {error}")
+        sweep.out.warn(f"{task.file} is skipped: {error}")
         return None
     state, workers = task.load(path), sweep.config.data.workers
     network = rebuild(sweep.record, state, str(path), trusted=True).eval()

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 import lnx
 from lilnetx_cli.compression.problem import Problem
-from lilnetx_cli.compression.selection import round_side
+from lilnetx_cli.compression.selection import round_side_tensor
 from lilnetx_cli.quantization.bases import IDENTITY, Basis
 from lilnetx_cli.quantization.cells import Indices
 from lilnetx_cli.quantization.rounding import Rounded
@@ -45,7 +45,7 @@ def _made(
         return tensor
     if tensor.name not in latents:
         small = len(tensor.shape) == 1 and side_bits is not None
-        return round_side(tensor, side_bits or 0) if small else tensor
+        return round_side_tensor(tensor, side_bits or 0) if small else tensor
     indices, decoder = latents[tensor.name]
     kind = shortest_type(min(int(indices.min()), -1), int(indices.max()))
     return lnx.Latent(

@@ -20,8 +20,8 @@ from lilnetx_cli.compression.finishing import (
     assembled,
     differ,
     finish,
+    output_matrix,
     output_snr,
-    outputs_of,
 )
 from lilnetx_cli.compression.lossy import too_small
 from lilnetx_cli.compression.search import SIZE_SLACK
@@ -71,7 +71,7 @@ class ErrorSearch:
         self._known = known
         self._exact_side = exact_side
         self._told = told
-        self._outputs = outputs_of(known.network, known.batches)
+        self._outputs = output_matrix(known.network, known.batches)
         state = known.network.state_dict()
         counts = [state[name].numel() for name in known.names]
         self._first = FIRST_SHARE / float(np.exp(np.mean(np.log(counts))))
@@ -96,7 +96,7 @@ class ErrorSearch:
     def outputs_snr(self, made: Finished) -> float:
         """Return the SNR of the outputs in dB; raises UsageError without any.
 
-        Outputs that are no numbers any more have 0 dB.
+        Outputs that are not numbers any more have 0 dB.
         """
         if self._outputs is None:
             raise UsageError(
@@ -109,7 +109,7 @@ class ErrorSearch:
                 " which weights matter: give other inputs, or add --snr or"
                 " --target-size"
             )
-        after = outputs_of(made.network, self._known.batches)
+        after = output_matrix(made.network, self._known.batches)
         return 0.0 if after is None else output_snr(self._outputs, after)
 
     def for_size(self, size: int) -> Try:

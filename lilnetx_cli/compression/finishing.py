@@ -52,11 +52,11 @@ def finish(
     if not exact_side:
         fold_batch_norms(network)
         few = _first(batches, PROBED)
-        change = _change(outputs_of(dense, few), outputs_of(network, few))
+        change = _change(output_matrix(dense, few), output_matrix(network, few))
         tolerance = min(max(SIDE_SHARE * change, LEAST_CHANGE), MOST_CHANGE)
         round_side(
             network,
-            lambda net: outputs_of(net, few),
+            lambda net: output_matrix(net, few),
             tolerance,
             without=rounded.indices.keys(),
         )
@@ -125,7 +125,7 @@ def names_of_norms(network: nn.Module) -> set[str]:
 
 
 @torch.no_grad()
-def outputs_of(network: nn.Module, batches: Sequence[Batch]) -> Tensor | None:
+def output_matrix(network: nn.Module, batches: Sequence[Batch]) -> Tensor | None:
     """Return all float outputs on some inputs, one row each.
 
     Of several outputs those count that have a row for each input, if there are any.
@@ -158,7 +158,7 @@ def differ(outputs: Tensor) -> bool:
 def output_snr(dense: Tensor, other: Tensor) -> float:
     """Return how close outputs are, in dB; both are (N, M), a row for each input.
 
-    What is the same for all inputs is no signal.
+    What is the same for all inputs is not a signal.
     """
     signal = float((dense - dense.mean(0)).double().square().sum())
     error = float((dense - other).double().square().sum())

@@ -9,24 +9,22 @@ from torch import Tensor, nn
 
 import lnx
 from lilnetx_cli.checkpoint import Checkpoint, capture, pack, unpack
-from lilnetx_cli.compression.dense import dense_container
-from lilnetx_cli.compression.finishing import folded
-from lilnetx_cli.compression.goal import Goal, target_of_goal
+from lilnetx_cli.compression.goal import Goal
 from lilnetx_cli.compression.held_out import HeldOut
-from lilnetx_cli.compression.kept_latents import has_latents, needs_no_loss, smaller
-from lilnetx_cli.compression.lossy import compress_container
+from lilnetx_cli.compression.kept_latents import has_latents
+from lilnetx_cli.compression.quantize import Inputs as Calibration
+from lilnetx_cli.compression.quantize import quantize
 from lilnetx_cli.compression.record import Quality, bases_of, record_of
-from lilnetx_cli.compression.with_inputs import compress_with_inputs
 from lilnetx_cli.data.calibration import as_batches, half_labelled, in_batches
-from lilnetx_cli.errors import UsageError
+from lilnetx_cli.errors import UsageError, kind_of
 from lilnetx_cli.models import rebuild
 
 BOUNDS = {  # of a goal: least, most, unit
     "snr": (1, 120, "dB"),
-    "bits": (0.01, 32, "bits per weight"),
-    "size": (1, 2**62, "bytes"),
-    "ratio": (1, 1e9, "times smaller"),
-    "drop": (0, 1, "of accuracy, as a fraction"),
+    "bits_per_weight": (0.01, 32, "bits"),
+    "target_size": (1, 2**62, "bytes"),
+    "target_ratio": (1, 1e9, ""),
+    "max_accuracy_drop": (0, 100, "points"),
 }
 
 Inputs = Tensor | Sequence[Tensor | tuple[Any, ...]]
@@ -60,26 +58,22 @@ def compress(
     a tensor or a tuple of arguments. `labels` (N,) belong to inputs in one tensor; then
     the later half of both judges accuracy. `architecture` is the record of `save`.
 
-    `model` stays as it is. Returns what the verb's --json says, but for paths, times
-    and memory. Raises UsageError for contrary wishes or what cannot be had, InputError,
+    `model` stays as it is. Returns what the verb's --json prints, except paths, times
+    and memory. Raises UsageError for conflicting or unreachable goals, InputError,
     OSError.
     """
-    _check_types(
-        model,
+    _check_model(model)
+    numbers = _goals(
         snr=snr,
         bits_per_weight=bits_per_weight,
         target_size=target_size,
         target_ratio=target_ratio,
         max_accuracy_drop=max_accuracy_drop,
     )
-    goal = Goal(
-        snr,
-        bits_per_weight,
-        target_size,
-        target_ratio,
-        None if max_accuracy_drop is None else max_accuracy_drop / 100,
-    )
-    _check(goal, lossless=lossless, inputs=inputs, labels=labels)
+    _check(numbers, lossless=lossless, inputs=inputs, labels=labels)
+    points = max_accuracy_drop
+    drop = None if points is None else points / 100
+    goal = Goal(snr, bits_per_weight, target_size, target_ratio, drop)
     if isinstance(model, nn.Module):
         checkpoint = capture(model, architecture=architecture)
     else:
@@ -88,60 +82,48 @@ def compress(
     nothing = goal == Goal() and inputs is None
     if lossless or (nothing and has_latents(container)):
         return _written(container, Quality(None, lossless=True), path)
-    trained, container = container, dense_container(container)
-    size = target_of_goal(goal, container).size
-    if size is not None and needs_no_loss(trained, size):
-        return _written(trained, Quality(None, lossless=True), path)
     network = _network(model, container)
     if inputs is None:
-        if network is not None and not exact_side:
-            container = folded(container, network)
-        target = target_of_goal(goal, container)
-        found = compress_container(container, target, exact_side=exact_side)
-        quality = Quality(found.snr, found.lossless)
-        return _written(*smaller(trained, found.container, quality), path)
+        found = quantize(container, goal, network, exact_side=exact_side)
+        return _written(found.container, found.quality, path)
     if network is None:
-        raise UsageError("a state dict computes nothing: give the model itself")
+        raise UsageError("a state dict cannot be run: give the model itself")
     batches, examples = _data(inputs, labels)
-    made = compress_with_inputs(
-        container,
-        network,
-        batches,
-        target_of_goal(goal, container, with_inputs=True),
-        recalibrate=recalibrate,
-        exact_side=exact_side,
-        judge=None if examples is None or goal.drop is None else HeldOut(examples),
-    )
-    lossy = made.lossy
-    quality = Quality(lossy.snr, lossy.lossless, made.output_snr, made.accuracy)
-    return _written(*smaller(trained, lossy.container, quality), path)
+    judge = None if examples is None or goal.drop is None else HeldOut(examples)
+    how = Calibration(batches, judge, recalibrate)
+    found = quantize(container, goal, network, how, exact_side=exact_side)
+    return _written(found.container, found.quality, path)
 
 
-def _check_types(model: object, **numbers: object) -> None:
-    """Raise UsageError for arguments of types that make no sense."""
+def _check_model(model: object) -> None:
+    """Raise UsageError for anything but a network or a state dict."""
     if not isinstance(model, (nn.Module, Mapping)):
-        raise UsageError(
-            f"a network or a state dict is expected, not a {type(model).__name__}"
-        )
-    for name, value in numbers.items():
-        if value is not None and not isinstance(value, Real):
+        raise UsageError(f"a network or a state dict is expected, not {kind_of(model)}")
+
+
+def _goals(**numbers: object) -> list[str]:
+    """Return the names of the given numbers; raises UsageError for bad ones."""
+    given = {name: value for name, value in numbers.items() if value is not None}
+    for name, value in given.items():
+        low, high, unit = BOUNDS[name]
+        if not isinstance(value, Real):
             raise UsageError(f"{name} is {value!r}, expected a number")
+        if not low <= float(value) <= high:  # NaN is out of bounds, too
+            text = f"{name} is {float(value):g}, expected {low:g} to {high:g} {unit}"
+            raise UsageError(text.rstrip())
+    return list(given)
 
 
 def _check(
-    goal: Goal, *, lossless: bool, inputs: Inputs | None, labels: Tensor | None
+    goals: list[str], *, lossless: bool, inputs: Inputs | None, labels: Tensor | None
 ) -> None:
-    """Raise UsageError for wishes out of bounds, or that exclude each other."""
-    wishes = {name: value for name, value in vars(goal).items() if value is not None}
-    for name, value in wishes.items():
-        low, high, unit = BOUNDS[name]
-        if not low <= value <= high:  # NaN is out of bounds, too
-            raise UsageError(f"{value:g} {unit}: expected {low:g} to {high:g}")
-    if len(wishes) + lossless > 1:
-        raise UsageError("more than one goal is given: expected one of them")
+    """Raise UsageError for wishes that conflict."""
+    goals = [*goals, "lossless"] if lossless else goals
+    if len(goals) > 1:
+        raise UsageError(f"{goals[0]} and {goals[1]} cannot be combined: give one")
     if lossless and inputs is not None:
-        raise UsageError("inputs and lossless exclude each other: give one of them")
-    if goal.drop is not None and labels is None:
+        raise UsageError("inputs and lossless cannot be combined: give one")
+    if "max_accuracy_drop" in goals and labels is None:
         raise UsageError("max_accuracy_drop needs labels")
     if labels is not None and not isinstance(inputs, Tensor):
         raise UsageError("labels need inputs in one tensor")

@@ -63,8 +63,8 @@ class Report:
     Attributes:
         file: what was read.
         tensors: in the order of the file.
-        groups: those that there are; with the bytes of `file` that are no tensor's they
-            add up to the file.
+        groups: those that there are; they add up to the file, with the bytes of `file`
+            that belong to no tensor.
         findings: why it is so large, the largest first.
         expected: what `compress` would write, or None.
         refusal: why it would not, or None.
@@ -130,8 +130,8 @@ def _expected(whole: WholeFile) -> tuple[Expected | None, str | None]:
     """Return what compress would write, or why it would not."""
     if whole.resumes:
         return None, (
-            "the state of a run, which train --resume reads: compress the model.pt that"
-            " the run writes at its end"
+            "it is resume state for train --resume: compress the model.pt that is"
+            " written at the end of the run"
         )
     network = whole.of_network()
     if not network:

@@ -62,7 +62,7 @@ def find_snr(
     step = first_step(cells, snr)
     few = sample(cells)
     if few is not cells:
-        with suppress(LilnetxError):  # a part that is no sample: zeros, or outliers
+        with suppress(LilnetxError):  # a part that is not a sample: zeros, or outliers
             step = _follow(few, step, snr, tries).step
     return _follow(cells, step, snr, tries)
 

@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import lnx
+from lilnetx_cli.quantization.gains import usual_size
 from lnx import DType
 from lnx.dtypes import ROUNDED_TO, widen
 from lnx.tensors.container import elements
@@ -11,6 +12,9 @@ from lnx.tensors.container import elements
 LEAST_WEIGHTS = 64  # elements; smaller tensors are not worth a search
 LARGE_VECTOR = 4096  # elements; a parameter of any shape from here on is quantized
 LARGEST = {DType.F32: 2.0**126, DType.F16: 2.0**14}  # of what is quantized
+SMALLEST = 2.0**-110  # of the largest number: steps below it would leave float32
+VAST = 2.0**20  # times the usual size: steps fine enough for the rest leave 32 bits
+SAMPLE = 1 << 16  # elements that say about how large a tensor is
 LEAST_TABLE = 8  # numbers in strict order from here on are a table, not learned
 
 
@@ -30,13 +34,25 @@ def is_weight(tensor: lnx.Exact) -> bool:
 
 
 def is_extreme(tensor: lnx.Exact) -> bool:
-    """Tell whether a float tensor holds NaN, infinity, or numbers near its limit.
+    """Tell whether a float tensor holds NaN, infinity, or numbers out of range.
 
-    Rounding could take such numbers beyond the limit of the type, or of float32.
+    Rounding could take those near the limit beyond that of the type, or of float32.
+    Beside a vast one, or where all are tiny, no step is fine enough.
     """
     limit = LARGEST.get(tensor.dtype, LARGEST[DType.F32])
     values = np.abs(floats_of(tensor))
-    return not bool((values <= limit).all())  # NaN compares false
+    largest = values.max(initial=0)
+    if not largest <= limit:  # NaN compares false
+        return True
+    return 0 < largest < SMALLEST or _is_vast(float(largest), values)
+
+
+def _is_vast(largest: float, values: NDArray[np.float32]) -> bool:
+    """Tell whether a number is too large for a step that fits the others."""
+    few = values[:: max(1, len(values) // SAMPLE)]
+    if largest <= VAST * usual_size(few):
+        return False
+    return largest > VAST * usual_size(values)
 
 
 def weight_names(container: lnx.Container) -> list[str]:
@@ -77,7 +93,7 @@ def floats_of(tensor: lnx.Exact) -> NDArray[np.float32]:
     return widen(data, tensor.dtype, DType.F32).view("<f4")
 
 
-def round_side(tensor: lnx.Exact, bits: int) -> lnx.Exact:
+def round_side_tensor(tensor: lnx.Exact, bits: int) -> lnx.Exact:
     """Round a small float32 tensor to some mantissa bits; others come back as they are.
 
     Numbers in strict order, such as frequencies or positions, are a table that other

@@ -14,8 +14,8 @@ from lilnetx_cli.compression.error_search import ErrorSearch, Judge, Try
 from lilnetx_cli.compression.finishing import (
     differ,
     names_of_norms,
+    output_matrix,
     output_snr,
-    outputs_of,
 )
 from lilnetx_cli.compression.lossy import Lossy, fits, lossless
 from lilnetx_cli.compression.moments import Batch
@@ -32,7 +32,7 @@ class WithInputs:
 
     Attributes:
         lossy: as without inputs.
-        output_snr: in dB; None where the outputs are no finite floats of one size, or
+        output_snr: in dB; None where the outputs are not finite floats of one size, or
             the same for all inputs.
         accuracy: of the dense network and of this one, on examples that the search did
             not use; None without labels.
@@ -74,7 +74,7 @@ def compress_with_inputs(
     search = ErrorSearch(container, known, exact_side, told)
     found = _found(search, target, judge)
     made, rounded = found.finished.container, found.finished.network
-    before, after = outputs_of(network, batches), outputs_of(rounded, batches)
+    before, after = output_matrix(network, batches), output_matrix(rounded, batches)
     close = None
     if before is not None and after is not None and differ(before):
         close = output_snr(before, after)

@@ -31,7 +31,7 @@ def resolve(file: Path | None, settings: Mapping[str, Any]) -> RunConfig:
 
     Of a file that is not plain itself, a plain run has no penalty, no size and no
     learning rate. Raises UsageError for unknown keys, values out of bounds and contrary
-    ones, InputError for a file that is no TOML.
+    ones, InputError for a file that is not TOML.
     """
     values = _read(file) if file is not None else {}
     if file is not None:

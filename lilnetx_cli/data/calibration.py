@@ -5,6 +5,7 @@ All are on the CPU, where the network runs.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,9 +13,9 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 from torch.utils.data import Dataset
 
-from lilnetx_cli.data.registry import Splits, load_splits
+from lilnetx_cli.data.registry import Splits, check_no_folder, load_splits, pair_splits
 from lilnetx_cli.data.stream import Batch, EpochDataset, batches
-from lilnetx_cli.errors import InputError, UsageError
+from lilnetx_cli.errors import InputError, kind_of
 from lilnetx_cli.user_code import call_factory, is_factory
 
 INPUTS = 512
@@ -75,7 +76,7 @@ class Chosen(Dataset[Batch]):
         return self._dataset.__getitems__([self._chosen[i] for i in indices])
 
 
-def load_calibration(name: str, folder: Any) -> CalibrationData:  # noqa: ANN401
+def load_calibration(name: str, folder: Path | None) -> CalibrationData:
     """Read a data set, or call path/file.py:function.
 
     A data set gives a few hundred training images without augmentation, and its
@@ -86,13 +87,10 @@ def load_calibration(name: str, folder: Any) -> CalibrationData:  # noqa: ANN401
     """
     if not is_factory(name):
         return calibration_of(load_splits(name, folder))
+    check_no_folder(name, folder)
     found = call_factory(name, {})
     if isinstance(found, tuple) and len(found) == 3 and isinstance(found[2], int):
-        return calibration_of(load_splits(name, folder))
-    if folder is not None:
-        raise UsageError(
-            f"--data-dir has no effect on {name}, which finds its own data"
-        )
+        return calibration_of(pair_splits(found, name))
     if isinstance(found, tuple) and len(found) == 2:
         return CalibrationData(*half_labelled(found[0], found[1], name), None)
     if isinstance(found, Tensor):
@@ -100,7 +98,7 @@ def load_calibration(name: str, folder: Any) -> CalibrationData:  # noqa: ANN401
     if isinstance(found, list) and found:
         return CalibrationData(as_batches(found, name), None, None)
     raise InputError(
-        f"{name} returns {type(found).__name__}, expected inputs in one tensor, a list"
+        f"{name} returns {kind_of(found)}, expected inputs in one tensor, a list"
         " of batches, or a pair of inputs and labels"
     )
 
@@ -142,13 +140,13 @@ def half_labelled(
 ) -> tuple[tuple[tuple[Any, ...], ...], EpochDataset]:
     """Return one half of the inputs in batches, and the other one with its labels.
 
-    Raises InputError for what is no pair of inputs and labels.
+    Raises InputError for what is not a pair of inputs and labels.
     """
     fits = isinstance(inputs, Tensor) and isinstance(labels, Tensor)
     if not fits or labels.dim() != 1 or len(inputs) != len(labels):
         raise InputError(
-            f"{name} returns a pair that is not inputs and labels: expected two tensors"
-            " of one length, labels (N,)"
+            f"{name} gives {_size(inputs)} inputs and {_size(labels)} labels: expected"
+            " two tensors of one length, labels (N,)"
         )
     if labels.is_floating_point() or labels.is_complex():
         kind = str(labels.dtype).removeprefix("torch.")
@@ -156,6 +154,12 @@ def half_labelled(
     half = len(inputs) // 2
     labelled = Examples(inputs[half:].cpu(), labels[half:].cpu().long())
     return in_batches(inputs[:half], name), labelled
+
+
+def _size(found: Any) -> str:  # noqa: ANN401
+    if isinstance(found, Tensor):
+        return str(tuple(found.shape))
+    return kind_of(found)
 
 
 def _check_count(count: int, name: str) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 from torchvision import datasets
@@ -14,6 +15,8 @@ from torchvision.transforms import v2
 from lilnetx_cli.data.stream import Batch
 from lilnetx_cli.errors import InputError, reason_of
 
+SIZE = 224  # of images that are larger, or differ in size
+LOOKED_AT = 64  # images
 MEAN = (0.485, 0.456, 0.406)
 DEVIATION = (0.229, 0.224, 0.225)
 
@@ -54,7 +57,7 @@ class FolderImages(Dataset[Batch]):
         except OSError as error:
             path = self._folder.samples[number][0]
             raise InputError(
-                f"{path!r} is no readable image: {reason_of(error)}"
+                f"{path!r} is not a readable image: {reason_of(error)}"
             ) from error
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self._base + number)
@@ -83,8 +86,31 @@ def _has_images(folder: Path) -> bool:
     return any(path.suffix.lower() in IMG_EXTENSIONS for path in folder.rglob("*"))
 
 
+def size_of(folder: Any) -> int:  # noqa: ANN401
+    """Return the side of the images that networks get.
+
+    That of the images, where they are square, of one size (some are looked at) and not
+    larger than SIZE; otherwise SIZE.
+    """
+    every = max(1, len(folder.samples) // LOOKED_AT)
+    sizes = set()
+    for path, _ in folder.samples[::every]:
+        try:
+            with Image.open(path) as image:
+                sizes.add(image.size)
+        except OSError:
+            continue  # it is named when it is read
+    (width, height), *others = sizes or {(SIZE, SIZE)}
+    return min(width, SIZE) if width == height and not others else SIZE
+
+
 def _transform(size: int, *, augment: bool) -> Any:  # noqa: ANN401
-    if augment:
+    if size < SIZE:
+        steps: list[Any] = [v2.Resize((size, size), antialias=True)]
+        if augment:
+            crop = v2.RandomCrop(size, padding=size // 8)
+            steps += [crop, v2.RandomHorizontalFlip()]
+    elif augment:
         steps = [v2.RandomResizedCrop(size, antialias=True), v2.RandomHorizontalFlip()]
     else:
         steps = [v2.Resize(size * 8 // 7, antialias=True), v2.CenterCrop(size)]

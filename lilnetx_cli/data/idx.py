@@ -28,7 +28,7 @@ def read_idx(path: Path, dimensions: int) -> NDArray[np.uint8]:
     data = _read(path)
     head = 4 + 4 * dimensions
     if len(data) < head or data[:2] != b"\0\0":
-        raise InputError(f"{str(path)!r} is no IDX file")
+        raise InputError(f"{str(path)!r} is not an IDX file")
     if data[2] != UNSIGNED_BYTE or data[3] != dimensions:
         raise InputError(
             f"{str(path)!r} holds type {data[2]} with {data[3]} dimensions,"

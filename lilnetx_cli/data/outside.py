@@ -16,10 +16,10 @@ from torch.utils.data import Dataset
 from torchvision.transforms.v2.functional import pil_to_tensor
 
 from lilnetx_cli.data.stream import Batch
-from lilnetx_cli.errors import InputError, one_line, typed_reason
-from lilnetx_cli.user_code import FAILURES, PROJECTS, call_factory
+from lilnetx_cli.errors import InputError, kind_of, one_line, typed_reason
+from lilnetx_cli.user_code import FAILURES, PROJECTS
 
-# Kinds of PIL images whose numbers are no brightness, and one that holds the same.
+# Kinds of PIL images whose numbers are not brightness, and one that holds the same.
 CONVERTED = {"1": "L", "P": "RGB", "PA": "RGBA"}
 CHANNELS = (1, 3, 4)
 
@@ -84,7 +84,7 @@ class PairImages(Dataset[Batch]):
             image, label = found
         except (TypeError, ValueError) as error:
             raise InputError(
-                f"{where} is no pair of an image and a label: {_form(found)}"
+                f"{where} is not an (image, label) pair: {kind_of(found)}"
             ) from error
         return to_pixels(image, where), self._class(label, where)
 
@@ -116,7 +116,7 @@ def to_pixels(image: Any, where: str) -> Tensor:  # noqa: ANN401
         pixels = image.detach().cpu()
     else:
         raise InputError(
-            f"{where} has {_form(image)} as its image, expected a PIL image, a numpy"
+            f"{where} has {kind_of(image)} as its image, expected a PIL image, a numpy"
             " array or a tensor, (channels, height, width)"
         )
     if pixels.dim() == 2:
@@ -130,21 +130,26 @@ def to_pixels(image: Any, where: str) -> Tensor:  # noqa: ANN401
     return floats / 255 if pixels.dtype == torch.uint8 else floats
 
 
-def open_pairs(name: str) -> tuple[Any, Any, int]:
-    """Call path/file.py:factory: it returns train, test and the number of classes.
+def pairs_of(found: Any, name: str) -> tuple[Any, Any, int]:  # noqa: ANN401
+    """Return train, test and the number of classes that a factory has returned.
 
-    Both are sequences of (image, label) pairs. Raises InputError for what is none, and
-    what the factory's call raises.
+    Both are sequences of (image, label) pairs. Raises InputError for anything else;
+    `name` is that of the factory.
     """
-    found = call_factory(name, {})
     try:
         train, test, classes = found
-        sizes = len(train), len(test)
     except (TypeError, ValueError) as error:
         raise InputError(
-            f"{name} returns {_form(found)}, expected train and test samples and the"
+            f"{name} returns {kind_of(found)}, expected train and test samples and the"
             " number of classes"
         ) from error
+    for samples in (train, test):
+        if not hasattr(samples, "__len__") or not hasattr(samples, "__getitem__"):
+            raise InputError(
+                f"{name} returns samples in {kind_of(samples)}, expected a sequence, or"
+                " a map-style data set with a length"
+            )
+    sizes = len(train), len(test)
     if type(classes) is not int or classes < 2 or min(sizes) < 1:
         raise InputError(f"{name} returns {sizes} samples of {classes!r} classes")
     return train, test, classes
@@ -160,12 +165,3 @@ def _channels_first(array: Any) -> Any:  # noqa: ANN401
     return (
         array.transpose(2, 0, 1) if last and array.shape[0] not in CHANNELS else array
     )
-
-
-def _form(found: object) -> str:
-    if isinstance(found, np.ndarray):
-        return f"a numpy array of {found.dtype}"
-    text = type(found).__name__
-    if isinstance(found, (list, tuple)):
-        text += f" of {len(found)}"
-    return f"{'an' if text[0] in 'aeiou' else 'a'} {text}"

@@ -10,15 +10,14 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from lilnetx_cli.data.folder import FolderImages, open_folder
-from lilnetx_cli.data.outside import PairImages, open_pairs
+from lilnetx_cli.data.folder import SIZE, FolderImages, open_folder, size_of
+from lilnetx_cli.data.outside import PairImages, pairs_of
 from lilnetx_cli.data.readers import READERS, Arrays
 from lilnetx_cli.data.stream import ArrayImages, Augmentation, EpochDataset
 from lilnetx_cli.errors import InputError, UsageError, suggestion
-from lilnetx_cli.user_code import check_factory, folder_of, is_factory
+from lilnetx_cli.user_code import call_factory, check_factory, folder_of, is_factory
 from lnx.errors import printable
 
-FOLDER_SIZE = 224
 PAIRS_HELD = 0.1
 OTHERS = {"path/file.py:factory": "what your function returns"}
 SPLIT_SEED = 20_220_204
@@ -49,7 +48,11 @@ class DataInfo:
 
 @dataclass(frozen=True)
 class Splits:
-    """Three disjoint sets of images, and the form of one."""
+    """Three disjoint sets of images, and the form of one.
+
+    Attributes:
+        note: what was made of the images, for the user; empty where it is known.
+    """
 
     train: EpochDataset
     calibration: EpochDataset
@@ -58,6 +61,7 @@ class Splits:
     channels: int
     classes: int
     size: int
+    note: str = ""
 
 
 _CIFAR_AUGMENTATION = Augmentation(shift=4, flip=True)
@@ -99,7 +103,7 @@ DATASETS: dict[str, DataInfo] = {
         validation=0.1,
     ),
     "imagenet": DataInfo(
-        "ImageNet or a set of its form: train/ and val/ with a folder for each class",
+        "ImageNet or the same layout: train/ and val/ with one folder per class",
         (),
         (),
         Augmentation(),
@@ -120,18 +124,15 @@ DATASETS: dict[str, DataInfo] = {
 def load_splits(name: str, folder: Path | None, *, augment: bool = True) -> Splits:
     """Read a data set; raises UsageError for a name, InputError for its files."""
     if is_factory(name):
-        if folder is not None:
-            raise UsageError(
-                f"--data-dir has no effect on {name}, which finds its own data"
-            )
-        return _pair_splits(name)
+        check_no_folder(name, folder)
+        return pair_splits(call_factory(name, {}), name)
     if name not in DATASETS:
         check_factory(name)
         hint = suggestion(name, [*DATASETS, *OTHERS])
         raise UsageError(f"no data set is named {printable(name)}{hint}")
     info = DATASETS[name]
     if folder is not None and not folder.is_dir():
-        raise UsageError(f"--data-dir {str(folder)!r} is no folder")
+        raise UsageError(f"--data-dir {str(folder)!r} is not a folder")
     if info.built_in and folder is not None:
         raise UsageError(
             f"data set {name!r} comes with lilnetx: leave out --data-dir, or name"
@@ -201,19 +202,34 @@ def _folder_splits(
             " validation and test"
         )
     kept, held = (rest[part].tolist() for part in _split(len(rest), info.validation))
+    size = SIZE if whole else size_of(train)
+    note = (
+        f"images are {size}x{size}, with ImageNet's mean and deviation: for others"
+        " write a function, --dataset path/file.py:function"
+    )
     return Splits(
-        train=FolderImages(train, kept, FOLDER_SIZE, augment=augment),
-        calibration=FolderImages(train, kept, FOLDER_SIZE, augment=False),
-        validation=FolderImages(train, held, FOLDER_SIZE, augment=False),
-        test=FolderImages(test, chosen, FOLDER_SIZE, augment=False),
+        train=FolderImages(train, kept, size, augment=augment),
+        calibration=FolderImages(train, kept, size, augment=False),
+        validation=FolderImages(train, held, size, augment=False),
+        test=FolderImages(test, chosen, size, augment=False),
         channels=3,
         classes=len(train.classes),
-        size=FOLDER_SIZE,
+        size=size,
+        note="" if whole else note,
     )
 
 
-def _pair_splits(name: str) -> Splits:
-    train, test, classes = open_pairs(name)
+def check_no_folder(name: str, folder: Path | None) -> None:
+    """Raise UsageError for a folder beside a function, which finds its own data."""
+    if folder is not None:
+        raise UsageError(
+            f"--data-dir has no effect on {name}, which finds its own data"
+        )
+
+
+def pair_splits(found: object, name: str) -> Splits:
+    """Return the splits of what a factory has returned; raises InputError."""
+    train, test, classes = pairs_of(found, name)
     kept, held = (part.tolist() for part in _split(len(train), PAIRS_HELD))
     folder = folder_of(name)
     images = PairImages(train, kept, classes, folder)

@@ -164,8 +164,7 @@ def received(loader: DataLoader[Batch]) -> Iterator[Batch]:
             if not loader.num_workers or type(error) is not RuntimeError:
                 raise
             raise InputError(
-                f"a process that loads data ended: {reason_of(error)}; --workers 0"
-                " loads it in this one"
+                f"a data-loading process ended: {reason_of(error)}; try --workers 0"
             ) from error
         if isinstance(batch, LilnetxError):
             raise batch

@@ -69,7 +69,7 @@ def write_safetensors(
         except safetensors.SafetensorError as error:
             raise LilnetxError(f"{str(path)!r} cannot be written: {error}") from error
         if names != specs.keys() or (found or {}) != said:
-            raise LilnetxError(f"{str(path)!r} is not written: it does not come back")
+            raise LilnetxError(f"{str(path)!r} is not written: reading it back fails")
 
 
 def write_state_dict(
@@ -89,7 +89,7 @@ def write_state_dict(
         with temporary.open("wb") as file:
             torch.save(state, file)
         if not _comes_back(temporary, state):
-            raise LilnetxError(f"{str(path)!r} is not written: it does not come back")
+            raise LilnetxError(f"{str(path)!r} is not written: reading it back fails")
 
 
 def _comes_back(path: Path, state: "Mapping[str, Tensor]") -> bool:

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.fx import Node
+from torch.utils import _pytree as pytree
 
 from lilnetx_cli.graph import (
     rules_contraction,
@@ -165,7 +166,18 @@ def _walk(state: State, node: Node) -> Any:  # noqa: ANN401
         return rule(state, node, args)
     except Unsupported:
         reason = f"no rule for this use of {operation(node)}"
-        return opaque(state, node, args, reason)
+    except (RuntimeError, TypeError, ValueError):
+        if not _has_sizes_of_data(node):
+            raise
+        reason = f"{operation(node)} has sizes that depend on the data"
+    return opaque(state, node, args, reason)
+
+
+def _has_sizes_of_data(node: Node) -> bool:
+    """Tell whether sizes of what an operation takes or gives are not known."""
+    values = [node.meta.get("val"), *(x.meta.get("val") for x in node.all_input_nodes)]
+    tensors = [x for x in pytree.tree_leaves(values) if isinstance(x, torch.Tensor)]
+    return any(not isinstance(size, int) for x in tensors for size in x.shape)
 
 
 def _is_cut_to_size(state: State, node: Node) -> bool:

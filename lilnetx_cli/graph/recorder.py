@@ -122,7 +122,7 @@ class Recorder(TorchFunctionMode):
                 self._listen(name, output)
                 self._made(output, *self._layers.pop())
 
-        # Hooks of the user's own are no part of the layer.
+        # Hooks of the user's own are not part of the layer.
         before = module.register_forward_pre_hook(enter, with_kwargs=True)
         after = module.register_forward_hook(leave, prepend=True, always_call=True)
         self._handles += [before, after]

@@ -7,13 +7,20 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.fx import Node
 
 from lilnetx_cli.graph.findings import Reader
 from lilnetx_cli.graph.grids import Grid
-from lilnetx_cli.graph.nodes import argument, operation
-from lilnetx_cli.graph.state import State, Unsupported, layer_input, only_along, rule
+from lilnetx_cli.graph.nodes import argument, hard_coded, operation
+from lilnetx_cli.graph.state import (
+    State,
+    Unsupported,
+    layer_input,
+    only_along,
+    opaque,
+    rule,
+)
 from lilnetx_cli.graph.tracing import module_of
 
 ONE_WEIGHT = "one weight in two forms"
@@ -69,6 +76,10 @@ def _conv(
     padded = padding not in (0, "valid") and any(
         p != 0 for p in (padding if isinstance(padding, list | tuple) else [padding])
     )
+    if groups > 1 and not _is_layer(state.model.get_submodule(module_of(node))):
+        state.reshaped[node.name] = module_of(node)
+        if node.name in state.held:
+            return opaque(state, node, args, hard_coded(node))
     if groups > 1 and state.tensors[weight].shape[1] == 1:
         return _depthwise(state, node, grid, weight, axis, padded=padded)
     edge = "padded convolution" if padded else ""
@@ -190,6 +201,11 @@ def _input_places(outputs: int, inputs: int, groups: int) -> Tensor:
     return group[:, None] * width + torch.arange(width)
 
 
+def _is_layer(module: nn.Module) -> bool:
+    """Tell whether a module is one of torch, whose attributes follow its size."""
+    return type(module).__module__.startswith("torch.nn.modules")
+
+
 def _shared(state: State, node: Node, weight: str) -> str:
     """Return why constants cannot go into the bias of a layer; empty where they can.
 
@@ -200,7 +216,7 @@ def _shared(state: State, node: Node, weight: str) -> str:
     bias = argument(node, node.args, "bias")
     named = f"{owner}.bias".lstrip(".")
     known = bias is None or (state.direct(bias) == named and state.uses[named] == 1)
-    if not type(module).__module__.startswith("torch.nn.modules"):
+    if not _is_layer(module):
         return "layer with code of its own"
     if not known or state.uses[weight] > 1:
         return "layer used twice"

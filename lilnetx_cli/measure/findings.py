@@ -85,7 +85,7 @@ def _unused(whole: WholeFile, measured: Sequence[Measured]) -> Iterator[Finding]
     parts = [m for m in measured if _is_part(m)]
     if parts:
         text = (
-            "part of a larger tensor, all of which torch.save stores,"
+            "view of a larger tensor, which torch.save stores whole,"
             f" {_such_as(parts)}: save a .clone() of it"
         )
         yield Finding("unused_storage", whole.unused_bytes, text)
@@ -137,7 +137,7 @@ def _masters(measured: Sequence[Measured]) -> Iterator[Finding]:
             found.append(m)
     if found:
         text = (
-            "F32 beside the same numbers in half precision,"
+            "F32 copies of half-precision tensors,"
             f" {_such_as(found)}: ship one of the two"
         )
         yield Finding("master_copy", _stored(found), text)

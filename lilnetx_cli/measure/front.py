@@ -50,7 +50,7 @@ def read_front(path: Path) -> list[Point]:
             return [_point(*row) for row in _rows(csv.reader(file))]
     except (csv.Error, TypeError, ValueError) as error:
         raise FileError(
-            f"{str(path)!r} is no table of a sweep: expected the columns"
+            f"{str(path)!r} is not a table of a sweep: expected the columns"
             f" {', '.join(COLUMNS)}"
         ) from error
 

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from lilnetx_cli.data import Batch, EpochDataset, batches, received
-from lilnetx_cli.errors import InputError, UsageError, one_line, typed_reason
+from lilnetx_cli.errors import InputError, UsageError, kind_of, one_line, typed_reason
 from lilnetx_cli.user_code import (
     FAILURES,
     PROJECTS,
@@ -71,7 +71,7 @@ class Metric:
         network.eval()
         if not isinstance(found, Mapping) or not 0 < len(found) <= MOST_NUMBERS:
             raise UsageError(
-                f"{self.name} returns {_form(found)}, expected a dict of 1 to"
+                f"{self.name} returns {kind_of(found)}, expected a dict of 1 to"
                 f" {MOST_NUMBERS} names and numbers, such as {{'map': 0.31}}"
             )
         return {str(key): self._number(key, value) for key, value in found.items()}
@@ -87,8 +87,8 @@ class Metric:
             return int(number)
         if not isinstance(number, (int, float)):
             raise UsageError(
-                f"{self.name} returns {_form(value)} as {one_line(repr(key))}, expected"
-                " a number"
+                f"{self.name} returns {kind_of(value)} as {one_line(repr(key))},"
+                " expected a number"
             )
         return number if abs(number) <= LARGEST else None  # nor is NaN
 
@@ -104,13 +104,3 @@ class Metric:
         frames = traceback.extract_tb(error.__traceback__)
         own = [frame.lineno for frame in frames if frame.filename == self._file]
         return own[-1] if own else None
-
-
-def _form(found: object) -> str:
-    if found is None:
-        return "None"
-    if isinstance(found, Mapping):
-        return f"a dict of {len(found)}"
-    return f"{'an' if type(found).__name__[0] in 'aeiou' else 'a'} " + one_line(
-        type(found).__name__
-    )

@@ -43,8 +43,8 @@ def torchvision_network(name: str, *, channels: int, classes: int) -> nn.Module:
     names = torchvision_names()
     if name not in names and name in models.list_models():
         raise ValueError(
-            f"torchvision's {name!r} is no classification network: write a function"
-            " that builds it, and name that as path/file.py:function"
+            f"torchvision's {name!r} is not a classifier: write a function"
+            " that builds it, and name it as path/file.py:function"
         )
     if name not in names:
         hint = suggestion(name, names, "")

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lilnetx_cli.errors import REFUSALS, UsageError, reason_of
+from lilnetx_cli.errors import UsageError, refusing
 
 EXAMPLE_BATCH = 2
 # A file is attacker text: no image it asks for may be larger.
@@ -60,14 +60,10 @@ def example_input(
 def check_form(network: nn.Module, form: InputForm) -> None:
     """Raise UsageError where a network does not run on inputs of a form."""
     example = example_input(None, form, network)
-    try:
-        with torch.no_grad():
-            network(example)
-    except REFUSALS as error:
-        raise UsageError(
-            f"the network does not take inputs of shape {tuple(example.shape[1:])}:"
-            f" {reason_of(error)}"
-        ) from error
+    shape = tuple(example.shape[1:])
+    refused = f"the network does not take inputs of shape {shape}"
+    with torch.no_grad(), refusing(refused, UsageError):
+        network(example)
 
 
 def parse_form(text: str) -> InputForm:
@@ -79,7 +75,7 @@ def parse_form(text: str) -> InputForm:
         shape = ()
     if not shape or not all(0 < size <= 1 << 20 for size in shape):
         raise UsageError(
-            f"{text!r} is no shape: write it as 3x224x224, or 128:int64 for tokens"
+            f"{text!r} is not a shape: write 3x224x224, or 128:int64 for tokens"
         )
     if colon and kind not in TYPES:
         known = ", ".join(TYPES)

@@ -30,10 +30,10 @@ class Start:
     def text(self) -> str:
         """Say it in one line."""
         if not self.fresh:
-            return f"all {self.taken} tensors taken over"
+            return f"all {self.taken} tensors copied"
         more = ", ..." if len(self.fresh) > SHOWN else ""
         names = ", ".join(self.fresh[:SHOWN]) + more
-        return f"{self.taken} tensors taken over, {len(self.fresh)} are fresh: {names}"
+        return f"{self.taken} tensors copied, {len(self.fresh)} untrained: {names}"
 
 
 @torch.no_grad()

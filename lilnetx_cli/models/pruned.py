@@ -64,7 +64,7 @@ def make_smaller(
         shrink(network, shapes, cuts)
         _check_names(network, state)
     except ValueError as error:
-        found = f"{file!r} is no pruned form of the network, which has"
+        found = f"{file!r} was not pruned from the network, which has"
         if trusted:
             raise UsageError(f"{found} {reason_of(error)}: {OTHER_NETWORK}") from error
         raise FileError(f"{found} {reason_of(error)}") from error

@@ -132,8 +132,8 @@ def build(name: str, arguments: Mapping[str, Any]) -> nn.Module:
     missing = [key for key in FORM if key not in arguments]
     if missing:
         raise UsageError(
-            f"{printable(name)} needs to know its {' and '.join(missing)}: add"
-            " --model-arg channels=3 --model-arg classes=1000, with its own numbers"
+            f"{printable(name)} needs {' and '.join(missing)}: add"
+            " --model-arg channels=3 --model-arg classes=1000, or your own numbers"
         )
     try:
         return info.build(**arguments)
@@ -160,4 +160,4 @@ def build_record(record: Mapping[str, Any]) -> nn.Module:
     try:
         return build(name, arguments)
     except UsageError as error:
-        raise FileError(f"the architecture record is of no use: {error}") from error
+        raise FileError(f"the architecture record is unusable: {error}") from error

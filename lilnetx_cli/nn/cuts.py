@@ -88,7 +88,7 @@ def places_of(bits: str, size: int) -> NDArray[np.intp]:
     try:
         packed = np.frombuffer(bytes.fromhex(bits), np.uint8)
     except ValueError:
-        raise ValueError("places that are no hexadecimal digits") from None
+        raise ValueError("places that are not hexadecimal digits") from None
     places = np.flatnonzero(np.unpackbits(packed))
     if len(packed) != -(-size // 8) or not len(places) or places[-1] >= size:
         raise ValueError(f"places that do not fit the {size} there are")
@@ -109,30 +109,30 @@ def _table(
 ) -> dict[str, ValueT]:
     entries = record.get(key, {})
     if not isinstance(entries, Mapping) or len(entries) > MOST_ENTRIES:
-        raise ValueError(f"{key} that are no short table")
+        raise ValueError(f"{key} that are not a short table")
     return {str(name): read(value) for name, value in entries.items()}
 
 
 def _count(value: object, least: int) -> int:
     if type(value) is not int or not least <= value <= MOST:
-        raise ValueError("a number that is no count of channels")
+        raise ValueError("a number that is not a count of channels")
     return value
 
 
 def _pair(value: object) -> tuple[int, int]:
     if not isinstance(value, list) or len(value) != 2:
-        raise ValueError("padding that is no pair of counts")
+        raise ValueError("padding that is not a pair of counts")
     return _count(value[0], 0), _count(value[1], 0)
 
 
 def _axes(value: object) -> dict[int, str]:
     found: dict[int, str] = {}
     if not isinstance(value, list) or not 0 < len(value) <= MOST_AXES:
-        raise ValueError("kept places that are no list of dimensions")
+        raise ValueError("kept places that are not a list of dimensions")
     for entry in value:
         fits = isinstance(entry, list) and len(entry) == 2
         if not fits or type(entry[0]) is not int or type(entry[1]) is not str:
-            raise ValueError("kept places that are no dimension and digits")
+            raise ValueError("kept places that are not a dimension and digits")
         if entry[0] in found or not 0 <= entry[0] < MOST_AXES:
             raise ValueError("kept places of one dimension twice, or of none")
         found[entry[0]] = entry[1]

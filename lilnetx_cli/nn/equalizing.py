@@ -1,6 +1,6 @@
 """Weights of one size before all batch norms, which take the factor away again."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import cast
 
 import torch
@@ -16,17 +16,19 @@ TOLERANCE = 0.01
 
 @torch.no_grad()
 def equalize_weights(
-    model: nn.Module, outputs: Callable[[nn.Module], Tensor | None]
+    model: nn.Module,
+    outputs: Callable[[nn.Module], Tensor | None],
+    exclude: Iterable[str | type[nn.Module]] = (),
 ) -> int:
     """Scale weights before batch norms to the smallest RMS of their group, in place.
 
     Weights of a group share a quantization step: where they differ in size, the widest
     takes several times the bits of the tightest. Biases and running statistics follow,
     so that a plain network computes what it did. `outputs` runs it in evaluation mode;
-    where the outputs do change, or are not one tensor, all is undone. Returns how many
-    weights were scaled.
+    where the outputs do change, or are not one tensor, all is undone. Weights in
+    `exclude`, as for `reparameterize`, stay. Returns how many weights were scaled.
     """
-    targets, _ = find_targets(model, ())
+    targets, _ = find_targets(model, exclude)
     before = outputs(model)
     norms = {conv: norm for norm, conv in filters_before_norms(model, outputs).items()}
     if before is None:

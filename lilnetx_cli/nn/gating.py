@@ -23,7 +23,7 @@ class Gate(nn.Module):
         self, conv: nn.Module, order: tuple[str, ...], *, in_training: bool
     ) -> None:
         super().__init__()
-        self._conv = (conv,)  # in a tuple, so that it is no submodule
+        self._conv = (conv,)  # in a tuple, so that it is not a submodule
         self.order = order  # of the norm's parameters
         self.in_training = in_training
 

@@ -55,7 +55,7 @@ def penalty(
     their weights: the few of a network of 1x1 kernels are pressed like any others. In
     training the rate is the mean over latents with uniform noise, in evaluation that of
     rounded latents.
-    The slice prior presses a slice by what it costs in its row and column: this weighs
+    The slice prior weights a slice by its cost in its row and column: this scales
     its gradient, not its value.
     Of a large network, a training step sees every k-th slice, from a random one on. The
     parts are right on average, and their cost does not grow with the network. Raises

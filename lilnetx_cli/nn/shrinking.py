@@ -139,7 +139,7 @@ def _left(name: str, tensor: Tensor, axes: Mapping[int, str]) -> Tensor:
 
 
 def _check(name: str, shape: Sequence[int], most: Sequence[int]) -> None:
-    """Raise ValueError for a shape that is no part of another."""
+    """Raise ValueError for a shape that is not part of another."""
     fits = len(shape) == len(most) and all(
         0 < size <= largest for size, largest in zip(shape, most, strict=True)
     )

@@ -112,7 +112,7 @@ def check_alike(key: str, members: list[Target]) -> None:
         if target.weight.dtype != torch.float32:
             raise ValueError(
                 f"a weight of group {key} is {target.weight.dtype}, expected"
-                " torch.float32: reparameterize first, and train under autocast"
+                " torch.float32: call model.float(), and train under autocast"
             )
     if len({target.weight.device for target in members}) > 1:
         raise ValueError(f"weights of group {key} are on several devices")

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
+from lilnetx_cli.errors import reason_of
 from lilnetx_cli.graph.paths import Path
 from lilnetx_cli.graph.recorder import path_of, shapes_of
 from lilnetx_cli.graph.tracing import GraphError, trace
@@ -61,7 +62,7 @@ def cases(model: nn.Module, inputs: Inputs) -> Iterator[Case]:
     example = run(model, inputs)
     if example is None:
         trace(fresh(model), inputs)  # says where it fails
-        raise GraphError("the network does not run on the example")
+        raise GraphError(f"the forward cannot be recorded: {_failure(model, inputs)}")
     versions = [parameter._version for parameter in model.parameters()]
     yield example
     draw = _Drawn(inputs)
@@ -81,6 +82,16 @@ def cases(model: nn.Module, inputs: Inputs) -> Iterator[Case]:
             yield from _some(run(model, change(given) if given else None))
     if versions != [parameter._version for parameter in model.parameters()]:
         raise GraphError("networks whose forward changes parameters are not pruned")
+
+
+def _failure(model: nn.Module, inputs: Inputs) -> str:
+    """Return why a run is not recorded."""
+    try:
+        with torch.no_grad():
+            path_of(fresh(model), cloned(inputs))
+    except Exception as error:  # any: the forward is the user's
+        return reason_of(error)
+    return "it does not always run"
 
 
 def _some(*found: Case | None) -> Iterator[Case]:

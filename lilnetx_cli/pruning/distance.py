@@ -9,7 +9,7 @@ from torch.utils import _pytree as pytree
 TINY = 1e-30
 
 
-def outputs_of(output: Any) -> list[Tensor]:  # noqa: ANN401
+def output_copies(output: Any) -> list[Tensor]:  # noqa: ANN401
     """Return copies of all tensors in an output, complex ones as pairs of numbers."""
     tensors = [x for x in pytree.tree_leaves(output) if isinstance(x, Tensor)]
     return [torch.view_as_real(x) if x.is_complex() else x.clone() for x in tensors]

@@ -16,7 +16,7 @@ from lilnetx_cli.graph.paths import Path
 from lilnetx_cli.graph.recorder import Listener, no_one, path_of
 from lilnetx_cli.graph.tracing import following
 from lilnetx_cli.pruning.cases import Case, Inputs, cloned, fresh
-from lilnetx_cli.pruning.distance import distance, outputs_of, relative
+from lilnetx_cli.pruning.distance import distance, output_copies, relative
 
 TOLERANCE = 1e-5  # of a tensor's largest; what float64 leaves is 1e-12
 NARROW_TOLERANCE = 1e-4  # where a network does not run in float64
@@ -94,14 +94,14 @@ def compare(
 def _compare_bare(smaller: nn.Module, example: Case) -> Difference:
     """Tell whether the smaller network runs as it will: without hooks."""
     try:
-        given = outputs_of(fresh(smaller)(*cloned(example.inputs)))
+        given = output_copies(fresh(smaller)(*cloned(example.inputs)))
     except Exception as error:  # any: the forward is the user's
         reason = reason_of(error)
         where: list[str] = []
         with following(smaller, where):
             _outputs(smaller, example.inputs, copied=False)
         return Difference(f"does not run: {reason}", where[-1] if where else None)
-    wanted = outputs_of(example.output)
+    wanted = output_copies(example.output)
     if [x.shape for x in wanted] != [x.shape for x in given]:
         return Difference("gives other shapes")
     return Difference(largest=max(map(distance, wanted, given), default=0.0))
@@ -117,7 +117,7 @@ def _compare(
         output, path, _ = path_of(network, cloned(inputs), listen)
     except Exception:  # any: the forward is the user's
         return Difference("fails", _first_difference(pair, before, after)), ()
-    given, where = outputs_of(output), _first_difference(pair, before, after)
+    given, where = output_copies(output), _first_difference(pair, before, after)
     if [x.shape for x in wanted] != [x.shape for x in given]:
         return Difference("gives other shapes", where), path
     worst = max(map(relative, wanted, given), default=0.0)
@@ -178,7 +178,7 @@ def _outputs(
         for name, module in network.named_modules()
     ]
     try:
-        return outputs_of(network(*cloned(inputs)))
+        return output_copies(network(*cloned(inputs)))
     except Exception:  # any: the forward is the user's
         return None
     finally:

@@ -26,7 +26,7 @@ class SizeGuard:
     """A hook of a pruned network: raises GraphError for sizes that it is not made for.
 
     Sizes at which the network was compared pass. Others are tried once, by a copy of it
-    whose path is watched. The hook goes with copies of the network, is no part of its
+    whose path is watched. The hook goes with copies of the network, is not part of its
     state dict, and leaves nothing in what torch.export makes of it. A network in
     training mode, or compiled, is not watched.
 

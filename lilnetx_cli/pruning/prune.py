@@ -88,7 +88,7 @@ def prune(model: nn.Module, inputs: tuple[Any, ...], *, multiple: int = 1) -> Pr
             where = difference.module or WHOLE
             raise GraphError(
                 f"the pruned network {difference.problem}, first at {where!r}:"
-                " it is not used, rebuild the dense one"
+                " use the dense network instead"
             )
         held |= more
 

@@ -43,9 +43,9 @@ def select(graph: ChannelGraph, multiple: int = 1) -> Selection:
     """Decide what stays; channel counts become multiples where there are enough.
 
     Needed is what the outputs of the network are, and every input that a needed output
-    of a layer reads: one whose weights are not all zero, and that is no constant which
-    adds nothing or goes into the bias. What is not needed may stay all the same, its
-    readers take nothing from it.
+    of a layer reads: one whose weights are not all zero, and that is not a constant
+    which adds nothing or goes into the bias. What is not needed may stay all the same:
+    its readers take nothing from it.
     """
     needed = torch.zeros(len(graph.roots), dtype=torch.bool)
     needed[FIXED] = True

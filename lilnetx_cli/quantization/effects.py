@@ -48,7 +48,7 @@ def joint_effects(
     try:
         with sdpa_kernel(SDPBackend.MATH):  # other kernels know no vmap, and warn
             parts = per_example(values, *few)
-    except Exception:  # it runs, but is no function that torch can derive like this
+    except Exception:  # it runs, but is not a function that torch can derive like this
         return None
     found = [part.flatten(0, 1).flatten(1) for part in parts.values()]  # (N * M, ...)
     effects = torch.cat([p.reshape(len(p), -1) for p in found], 1).double()

@@ -27,6 +27,7 @@ from lnx.write.fit_scales import fit_scales
 # Of squared error, per bit: the slope of the rate-distortion curve at high rates,
 # dD/dR = -2 ln(2) D (Gersho and Gray 1992, section 8.3).
 SLOPE = 2 * float(np.log(2))
+MOST_DECIBELS = 300.0  # float64 tells no more
 NEAR = 1.2  # times another step, and its indices say what this one's will cost
 FIRST_ERROR = 0.25  # mean squared error in steps, before there is a measurement
 
@@ -87,8 +88,16 @@ def round_cells(
     counts = count_sizes(indices, classes, min(MOST_SIZES, most))
     signs = float(np.count_nonzero(indices))
     lost = (values - expand(indices)) * (np.float32(step) / cells.gains)
-    snr = 10 * float(np.log10(max(cells.energy, 1e-30) / max(_squares(lost), 1e-30)))
+    snr = decibels(cells.energy, _squares(lost))
     return Rounded(step, indices, snr, entropy_bits(counts) + signs, error)
+
+
+def decibels(signal: float, error: float) -> float:
+    """Return an SNR in dB, at most MOST_DECIBELS; of no signal, minus that."""
+    if signal <= 0:
+        return -MOST_DECIBELS
+    least = signal * 10 ** (-MOST_DECIBELS / 10)
+    return 10 * float(np.log10(signal / max(error, least)))
 
 
 def _tick_of_turn(tick: Tick, turn: int, turns: int, part: float) -> None:

@@ -1,5 +1,6 @@
 """The method in a training loop of the user's own: schedules, controllers, the end."""
 
+import warnings
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -11,7 +12,13 @@ from lilnetx_cli.nn import Penalty, Start, penalty
 from lilnetx_cli.nn.channel_prior import Channels
 from lilnetx_cli.quantization.calls import Inputs, calls_of
 from lilnetx_cli.training.averaging import average_of
-from lilnetx_cli.training.course import LoopSizes, begin, check_runs, trains
+from lilnetx_cli.training.course import (
+    LoopSizes,
+    begin,
+    check_network,
+    check_runs,
+    trains,
+)
 from lilnetx_cli.training.finalize import SIDE_TOLERANCE
 from lilnetx_cli.training.loop_channels import Chooser, macs_controller
 from lilnetx_cli.training.macs_control import MacsController
@@ -30,6 +37,7 @@ from lilnetx_cli.training.steering import (
     weights_of,
 )
 
+FEW_STEPS = 0.9  # of those that were planned: finalize warns below
 GROWTH = 0.4  # share of the steps over which quantization steps grow
 
 
@@ -81,10 +89,11 @@ class Compressor:
         weights ships, of which a step keeps that share. Build optimizer and wrappers
         (DistributedDataParallel, torch.compile) after this.
 
-        Raises UsageError for what makes no sense, OutOfReach for a size or a share that
-        the network cannot have, GraphError where channels are to go that cannot be
-        found, InputError for inputs that it does not take.
+        Raises UsageError for bad arguments, OutOfReach for a size or a share that the
+        network cannot reach, GraphError if channels to remove cannot be found,
+        InputError for inputs that the network does not take.
         """
+        check_network(model, {"exclude": exclude, "exact": exact})
         calls = calls_of(inputs)
         check_runs(model, calls[0])
         kept = tuple(tensors_named(model, exact))
@@ -160,8 +169,9 @@ class Compressor:
             return
         if not known and not trains(optimizer, self.model):
             raise UsageError(
-                "the optimizer trains no latents: build it after the Compressor,"
-                " from compressor.parameter_groups() or model.parameters()"
+                "the optimizer trains no latents: attach the one that does first, and"
+                " build it after the Compressor, from compressor.parameter_groups() or"
+                " model.parameters()"
             )
         known.append(optimizer)
         use_plain_rates(optimizer)
@@ -203,8 +213,10 @@ class Compressor:
         """Return the network that ships, as `lilnetx.finalize`; this one trains on.
 
         With a target its file, records included, has at most that size, and at most
-        that share of the multiply-adds is left. Raises OutOfReach where that cannot be.
+        that share of the multiply-adds is left. Raises OutOfReach where that cannot be,
+        and UsageError before the first step; warns where many steps are missing.
         """
+        self._check_steps()
         record = None if training is None else dict(training)
         with shipping_weights(self._course):
             return end_course(self._course, self._sizes, self._chooser, record)
@@ -216,6 +228,19 @@ class Compressor:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from a state. The network and the optimizer have their own."""
         self._course.restore(state)
+
+    def _check_steps(self) -> None:
+        step, steps = self.step, self._course.steps
+        if not step:
+            raise UsageError(
+                "no step of an optimizer was followed: give the optimizer to"
+                " compressor.attach before the loop"
+            )
+        if step < FEW_STEPS * steps:
+            warnings.warn(
+                f"finalize comes after {step:,} of {steps:,} steps: accuracy suffers",
+                stacklevel=3,
+            )
 
     def _check_reach(self) -> None:
         course = self._course

@@ -1,6 +1,6 @@
 """The course of a training loop of the user's own: what `train` keeps in a session."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -9,13 +9,14 @@ from torch import Tensor, nn
 
 import lnx
 from lilnetx_cli.checkpoint import Checkpoint, pack
-from lilnetx_cli.errors import InputError, UsageError, reason_of
+from lilnetx_cli.errors import InputError, UsageError, kind_of, reason_of
 from lilnetx_cli.graph.coupling import coupled_channels
 from lilnetx_cli.nn import Start, latent_weights, reparameterize
 from lilnetx_cli.nn.batch_norm import unfold_batch_norms
 from lilnetx_cli.nn.channel_prior import Channels
 from lilnetx_cli.nn.equalizing import equalize_weights
 from lilnetx_cli.nn.gating import gate_dead_filters
+from lilnetx_cli.nn.targets import weight_names
 from lilnetx_cli.quantization.calls import Call, Caller, check_calls, outputs_of
 from lilnetx_cli.training.averaging import Average
 from lilnetx_cli.training.finalize import finalize
@@ -24,6 +25,9 @@ from lilnetx_cli.training.growing import Growth
 from lilnetx_cli.training.initial_weights import FIRST_SPREAD, SPREAD
 from lilnetx_cli.training.macs_control import MacsController
 from lilnetx_cli.training.size_control import SizeController
+from lilnetx_cli.training.steering_state import restore_steering, steering_state
+
+WRAPPERS = (nn.DataParallel, nn.parallel.DistributedDataParallel)
 
 
 class Known:
@@ -66,40 +70,46 @@ class Course:
         """Weights of the penalty that were asked for."""
         return dict(self.weights)
 
+    @property
+    def goals(self) -> dict[str, Any]:
+        """What a course and its state must agree on."""
+        return {
+            "steps": self.steps,
+            "target_size": self.controller and self.controller.target,
+            "a share of MACs or time": self.macs and self.macs.target,
+            "latents": sum(x.numel() for _, _, x in latent_weights(self.model)),
+        }
+
     def state(self) -> dict[str, Any]:
         """Return what `restore` goes on from."""
         return {
+            "goals": self.goals,
             "step": self.step,
             "steps": self.steps,
-            "spread": self.spread,
-            "growth": self.growth and dict(vars(self.growth)),
-            "controller": self.controller and dict(vars(self.controller)),
-            "macs": self.macs and self.macs.state(),
-            "average": self.average and self.average.state(),
+            **steering_state(self),
         }
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from a state; raises InputError for anything else."""
         try:
-            growth, control = state["growth"], state["controller"]
-            found = (
-                None if growth is None else Growth(**growth),
-                None if control is None else SizeController(**control),
-                None if state["macs"] is None else MacsController(**state["macs"]),
-            )
-            average = state.get("average")
-            device = next(self.model.parameters()).device
-            averaged = None if average is None else Average(**average).to(device)
-            if averaged is not None and not averaged.fits(self.model):
-                raise ValueError("the average is one of another network")
-            numbers = int(state["step"]), int(state["steps"]), float(state["spread"])
+            numbers = int(state["step"]), int(state["steps"])
+            _check_same(self.goals, state)
+            restore_steering(self, state)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise InputError(
-                f"this is no state of a compressor: {reason_of(error)}"
+                f"this is not a Compressor state: {reason_of(error)}"
             ) from error
-        self.growth, self.controller, self.macs = found
-        self.average = averaged or self.average
-        self.step, self.steps, self.spread = numbers
+        self.step, self.steps = numbers
+
+
+def _check_same(own: dict[str, Any], state: dict[str, Any]) -> None:
+    """Raise ValueError for a state of a course with other goals."""
+    for name, value in state.get("goals", own).items():
+        if value != own.get(name):
+            raise ValueError(
+                f"it has {name} {value}, the Compressor {own.get(name)}: build it with"
+                " the same arguments, for the same network"
+            )
 
 
 @dataclass(frozen=True)
@@ -150,16 +160,24 @@ def begin(
     _check(steps, size, growing)
     if macs is not None and weights["channel_weight"]:
         raise UsageError(
-            "target_macs and target_latency set channel_weight themselves: give one"
-            " of them"
+            "target_macs and target_latency set channel_weight: leave it out"
         )
     calls = [call.to(next(model.parameters()).device) for call in calls]
     channels = None
     if macs is not None or weights["channel_weight"]:
         channels = coupled_channels(model, positional(calls[0]))
     unfold_batch_norms(Caller(model), calls)  # type: ignore[arg-type]
-    equalize_weights(model, lambda net: _flat_outputs(net, calls[:1]))
-    reparameterize(model, start=start, spread=FIRST_SPREAD, exclude=exclude)
+    apart = [*exclude, *frozen_modules(model)]
+    try:
+        equalize_weights(model, lambda net: _flat_outputs(net, calls[:1]), apart)
+        reparameterize(model, start=start, spread=FIRST_SPREAD, exclude=apart)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+    if not any(True for _ in latent_weights(model)):
+        raise UsageError(
+            "the network has no weights to train: none that is a convolution's, a"
+            " linear or an embedding layer's and neither excluded nor frozen"
+        )
     growth = Growth(FIRST_SPREAD, SPREAD, growing, quick=start == "random")
     controller = None
     if size is not None:
@@ -179,6 +197,36 @@ def _check(steps: int, size: int | None, growth: float) -> None:
         raise UsageError(f"target_size is {size!r}, expected a whole number of bytes")
     if not 0 <= growth <= 1:
         raise UsageError(f"growth is {growth}, expected a share from 0 to 1")
+
+
+def check_network(model: object, names: Mapping[str, object]) -> None:
+    """Raise UsageError for what is not a bare network with parameters.
+
+    `names` are arguments that list some, by the name of the argument.
+    """
+    if not isinstance(model, nn.Module):
+        raise UsageError(f"model is {kind_of(model)}, expected a network, an nn.Module")
+    wrapped = isinstance(model, WRAPPERS)
+    if wrapped or hasattr(model, "_orig_mod"):
+        raise UsageError(
+            "the network is wrapped: build the Compressor first, then wrap the network"
+            " (torch.compile, DataParallel, DistributedDataParallel)"
+        )
+    if next(model.parameters(), None) is None:
+        raise UsageError("the network has no parameters")
+    for name, given in names.items():
+        if isinstance(given, str):
+            raise UsageError(f"{name} is {given!r}, expected a list of names")
+
+
+def frozen_modules(model: nn.Module) -> list[str]:
+    """Return the names of layers all of whose weights are frozen: they stay."""
+    found = []
+    for name, module in model.named_modules():
+        weights = [module._parameters[x] for x in weight_names(module)]
+        if weights and not any(x is not None and x.requires_grad for x in weights):
+            found.append(name)
+    return found
 
 
 def check_runs(model: nn.Module, call: Call) -> None:

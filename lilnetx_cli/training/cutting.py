@@ -7,6 +7,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
+from lilnetx_cli.errors import UsageError
 from lilnetx_cli.graph.tracing import GraphError
 from lilnetx_cli.measure.latency import measure_latency, torch_runs
 from lilnetx_cli.measure.macs import count_macs
@@ -84,14 +85,22 @@ def chosen(
     """Return the classes to take out, (K,), so that a share is left.
 
     Layers keep channels in multiples. The network is cut to see what is left. Where
-    that is not what was predicted, such as of time, others are chosen: as much as can
-    be had below the share. Raises UsageError where it is out of reach.
+    that is not what was predicted, such as of time, others are chosen: the largest
+    share found below the target, or the smallest one above. Raises UsageError where
+    the target is out of reach as predicted.
     """
     low, high, wanted = 0.0, 1.0, target
-    most, best = 0.0, None
+    tried: list[tuple[float, Tensor]] = []
     shares: dict[tuple[bool, ...], float | None] = {}
     for _ in range(TRIES):
-        gone = choose_gone(model, channels, wanted)
+        try:
+            gone = choose_gone(model, channels, wanted)
+        except UsageError:
+            if wanted >= target:
+                raise
+            low = wanted  # so little cannot be left
+            wanted = (low + high) / 2
+            continue
         gone = _rounded(model, channels, gone, multiple)
         key = tuple(gone.tolist())
         if key not in shares:
@@ -102,14 +111,18 @@ def chosen(
         known = multiple == 1 and not gauge.timed
         if share < target and known and _as_predicted(model, channels, gone, share):
             return gone  # the next channel is worth more than what is missing
-        if share > target:
-            high = wanted
-        else:
-            low = wanted
-            if share > most:
-                most, best = share, gone
+        low, high = (low, wanted) if share > target else (wanted, high)
+        tried.append((share, gone))
         wanted = (low + high) / 2
-    return gone if best is None else best
+    return _nearest(tried, target)
+
+
+def _nearest(tried: list[tuple[float, Tensor]], target: float) -> Tensor:
+    """Return the choice with the largest share up to a target, or the smallest one."""
+    below = [x for x in tried if x[0] <= target]
+    if below:
+        return max(below, key=lambda x: x[0])[1]
+    return min(tried, key=lambda x: x[0])[1]
 
 
 def _as_predicted(

@@ -73,8 +73,8 @@ def open_accelerator(settings: TrainConfig) -> Any:  # noqa: ANN401
     kind = DistributedType(accelerator.distributed_type).value
     if kind not in COPIES:
         raise UsageError(
-            f"accelerate was told to use {kind}, and every process of a run holds the"
-            " whole network: launch it without"
+            f"accelerate is set to use {kind}, but every process of a run needs the"
+            " whole network: launch without it"
         )
     return accelerator
 

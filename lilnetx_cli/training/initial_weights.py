@@ -12,7 +12,7 @@ from lilnetx_cli.checkpoint import Checkpoint, LatentEntry, read_source, unpack
 from lilnetx_cli.checkpoint.model_pt import put_latents
 from lilnetx_cli.config import RunConfig
 from lilnetx_cli.data import EpochDataset, Splits, batches
-from lilnetx_cli.errors import REFUSALS, InputError, reason_of
+from lilnetx_cli.errors import refusing
 from lilnetx_cli.measure.accuracy import check_scores, plain_tensor
 from lilnetx_cli.models.pretrained import pretrained_state, start_from
 from lilnetx_cli.nn import reparameterize
@@ -56,18 +56,14 @@ def initialize(
     if trained is not None:
         text = start_from(model, trained.state_dict).text()
     images, classes = list(_images(splits.calibration)), splits.classes
-    try:
+    form = tuple(images[0].shape[1:])
+    with refusing(f"the network does not take images of shape {form}"):
         if trained is not None:
             unfold_batch_norms(model, images)
         if settings.plain or (trained is not None and trained.latents):
             _outputs(model, images[0], classes)
         else:
             equalize_weights(model, lambda net: _outputs(net, images[0], classes))
-    except REFUSALS as error:
-        form, reason = tuple(images[0].shape[1:]), reason_of(error)
-        raise InputError(
-            f"the network does not take images {form} of the data set: {reason}"
-        ) from error
     if settings.plain:
         return Beginning(SPREAD, text)
     last = settings.spread or SPREAD

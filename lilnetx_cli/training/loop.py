@@ -242,6 +242,6 @@ def _warn_of_layers(session: Session, observer: Observer) -> None:
         session.named.update(layer.name for layer in thin)
         texts = [f"{x.name} ({x.left} of {x.filters})" for x in thin]
         observer.on_warning(
-            f"few filters are left in {', '.join(texts)}: where accuracy suffers, ask"
-            " for a larger file or more multiply-adds"
+            f"few filters are left in {', '.join(texts)}: if accuracy suffers, ask"
+            " for a larger file or more MACs"
         )

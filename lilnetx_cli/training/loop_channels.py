@@ -13,29 +13,35 @@ from lilnetx_cli.quantization.calls import Call
 from lilnetx_cli.training.cutting import Gauge, chosen
 from lilnetx_cli.training.macs_control import MORE, MacsController, choose_gone
 
+NAMES = "target_macs", "target_latency", "round_channels"  # as arguments
+
 
 def macs_controller(
-    macs: float | None, latency: float | None, multiple: int
+    macs: float | None,
+    latency: float | None,
+    multiple: int,
+    names: tuple[str, str, str] = NAMES,
 ) -> MacsController | None:
     """Return what steers to a share of the MACs or of the time, None without one.
 
-    Raises UsageError for numbers out of bounds, and for contrary wishes.
+    `names` are those that the user knows of the three numbers. Raises UsageError for
+    numbers out of bounds, and for wishes that conflict.
     """
-    shares = {"target_macs": macs, "target_latency": latency}
+    shares = {names[0]: macs, names[1]: latency}
     given = {name: share for name, share in shares.items() if share is not None}
     for name, share in given.items():
         if not 0 < share < 1:
             raise UsageError(f"{name} is {share}, expected a share between 0 and 1")
     if len(given) > 1:
-        raise UsageError("target_macs and target_latency exclude each other: give one")
-    if multiple < 1 or (multiple > 1 and not given):
-        raise UsageError(
-            f"round_channels is {multiple}, expected 1 or more, and a target_macs or"
-            " target_latency to go with it"
-        )
+        raise UsageError(f"{names[0]} and {names[1]} cannot be combined: give one")
+    if multiple < 1:
+        raise UsageError(f"{names[2]} is {multiple}, expected 1 or more")
+    if multiple > 1 and not given:
+        raise UsageError(f"{names[2]} needs {names[0]} or {names[1]}")
     if not given:
         return None
     (share,) = given.values()
+    # Multiples are coarse: a second choice could take far more than is too much.
     more = MORE if multiple == 1 else 1.0
     return MacsController(share, timed=latency is not None, more=more)
 

@@ -33,6 +33,7 @@ MORE, AGAIN = 1.04, 0.6
 STAYS = 0.5
 # Where no more than this of what is to be left is left before, they are chosen at once.
 NEAR = 1.02
+NOTHING_GOES = 0.999  # of the MACs: no channel is worth anything where more is left
 
 
 @dataclass
@@ -109,9 +110,11 @@ def choose_gone(model: nn.Module, channels: Channels, target: float) -> Tensor:
         gone, left = _gone(model, channels, target, share)
         if left <= target:
             return gone
+    if left > NOTHING_GOES:
+        raise UsageError("no channel of this network can be removed")
     raise UsageError(
         f"a share of {target:g} of the multiply-adds is out of reach: with one"
-        f" channel in each layer that can lose some, {left:.2g} is left"
+        f" channel in each prunable layer, {left:.2g} is left"
     )
 
 

@@ -66,7 +66,7 @@ def check_share(
     if share is None or share > macs.target:
         left = "nothing can be cut out of this network"
         if share is not None:
-            left = "with one channel in each layer that can lose some, a batch"
+            left = "with one channel in each prunable layer, a batch"
             left += f" takes {share:.2f} of it"
         raise OutOfReach(
             f"a share of {macs.target:g} of the time is out of reach: {left}"
@@ -82,7 +82,7 @@ def check_size(course: Steered, target: int, estimate: Estimate) -> None:
     if target < smallest:
         raise OutOfReach(
             f"a file of {target:,} bytes is out of reach: even with nearly all weights"
-            f" zero this network takes {smallest:,}; ask for at least twice that"
+            f" zero this network takes {smallest:,}; to be accurate, far more"
         )
     size = estimate(course.model)
     while size < target and _largest(course.model) < LARGEST_LATENT:

@@ -249,8 +249,8 @@ def _check_share(
         return
     left = "nothing can be cut out" if share is None else f"{share:.2g} is left"
     observer.on_warning(
-        f"a share of {target:g} of the {what} was asked for, {left}:"
-        " lilnetx evaluate --pruned says which layers keep dead channels"
+        f"the target is {target:g} of the {what}, but {left}:"
+        " lilnetx evaluate --pruned lists layers that keep dead channels"
     )
 
 

@@ -10,8 +10,9 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from lilnetx_cli.config import RunConfig
+from lilnetx_cli.config.sections import TargetConfig
 from lilnetx_cli.data import Batch, EpochSampler, Splits, batches
-from lilnetx_cli.errors import REFUSALS, InputError, UsageError, reason_of
+from lilnetx_cli.errors import UsageError, refusing
 from lilnetx_cli.graph.coupling import coupled_channels
 from lilnetx_cli.models import build, describe
 from lilnetx_cli.nn import materialize
@@ -22,7 +23,8 @@ from lilnetx_cli.training.averaging import average_of
 from lilnetx_cli.training.devices import open_accelerator, share_norms, wrap
 from lilnetx_cli.training.groups import kinds_of
 from lilnetx_cli.training.initial_weights import initialize, trained_weights
-from lilnetx_cli.training.macs_control import MORE, MacsController
+from lilnetx_cli.training.loop_channels import macs_controller
+from lilnetx_cli.training.macs_control import MacsController
 from lilnetx_cli.training.size_control import SizeController
 from lilnetx_cli.training.smaller import cut_to_resumed, cut_to_trained
 from lilnetx_cli.training.state import Session
@@ -58,7 +60,8 @@ def open_session(
         architecture = cut_to_trained(model, architecture, trained, file)
     architecture = cut_to_resumed(model, architecture, form)
     model = model.to(memory_format=_layout(config))
-    channels = _channels(config, model, splits)
+    macs = _macs_controller(config.target)
+    channels = _channels(config, model, splits, macs)
     beginning = initialize(model, config, splits, trained)
     growth = beginning.growth
     controller = _controller(config, model, 0.0 if growth is None else growth.share)
@@ -84,42 +87,30 @@ def open_session(
     return Session(
         config, splits, accelerator, model, forward, optimizer, sampler, loader,
         architecture, beginning.spread, beginning.text, growth, controller, teacher,
-        channels, _macs_controller(config), average_of(settings.ema),
+        channels, macs, average_of(settings.ema),
     )  # fmt: skip
 
 
-def _channels(config: RunConfig, model: nn.Module, splits: Splits) -> Channels | None:
+def _channels(
+    config: RunConfig, model: nn.Module, splits: Splits, macs: MacsController | None
+) -> Channels | None:
     """Return the coupled channels, None where nothing is to press them.
 
     Raises UsageError for contrary wishes, GraphError for a network without them.
     """
-    target, weight = config.target, config.loss.channel_weight
-    if target.macs is not None and target.latency is not None:
-        raise UsageError(
-            "--target-macs and --target-latency exclude each other: give one"
-        )
-    if (target.macs or target.latency) and weight:
-        wish = "macs" if target.macs else "latency"
-        raise UsageError(
-            f"--target-{wish} sets --channel-weight itself: give one of them"
-        )
-    if target.round_channels > 1 and not (target.macs or target.latency):
-        raise UsageError("--round-channels needs --target-macs or --target-latency")
-    if not (target.macs or target.latency or weight):
+    weight = config.loss.channel_weight
+    if macs is not None and weight:
+        wish = "latency" if macs.timed else "macs"
+        raise UsageError(f"--target-{wish} sets --channel-weight itself: give one")
+    if macs is None and not weight:
         return None
     images = torch.zeros(2, splits.channels, splits.size, splits.size)
     return coupled_channels(model, (images,))
 
 
-def _macs_controller(config: RunConfig) -> MacsController | None:
-    target = config.target
-    # Multiples are coarse: a second choice could take far more than is too much.
-    more = MORE if target.round_channels == 1 else 1.0
-    if target.macs is not None:
-        return MacsController(target.macs, more=more)
-    if target.latency is not None:
-        return MacsController(target.latency, timed=True, more=more)
-    return None
+def _macs_controller(target: TargetConfig) -> MacsController | None:
+    options = "--target-macs", "--target-latency", "--round-channels"
+    return macs_controller(target.macs, target.latency, target.round_channels, options)
 
 
 def _layout(config: RunConfig) -> torch.memory_format:
@@ -149,7 +140,7 @@ def wanted_size(config: RunConfig, dense_bytes: Callable[[], int]) -> int | None
     size, ratio = config.target.size, config.target.ratio
     if size is not None and ratio is not None:
         raise UsageError(
-            "--target-size and --target-ratio exclude each other: give one"
+            "--target-size and --target-ratio cannot be combined: give one"
         )
     return size if ratio is None else int(dense_bytes() / ratio)
 
@@ -159,8 +150,8 @@ def _check_batch(config: RunConfig, splits: Splits, processes: int) -> None:
     step = config.train.batch_size * config.train.accumulate * processes
     if len(splits.train) < step:
         raise UsageError(
-            f"a step takes {step} images, only {len(splits.train)} are there to train"
-            " on: lower --batch-size"
+            f"a step takes {step} images, but only {len(splits.train)} are available:"
+            " lower --batch-size"
         )
 
 
@@ -170,8 +161,8 @@ def architecture_of(config: RunConfig, splits: Splits) -> dict[str, Any]:
     for key in form.keys() & config.model.args.keys():
         if config.model.args[key] != form[key]:
             raise UsageError(
-                f"--model-arg {key}={config.model.args[key]}, but the images of"
-                f" {config.data.name!r} make it {form[key]}: leave it out"
+                f"--model-arg {key}={config.model.args[key]}, but data set"
+                f" {config.data.name!r} needs {form[key]}: leave it out"
             )
     architecture = describe(config.model.name, {**form, **config.model.args})
     return {**architecture, "size": splits.size}
@@ -179,13 +170,9 @@ def architecture_of(config: RunConfig, splits: Splits) -> dict[str, Any]:
 
 def _gate(model: nn.Module, splits: Splits, device: torch.device) -> None:
     images = _zeros(splits, device)
-    try:
+    form = tuple(images.shape[1:])
+    with refusing(f"the network does not take images of shape {form}"):
         gate_dead_filters(model, lambda net: net(images))
-    except REFUSALS as error:
-        form, reason = tuple(images.shape[1:]), reason_of(error)
-        raise InputError(
-            f"the network does not take images {form} of the data set: {reason}"
-        ) from error
 
 
 def _zeros(splits: Splits, device: torch.device) -> Tensor:

@@ -30,7 +30,7 @@ def cut_to_trained(
 
 
 def _check_form(own: Mapping[str, Any], trained: Mapping[str, Any], file: str) -> None:
-    """Refuse images or classes of another number: cut to them is no network for these.
+    """Refuse images or classes of another number than the cut network has.
 
     Of a dense network, what does not fit starts fresh.
     """
@@ -39,8 +39,8 @@ def _check_form(own: Mapping[str, Any], trained: Mapping[str, Any], file: str) -
         count = arguments.get(key) if isinstance(arguments, dict) else None
         if count is not None and count != own["args"].get(key):
             raise UsageError(
-                f"{file!r} is a pruned network of {one_line(str(count))} {key}, the"
-                f" images make it {own['args'].get(key)}: start from the dense one"
+                f"{file!r} is pruned for {one_line(str(count))} {key}, the images"
+                f" need {own['args'].get(key)}: start from the dense network"
             )
 
 

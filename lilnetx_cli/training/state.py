@@ -20,6 +20,7 @@ from lilnetx_cli.training.growing import Growth
 from lilnetx_cli.training.macs_control import MacsController
 from lilnetx_cli.training.size_control import SizeController
 from lilnetx_cli.training.smaller import form_of
+from lilnetx_cli.training.steering_state import restore_steering, steering_state
 from lnx import write_atomic
 
 RESUME_VERSION = 8
@@ -166,12 +167,8 @@ def _write_session(session: Session, path: Path, seconds: float) -> None:
         "processes": session.processes.count,
         "step": session.step,
         "totals": vars(session.totals),
-        "spread": session.spread,
-        "growth": session.growth and vars(session.growth),
-        "controller": session.controller and vars(session.controller),
-        "macs": session.macs and session.macs.state(),
-        "average": session.average and vars(session.average),
         "seconds": seconds,
+        **steering_state(session),
     }
     buffer = io.BytesIO()
     torch.save(content, buffer)
@@ -183,7 +180,7 @@ def read_resume(path: Path) -> dict[str, Any]:
     content = load_torch(path)
     known = isinstance(content, dict) and "config" in content
     if not known or content.get(RESUME_MARK) != RESUME_VERSION:
-        raise FileError(f"{str(path)!r} is no resume.pt of this version of lilnetx")
+        raise FileError(f"{str(path)!r} is not a resume.pt of this version of lilnetx")
     return dict(content)
 
 
@@ -202,17 +199,9 @@ def restore_session(session: Session, content: dict[str, Any]) -> str | None:
             torch.cuda.set_rng_state(content["cuda_random"])
         session.totals = Totals(**content["totals"])
         session.seconds = float(content["seconds"])
-        session.spread = float(content["spread"])
-        growth, control = content["growth"], content["controller"]
-        session.growth = None if growth is None else Growth(**growth)
-        session.controller = None if control is None else SizeController(**control)
-        macs = content["macs"]
-        session.macs = None if macs is None else MacsController(**macs)
-        average = content["average"]
-        if average is not None:
-            session.average = Average(**average).to(session.accelerator.device)
+        restore_steering(session, content)
         return _go_to(session, int(content["step"]), int(content["processes"]))
-    except (KeyError, RuntimeError, TypeError, ValueError, IndexError) as error:
+    except (AttributeError, RuntimeError, TypeError, ValueError, LookupError) as error:
         raise InputError(f"the run cannot be resumed: {reason_of(error)}") from error
 
 

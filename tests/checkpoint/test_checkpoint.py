@@ -130,7 +130,7 @@ def test_types_that_files_do_not_hold_are_named():
     state = {"x": torch.zeros(3, dtype=torch.complex128)}
     with pytest.raises(InputError, match=r"'x' has type torch\.complex128"):
         pack(Checkpoint(state))
-    with pytest.raises(InputError, match="no dense tensor"):
+    with pytest.raises(InputError, match="not a dense tensor"):
         pack(Checkpoint({"x": torch.zeros(3).to_sparse()}))
 
 
@@ -185,11 +185,11 @@ def test_architecture_records_cannot_run_code(tmp_path, record):
 def test_incomplete_checkpoints_are_refused(tmp_path):
     path = tmp_path / "model.pt"
     for content, message in (
-        ({"state_dict": {}}, "no checkpoint of lilnetx"),
+        ({"state_dict": {}}, "not a lilnetx checkpoint"),
         ({"lilnetx": 99}, "version 99"),
         ({"lilnetx": 1}, "version 1, expected 2"),
         ({"lilnetx": 2}, "an incomplete lilnetx checkpoint"),
-        ([1, 2], "no checkpoint of lilnetx"),
+        ([1, 2], "not a lilnetx checkpoint"),
     ):
         torch.save(content, path)
         with pytest.raises(LilnetxError, match=message):

@@ -183,10 +183,10 @@ def test_no_file_of_another_folder_is_opened(folder, opened, way):
 
 
 BROKEN = [
-    (b"no JSON", "is no index of shards: index is not JSON"),
-    (b"", "is no index of shards: index is not JSON"),
-    (b"\xff\xfe", "is no index of shards"),
-    (b"[" * 100_000, "is no index of shards"),
+    (b"not JSON", "is not a shard index: index is not JSON"),
+    (b"", "is not a shard index: index is not JSON"),
+    (b"\xff\xfe", "is not a shard index"),
+    (b"[" * 100_000, "is not a shard index"),
     (b'{"weight_map": {"a": "' + ONE.encode() + b'", "a": "x"}}', "appears twice"),
     (b"[]", "no 'weight_map'"),
     (b"{}", "no 'weight_map'"),
@@ -236,7 +236,7 @@ def test_a_tensor_twice_in_one_shard(folder):
 def test_a_damaged_shard_is_named(folder):
     data = (folder / TWO).read_bytes()
     (folder / TWO).write_bytes(data[:-1])
-    with pytest.raises(FileError, match=rf"{TWO}' is no safetensors file, or a dam"):
+    with pytest.raises(FileError, match=rf"{TWO}' is not a valid safetensors file"):
         read_source(folder)
 
 

@@ -213,7 +213,7 @@ def test_a_size_that_cannot_be_had_names_the_smallest(here, plain, tmp_path):
 def test_contrary_wishes_are_refused(here, plain):
     done = here("compress", plain[0], "--snr", "30", "--lossless")
     assert done.code == 2
-    assert "--snr and --lossless exclude each other" in done.err
+    assert "--snr and --lossless cannot be combined" in done.err
 
 
 def test_the_default_says_what_it_does_and_how_to_lose_nothing(here, plain, tmp_path):

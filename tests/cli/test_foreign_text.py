@@ -113,7 +113,7 @@ CHANNELS = {
         lnx_file(p, architecture={"name": "resnet20", "args": {**FORM, "width": x}}),
     ),
     "damaged tensor": lambda p, x: ("verify", damaged(p, x)),
-    "tensor that is no tensor": lambda p, x: (
+    "tensor that is not a tensor": lambda p, x: (
         "compress", checkpoint(p, {"a": {x: torch.zeros(1)}, x: torch.zeros(1)}),
     ),
     "entry of a checkpoint": lambda p, x: ("compress", checkpoint(p, {x: 1})),

@@ -7,12 +7,15 @@ import pickle
 import subprocess
 import sys
 import warnings
+import zipfile
 
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import load, load_file, save, save_file
+from torch import nn
 
+import lilnetx_cli as lilnetx
 import lnx
 from lilnetx_cli.__main__ import run
 
@@ -126,7 +129,7 @@ HOSTILE = [
     ('{"weight_map": {"a": "/etc/passwd"}}', 3, "in its own folder"),
     ('{"weight_map": {"a": "none.safetensors"}}', 1, "not found"),
     ('{"weight_map": {"b": "model-0.safetensors"}}', 3, "no tensor 'b'"),
-    ("no JSON", 3, "no index of shards"),
+    ("not JSON", 3, "not a shard index"),
 ]
 
 
@@ -216,7 +219,7 @@ SEVERAL = [
         "'one.pt' and 'one.pth' would both be written to 'one.lnx'",
     ),
     (("one.pt", "one.pt"), "input 'one.pt' is named twice"),
-    (("one.pt", "bad.pt", "-o", "new.lnx"), "'new.lnx' is no folder"),
+    (("one.pt", "bad.pt", "-o", "new.lnx"), "'new.lnx' must be an existing folder"),
     (("one.pt", "two.lnx", "-f"), "output 'two.lnx' is the input"),
     (("two.safetensors", "one.lnx", "two.lnx", "-f", "-o", "."), "both be written"),
     (("two.safetensors", "two.lnx", "-f"), "both be written"),
@@ -329,7 +332,7 @@ PIPED = [
     (("compress", "-"), b"", None, 3, "standard input is not a PyTorch checkpoint"),
     (("compress", "-"), b"plain", None, 3, "is not a PyTorch checkpoint but a text"),
     (("compress", "-"), b"\x20" + bytes(7) + b"{" + bytes(40), None, 3,
-     "standard input is no safetensors file, or a damaged one"),
+     "standard input is not a valid safetensors file"),
     (("compress", "-"), kinds()["zip"][:-200], None, 3, "is a truncated"),
     (("compress", "-"), kinds()["lnx"][:-9], None, 3, "standard input: file is cut sh"),
     (("compress", "-"), b"", "stdin", 2, "standard input is a terminal or closed"),
@@ -416,3 +419,21 @@ def test_hostile_and_damaged_files_are_refused(here, folder, kind):
     assert done.code == 3
     assert done.message.startswith("lilnetx: '")
     assert files_of(folder) == before, "something was executed or written"
+
+
+@pytest.mark.parametrize(
+    ("member", "kind"), [("m/code/a.py", "TorchScript"), ("m/archive_format", ".pt2")]
+)
+def test_programs_of_torch_are_named(here, tmp_path, member, kind):
+    with zipfile.ZipFile(tmp_path / "program.pt", "w") as file:
+        file.writestr(member, "pt2")
+    done = here("compress", tmp_path / "program.pt")
+    assert f"but a {kind} program: save the state dict" in done.err
+
+
+def test_latents_in_training_are_refused(here, tmp_path):
+    model = lilnetx.reparameterize(nn.Linear(8, 8))
+    torch.save(model.state_dict(), tmp_path / "live.pt")
+    done = here("compress", tmp_path / "live.pt")
+    assert done.code == 1
+    assert "holds latents of a network in training" in done.err

@@ -125,7 +125,7 @@ def test_a_metric_needs_no_data_set_and_no_image(evaluate, file):
         ("wrong.py:f", "wrong.py:f fails in line 1: SyntaxError"),
         ("gone.py:f", "gone.py' does not exist"),
         ("own.py", "is a file, name its function too"),
-        ("accuracy", "is no function, name it as path/file.py:function"),
+        ("accuracy", "is not a function: write path/file.py:function"),
     ],
 )
 def test_faults_of_the_function_are_one_line(evaluate, file, function, text):

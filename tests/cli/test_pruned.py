@@ -146,7 +146,7 @@ def test_a_factory_is_pruned_where_the_user_names_it(cli, sparse, tmp_path):
     assert "add --input-shape" in cli(*arguments, *named).message
     text = cli(*arguments, *named, "--input-shape", "1x8x8")
     assert "5 channels removed" in text.out
-    assert "takes inputs of 1x8x8 alone: it ran at no other" in text.err
+    assert "takes only inputs of 1x8x8: it ran at no other" in text.err
     done = cli(*arguments, *named, "--input-shape", "1x8x8", "--json", "-f")
     assert done.code == 0, done.err
     assert done.json["removed_channels"] == 5
@@ -172,15 +172,15 @@ def test_what_cannot_be_pruned_is_refused_and_the_dense_one_is_there(
         in done.message
     )
     assert not target.exists()
-    assert cli("decompress", tmp_path / "b.lnx", "-o", target, *named).code == 0
+    assert cli("decompress", tmp_path / "b.lnx", "-o", target).code == 0
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (("--round-channels", "8"), "needs --pruned"),
-        (("--pruned", "--input-shape", "3xx"), "is no shape"),
-        (("--pruned", "--input-shape", "0x8x8"), "is no shape"),
+        (("--pruned", "--input-shape", "3xx"), "is not a shape"),
+        (("--pruned", "--input-shape", "0x8x8"), "is not a shape"),
         (("--pruned", "--model-arg", "width=2"), "needs --model"),
         (("--pruned", "--model", "resnet21"), "no network is named"),
         (("--pruned", "--model", "resnet32"), "does not fit the network"),

@@ -1,4 +1,4 @@
-"""`inspect` of checkpoints that are no .lnx files: why they are so large."""
+"""`inspect` of checkpoints that are not .lnx files: why they are so large."""
 
 import json
 import shlex
@@ -177,7 +177,7 @@ def test_a_run_says_which_file_to_take(here, trained):
     assert " without loss: " in done.out
     done = here("inspect", trained / "run" / "resume.pt")
     assert done.code == 0
-    assert "compress the model.pt that the run writes at its end" in done.out
+    assert "compress the model.pt that is written at the end of the run" in done.out
     record = here("inspect", trained / "run" / "resume.pt", "--json").json
     assert record["compressed_bytes"] is None
     assert record["command"] is None
@@ -186,7 +186,7 @@ def test_a_run_says_which_file_to_take(here, trained):
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        ({"w": laplace(0, 9, 9).to_sparse()}, "no dense tensor"),
+        ({"w": laplace(0, 9, 9).to_sparse()}, "not a dense tensor"),
         ({"w": torch.zeros(2, dtype=torch.complex128)}, "files do not hold"),
         ({"w": torch.zeros(1).expand(1 << 40)}, "views in it repeat"),
         ([torch.zeros(9)], "finds no network"),

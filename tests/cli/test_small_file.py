@@ -274,14 +274,14 @@ def test_it_is_trained_again(here, digits_files, tmp_path):
     assert checkpoint.architecture == lnx.summary(small).architecture
     other = here(*TRAIN, "--init", small, "--model", "resnet32", "-o", tmp_path / "no")
     assert other.code == 2
-    assert "is no pruned form of the network, which has 'layer" in other.message
+    assert "was not pruned from the network, which has 'layer" in other.message
 
 
 def test_it_is_not_cut_for_other_classes(digits_files):
     arguments = {"channels": 1, "classes": 100}
     network = build("resnet20", arguments)
     record = {"name": "resnet20", "args": arguments}
-    with pytest.raises(UsageError, match="10 classes, the images make it 100"):
+    with pytest.raises(UsageError, match="10 classes, the images need 100"):
         cut_to_trained(network, record, read_trained(digits_files[1]), "small.lnx")
 
 

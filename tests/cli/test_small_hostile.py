@@ -27,7 +27,7 @@ RECORDS = {
     "padding that grows": {"padding": {"layer2.0.pad": [9, 8]}},
     "padding without end": {"padding": {"layer2.0.pad": [10**9, 8]}},
     "padding below zero": {"padding": {"layer2.0.pad": [-1, 8]}},
-    "padding that is no number": {"padding": {"layer2.0.pad": [True, 8]}},
+    "padding that is not a number": {"padding": {"layer2.0.pad": [True, 8]}},
     "padding of three": {"padding": {"layer2.0.pad": [1, 1, 1]}},
     "padding of a convolution": {"padding": {"conv1": [1, 1]}},
     "a norm of another kind": {"features": {"bn1": 4}},
@@ -90,9 +90,9 @@ def changed(container, name, shape):
 @pytest.mark.parametrize(
     ("name", "shape", "message"),
     [
-        ("conv1.weight", (17, 1, 3, 3), "no pruned form of the network, which has"),
-        ("conv1.weight", (9, 3, 3), "no pruned form of the network, which has"),
-        ("conv1.weight", (0, 1, 3, 3), "no pruned form of the network, which has"),
+        ("conv1.weight", (17, 1, 3, 3), "was not pruned from the network, which has"),
+        ("conv1.weight", (9, 3, 3), "was not pruned from the network, which has"),
+        ("conv1.weight", (0, 1, 3, 3), "was not pruned from the network, which has"),
         ("layer1.0.conv1.weight", (1, 1, 3, 3), "layers do not fit each other"),
         ("layer1.0.bn1.weight", (1,), "layers do not fit each other"),
     ],
@@ -142,6 +142,6 @@ def test_cuts_come_back_from_their_record():
 def test_another_network_of_the_users_stays_as_it_is(small, tmp_path):
     lnx.save(small, tmp_path / "small.lnx")
     other = nn.Linear(3, 4)
-    with pytest.raises(UsageError, match="is no pruned form of the network"):
+    with pytest.raises(UsageError, match="was not pruned from the network"):
         lilnetx.load_model(tmp_path / "small.lnx", model=other)
     assert other.weight.shape == (4, 3)

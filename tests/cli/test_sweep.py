@@ -107,7 +107,7 @@ def test_a_stopped_sweep_goes_on(sweep, here, runs, tmp_path, monkeypatch):
     assert not (folder / "3kB" / "model.pt").exists()
     refused = sweep(folder)
     assert refused.code == 2
-    assert "holds a sweep (sweep.toml): go on with --resume" in refused.message
+    assert "holds a sweep (sweep.toml): use --resume" in refused.message
     other = here("train", "--sweep", 2, "-o", folder, "--resume", "--seed", 5)
     assert other.code == 2
     assert "keeps its own settings" in other.message
@@ -189,7 +189,7 @@ def test_a_plain_start_is_the_network_to_compare_with(sweep, here, runs, net, tm
     # The second size is below what any file of this network takes.
     done = sweep(folder, "--target-size", "600B", "--init", start)
     assert done.code == 0, done.err
-    assert "warning: 300B/model.lnx is left out: a file of 300 bytes is" in done.err
+    assert "warning: 300B/model.lnx is skipped: a file of 300 bytes is" in done.err
     assert runs["folders"] == ["plain", "600B", "300B"]
     assert not (folder / "300B").exists()
     assert [row["file"] for row in rows_of(folder)] == ["600B/model.lnx", *FILES]
@@ -240,7 +240,7 @@ def test_no_size_is_within_reach(sweep, runs, tmp_path):
     done = sweep(tmp_path / "front", "--target-size", "60B", "--json")
     assert done.code == 2
     assert "no size is within reach" in json.loads(done.out)["error"]["message"]
-    assert done.err.count("is left out") == 2
+    assert done.err.count("is skipped") == 2
     assert "dense" not in runs["folders"]
 
 
@@ -266,7 +266,7 @@ def test_a_damaged_table_is_told(here, sweep, runs, tmp_path):
     (tmp_path / "front" / "front.csv").write_text("method,bytes\nx,1\n")
     done = here("train", "--sweep", 2, "-o", tmp_path / "front", "--resume")
     assert done.code == 3
-    assert "is no table of a sweep: expected the columns method, bytes" in done.message
+    assert "is not a table of a sweep: expected the columns method," in done.message
 
 
 def test_sizes_come_from_the_dense_network(sweep, tmp_path, runs):

@@ -107,7 +107,7 @@ def test_an_error_of_a_worker_is_what_it_was(here, trained, monkeypatch, workers
     """torch makes a text with the traceback of the process of it."""
     from lilnetx_cli.data.stream import ArrayImages
 
-    message = "'x.png' is no readable image: Error: all is well"
+    message = "'x.png' is not a readable image: Error: all is well"
 
     def fail(*_):
         raise InputError(message)

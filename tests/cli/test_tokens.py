@@ -127,8 +127,8 @@ def test_forms(text, shape, dtype):
     [
         ("128:int8", "names the type 'int8', expected one of float32, int64, int32"),
         ("128:", "names the type ''"),
-        (":int64", "is no shape"),
-        ("tokens:128", "is no shape"),
+        (":int64", "is not a shape"),
+        ("tokens:128", "is not a shape"),
     ],
 )
 def test_no_forms(text, message):

@@ -16,3 +16,26 @@ def test_a_file_that_cannot_be_is_not_said_to_be_too_fine():
     metadata = {"text": "x" * 5_000_000}
     with pytest.raises(lnx.ContentError, match="bytes"):
         compress_container(lnx.Container((WEIGHTS,), metadata=metadata), Target(snr=40))
+
+
+def _weights(values: np.ndarray) -> lnx.Container:
+    data = np.ascontiguousarray(values, "<f4").reshape(-1).view(np.uint8)
+    return lnx.Container((lnx.Exact("w", lnx.DType.F32, values.shape, data),))
+
+
+@pytest.mark.parametrize("scale", [1e-16, 1e-20, 1e-30])
+def test_tiny_weights_are_quantized_like_others(scale):
+    values = np.random.default_rng(0).normal(size=(64, 64))
+    found = compress_container(_weights(scale * values), Target(snr=40))
+    assert 40 <= found.snr < 40.1
+    assert found.exact == ()
+
+
+@pytest.mark.parametrize(("scale", "largest"), [(1e-3, 1e4), (1e-3, 1e9), (1e-36, 0)])
+def test_weights_for_which_no_step_is_fine_enough_stay_exact(scale, largest):
+    values = scale * np.random.default_rng(0).normal(size=(64, 64))
+    values[0, 0] = largest or values[0, 0]
+    container = _weights(values)
+    found = compress_container(container, Target(snr=40))
+    assert found.exact == ("w",)
+    assert found.container["w"].data.tobytes() == container["w"].data.tobytes()

@@ -10,7 +10,7 @@ import lnx
 from lilnetx_cli.checkpoint import Checkpoint, pack, unpack
 from lilnetx_cli.compression import Target, compress_container
 from lilnetx_cli.compression.calibrated import round_network, study
-from lilnetx_cli.compression.finishing import output_snr, outputs_of
+from lilnetx_cli.compression.finishing import output_matrix, output_snr
 from lilnetx_cli.compression.held_out import HeldOut
 from lilnetx_cli.compression.norm_statistics import norm_statistics
 from lilnetx_cli.compression.with_inputs import compress_with_inputs
@@ -51,9 +51,9 @@ def test_feedback_beats_plain_rounding_at_the_same_step():
     state = plain.state_dict()
     for name, step in rounded.steps.items():
         state[name].copy_(torch.round(state[name] / step) * step)
-    wanted = outputs_of(network, batches)
+    wanted = output_matrix(network, batches)
     found = [
-        output_snr(wanted, outputs_of(n, batches)) for n in (rounded.network, plain)
+        output_snr(wanted, output_matrix(n, batches)) for n in (rounded.network, plain)
     ]
     assert found[0] > found[1] + 3
 
@@ -120,7 +120,7 @@ def test_outputs_are_as_close_as_asked_for(wanted):
     )
     assert wanted <= made.output_snr <= wanted + 3
     other = decoded(network, made)
-    again = output_snr(outputs_of(network, batches), outputs_of(other, batches))
+    again = output_snr(output_matrix(network, batches), output_matrix(other, batches))
     assert again == pytest.approx(made.output_snr, abs=0.1)
 
 
@@ -133,8 +133,8 @@ def test_files_are_smaller_than_without_inputs():
     other = compress_container(container, Target(size=size))
     network_without = copy.deepcopy(network)
     network_without.load_state_dict(unpack(lnx.rebuild_all(other.container)))
-    wanted = outputs_of(network, batches)
-    assert output_snr(wanted, outputs_of(network_without, batches)) < 17
+    wanted = output_matrix(network, batches)
+    assert output_snr(wanted, output_matrix(network_without, batches)) < 17
 
 
 def test_tokens_recurrence_and_attention():
@@ -205,7 +205,7 @@ def test_statistics_follow_weights_that_changed():
     with torch.no_grad():
         other.stem.weight.mul_(3)
     norm_statistics(network, batches, on=True).settle(other)
-    wanted, found = outputs_of(network, batches), outputs_of(other, batches)
+    wanted, found = output_matrix(network, batches), output_matrix(other, batches)
     assert output_snr(wanted, found) > 40
 
 
@@ -215,7 +215,7 @@ def test_long_biases_and_batch_norms_come_back_as_they_were_measured():
     batches = in_batches(inputs, "here")
     made = compress_with_inputs(dense(network), network, batches, Target(output_snr=20))
     other = decoded(network, made)
-    again = output_snr(outputs_of(network, batches), outputs_of(other, batches))
+    again = output_snr(output_matrix(network, batches), output_matrix(other, batches))
     assert again == pytest.approx(made.output_snr, abs=1e-6)
     latents = {
         t.name for t in made.lossy.container.tensors if isinstance(t, lnx.Latent)
@@ -235,7 +235,7 @@ def test_what_is_said_of_short_types_is_of_what_the_file_holds(dtype, exact_side
         exact_side=exact_side,
     )  # fmt: skip
     other = decoded(network, made)
-    again = output_snr(outputs_of(network, batches), outputs_of(other, batches))
+    again = output_snr(output_matrix(network, batches), output_matrix(other, batches))
     assert again == pytest.approx(made.output_snr, abs=1e-6)
 
 
@@ -257,7 +257,7 @@ def test_the_state_of_a_recurrent_layer_is_no_row_of_outputs():
     assert made.output_snr >= 20
     with torch.no_grad():
         rows = layer(*batches[0])[0].flatten(1)
-    assert torch.equal(outputs_of(layer, batches), rows)
+    assert torch.equal(output_matrix(layer, batches), rows)
 
 
 def test_outputs_that_are_no_numbers_have_no_snr():

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torchvision.datasets import cifar
 
 from lilnetx_cli.data import DATASETS, EpochSampler, batches, load_splits
@@ -71,6 +72,31 @@ def test_image_folders(tmp_path, parts):
     assert not torch.equal(first, later)
 
 
+@pytest.mark.parametrize(
+    ("sizes", "size"),
+    [
+        ([(20, 20)], 20),
+        ([(20, 20), (24, 24)], 224),
+        ([(20, 30)], 224),
+        ([(300, 300)], 224),
+    ],
+)
+def test_square_images_of_one_size_keep_it(tmp_path, sizes, size):
+    for label in ("cat", "dog"):
+        (tmp_path / label).mkdir()
+        for number in range(8):
+            pixels = np.full((*sizes[number % len(sizes)], 3), 30 * number, np.uint8)
+            Image.fromarray(pixels).save(tmp_path / label / f"{number}.png")
+    splits = load_splits("folder", tmp_path)
+    assert splits.size == size
+    assert f"images are {size}x{size}" in splits.note
+    for part in (splits.train, splits.test):
+        assert part.__getitems__([0])[0].shape == (1, 3, size, size)
+    if size == 20:  # not resized: each image is of one number still
+        image = splits.test.__getitems__([0])[0]
+        assert torch.equal(image, image[..., :1, :1].expand_as(image))
+
+
 def test_augmentation_is_that_of_seed_and_epoch():
     train = load_splits("digits", None).train
     train.begin_epoch(3, 5)
@@ -124,7 +150,7 @@ def test_workers_give_the_same_batches():
         (lambda f: (f / "t10k-labels-idx1-ubyte").unlink(), "has no t10k-labels"),
         (
             lambda f: (f / "train-images-idx3-ubyte").write_bytes(b"\0\0\x08\x03short"),
-            "no IDX file",
+            "not an IDX file",
         ),
         (
             lambda f: (f / "train-images-idx3-ubyte").write_bytes(
@@ -162,7 +188,7 @@ def test_names_and_folders_that_are_not_there(tmp_path):
         load_splits("nothing", None)
     with pytest.raises(UsageError, match="did you mean 'imagenet'"):
         load_splits("imagenot", None)
-    with pytest.raises(UsageError, match="is no folder"):
+    with pytest.raises(UsageError, match="is not a folder"):
         load_splits("mnist", tmp_path / "none")
     with pytest.raises(UsageError, match="needs --data-dir"):
         load_splits("folder", None)

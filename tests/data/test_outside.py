@@ -46,7 +46,7 @@ def test_images_in_any_usual_form(image, expected):
             ("x.png", 0),
             "sample 0 of the data set has a str as its image, expected a PIL",
         ),
-        ((None, 0), "a NoneType as its image"),
+        ((None, 0), "None as its image"),
         ((np.array(["x"]), 0), "a numpy array of <U1 as its image"),
         ((torch.zeros(2, 2, dtype=torch.complex64), 0), "a Tensor as its image"),
         ((torch.zeros(2, 3, 4, 4), 0), r"an image of shape \(2, 3, 4, 4\), expected"),
@@ -56,9 +56,9 @@ def test_images_in_any_usual_form(image, expected):
         ((FRACTIONS, 1.0), r"label 1\.0, expected"),
         ((FRACTIONS, "cat"), "label 'cat', expected"),
         ((FRACTIONS, torch.zeros(2)), "label tensor"),
-        (FRACTIONS[:1], "no pair of an image and a label: a Tensor"),
-        ((FRACTIONS, 0, 0), "no pair of an image and a label: a tuple of 3"),
-        (7, "no pair of an image and a label: an int"),
+        (FRACTIONS[:1], "not an \\(image, label\\) pair: a Tensor"),
+        ((FRACTIONS, 0, 0), "not an \\(image, label\\) pair: a tuple of 3"),
+        (7, "not an \\(image, label\\) pair: an int"),
     ],
 )
 def test_other_samples_are_named(pair, message):

@@ -29,6 +29,9 @@ def none():
 
 def empty():
     return [], [], 3
+
+def once():
+    return (pair for pair in []), [], 3
 """
 HELPER = """
 import numpy as np
@@ -123,8 +126,9 @@ def test_workers_find_what_stands_beside_the_factory(project):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("odd", "is no pair"),
-        ("none", "returns a NoneType"),
+        ("odd", "is not an \\(image, label\\) pair"),
+        ("none", "returns None"),
+        ("once", "samples in a generator, expected a sequence"),
         ("empty", r"returns \(0, 0\) samples"),
     ],
 )
@@ -150,6 +154,6 @@ def test_a_factory_has_its_own_folder(project, tmp_path):
 def test_what_is_wrong_with_a_file_of_the_user(tmp_path, text, name, message):
     path = tmp_path / "wrong.py"
     path.write_text(text)
-    for _ in range(2):  # what failed is no module
+    for _ in range(2):  # what failed is not a module
         with pytest.raises((InputError, UsageError), match=message):
             load_splits(f"{path}:{name}", None)

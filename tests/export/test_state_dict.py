@@ -63,7 +63,7 @@ def test_what_does_not_come_back_is_not_written(tmp_path, monkeypatch, suffix):
     monkeypatch.setattr(safetensors, "serialize_file", loses_one)
     monkeypatch.setattr(torch, "save", loses_one_too)
     path = tmp_path / f"x{suffix}"
-    with pytest.raises(LilnetxError, match="is not written: it does not come back"):
+    with pytest.raises(LilnetxError, match="is not written: reading it back fails"):
         WRITERS[suffix]([decoded("a"), decoded("b")], path)
     assert not list(tmp_path.iterdir())
 

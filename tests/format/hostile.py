@@ -240,12 +240,12 @@ def framing() -> Iterator[Case]:
     for name, start, message in (
         ("zip", b"PK\x03\x04", "zip archive"),
         ("pickle", b"\x80\x02}q", "a pickle"),
-        ("png", b"\x89PNG\r\n\x1a\n", "no .lnx file"),
-        ("gguf", b"GGUF\x03\0\0\0", "no .lnx file"),
-        ("safetensors", b"\x40\0\0\0\0\0\0\0{", "no .lnx file"),
-        ("lynx", b"LYNX", "no .lnx file"),
-        ("html", b"<!DOCTYPE html>", "no .lnx file"),
-        ("gzip", b"\x1f\x8b\x08\0", "no .lnx file"),
+        ("png", b"\x89PNG\r\n\x1a\n", "not a .lnx file"),
+        ("gguf", b"GGUF\x03\0\0\0", "not a .lnx file"),
+        ("safetensors", b"\x40\0\0\0\0\0\0\0{", "not a .lnx file"),
+        ("lynx", b"LYNX", "not a .lnx file"),
+        ("html", b"<!DOCTYPE html>", "not a .lnx file"),
+        ("gzip", b"\x1f\x8b\x08\0", "not a .lnx file"),
     ):
         yield Case(f"a {name} file", start + SMALL, wrong, message)
     yield Case("LF for CRLF", SMALL.replace(b"\r\n", b"\n"), wrong, "text mode")
@@ -296,8 +296,8 @@ def headers() -> Iterator[Case]:
         ("infinite", '{"a":1e999}', "out of bounds"),
         ("duplicate key", '{"a":1,"a":2}', "a key appears twice"),
         ("deep nesting", '{"a":' * 900 + "1" + "}" * 900, "nests deeper|recursion"),
-        ("a list", "[1]", "no JSON object"),
-        ("no JSON", "{", "is not JSON"),
+        ("a list", "[1]", "not a JSON object"),
+        ("not JSON", "{", "is not JSON"),
         ("a huge integer", '{"a":' + "9" * 5000 + "}", "does not fit 64 bits"),
         ("an integer of 65 bits", '{"a":18446744073709551616}', "does not fit 64 bits"),
         ("a huge number", '{"a":' + "9" * 900_000 + ".0}", "out of bounds"),
@@ -309,7 +309,7 @@ def headers() -> Iterator[Case]:
             yield Case(f"{name} with {story}", data, wrong, f"^{name}.*({message})")
     for story, record in (("a number", '{"a":1}'), ("nesting", '{"a":{"b":"c"}}')):
         data = made([fill()], header=partial(_with_record, 2, record))
-        yield Case(f"metadata with {story}", data, wrong, "a value that is no text")
+        yield Case(f"metadata with {story}", data, wrong, "a value that is not text")
     long = '{"a":"' + "x" * (1 << 20) + '"}'
     data = made([fill()], header=partial(_with_record, 0, long))
     yield Case("a record of 1 MB", data, wrong, "is 1048584, at most 1048576")
@@ -371,9 +371,9 @@ def tensors() -> Iterator[Case]:
     yield Case("tensors of 72 GiB", many, lnx.LimitError, "77309411328 bytes")
     for target, story in ((0, "itself"), (1, "a later one"), (7, "none")):
         looped = made([AliasRecord("a", target), fill()])
-        yield Case(f"alias to {story}", looped, wrong, "no earlier tensor")
+        yield Case(f"alias to {story}", looped, wrong, "not an earlier tensor")
     chain = made([fill(), AliasRecord("a", 0), AliasRecord("b", 1)])
-    yield Case("alias to an alias", chain, wrong, "no earlier tensor")
+    yield Case("alias to an alias", chain, wrong, "not an earlier tensor")
     few = made([exact()], [SINGLE], [], ((), (), [chunk(1)]))
     yield Case("chunks of too few rows", few, wrong, "chunks of exact hold 1 of 2 rows")
     more = made([exact()], [SINGLE], [], ((), (), [chunk(2), chunk(1)]))

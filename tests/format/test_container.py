@@ -196,7 +196,7 @@ def test_weights_are_sums_in_a_fixed_order():
     ("tensors", "decoders", "message"),
     [
         ([exact("x", np.zeros(1), DType.F64)] * 2, [], "two tensors are named"),
-        ([lnx.Alias("x", "y")], [], "no earlier tensor"),
+        ([lnx.Alias("x", "y")], [], "not an earlier tensor"),
         ([lnx.Exact("x", DType.F32, (2,), np.zeros(7, np.uint8))], [], "8 bytes"),
         ([lnx.Latent("x", (4, 9), latents(3, 9), 0)], [decoder(9)], "27 latents"),
         ([lnx.Latent("x", (3, 9), latents(3, 9), 1)], [decoder(9)], "no decoder 1"),
@@ -317,7 +317,7 @@ def test_metadata_comes_back(metadata):
 
 @pytest.mark.parametrize("metadata", [{"a": 1}, {1: "a"}, [], {"a": None}])
 def test_metadata_is_text_by_text(metadata):
-    with pytest.raises(lnx.ContentError, match="that is no text"):
+    with pytest.raises(lnx.ContentError, match="that is not text"):
         lnx.dumps(lnx.Container((), (), metadata=metadata))
 
 

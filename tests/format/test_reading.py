@@ -156,7 +156,7 @@ def test_both_coders_give_the_same_file_and_values(monkeypatch):
 
 
 def test_a_killed_process_is_an_error(monkeypatch):
-    """A coding process that dies, as for want of memory, is no hang and no panic."""
+    """A coding process that dies, for lack of memory, is neither a hang nor a panic."""
     from concurrent.futures.process import BrokenProcessPool
 
     class Broken:

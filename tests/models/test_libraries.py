@@ -97,5 +97,5 @@ def test_names_of_older_layers_are_understood():
     "name", ["fasterrcnn_resnet50_fpn", "fcn_resnet50", "r3d_18", "quantized_resnet18"]
 )
 def test_networks_for_other_tasks_are_refused_by_name(name):
-    with pytest.raises(UsageError, match="is no classification network"):
+    with pytest.raises(UsageError, match="is not a classifier"):
         build(f"torchvision:{name}", FORM)

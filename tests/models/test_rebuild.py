@@ -52,7 +52,7 @@ class Table(Plain):
 
 
 class Loose(Plain):
-    """Has a tensor that is no buffer."""
+    """Has a tensor that is not a buffer."""
 
     def __init__(self):
         super().__init__()

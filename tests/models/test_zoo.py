@@ -137,7 +137,7 @@ def test_a_factory_of_the_user(tmp_path):
     for name, error, message in (
         (f"{path}:nothing", UsageError, "no function 'nothing'"),
         (f"{tmp_path}/no.py:make", UsageError, "does not exist"),
-        (f"{path}:number", InputError, "returns a int"),
+        (f"{path}:number", InputError, "returns an int"),
         (f"{path}:fails", InputError, "no luck"),
     ):
         with pytest.raises(error, match=message):

@@ -109,6 +109,31 @@ def test_what_stays_is_named(name):
     assert found.held == (Kept(*wanted),)
 
 
+CODE = {  # what reads the channels of `a`, with a buffer `m`
+    "a mask": (lambda s, y: y[:, s.m > 0], "sizes that depend on the data"),
+    "places": (lambda s, y: y[:, s.m.nonzero()[:, 0]], "no rule for index"),
+    "groups in the code": (
+        lambda s, y: F.conv2d(y, s.k, groups=8),
+        "hard-coded size in conv2d"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CODE)
+def test_channels_stay_where_code_picks_them_and_others_go(name):
+    function, reason = CODE[name]
+    layers = {"a": conv(3, 8), "b": conv(8, 4), "c": conv(4, 8), "d": conv(8, 3)}
+    dense = Net(lambda s, x: s.d(s.c(s.b(function(s, s.a(x))))), **layers)
+    dead(filled(dense).a, 3)
+    dense.register_buffer("m", torch.ones(8))
+    dense.register_buffer("k", torch.ones(8, 1, 3, 3).double())
+    dead(dense.c, 4)
+    found = prune(dense, (numbers(2, 3, 14, 14),))
+    assert found.model.c.out_channels == 4
+    (kept,) = found.held
+    assert (kept.layer, kept.channels) == ("a", 3)
+    assert reason in kept.reason
+
+
 def test_channels_that_only_fill_a_multiple():
     dense = filled(Net(lambda s, x: s.b(s.a(x)), a=linear(6, 8), b=linear(8, 3)))
     dead(dense.a, 6)

@@ -122,7 +122,7 @@ def test_steps_grow_from_fine_to_coarse_and_the_network_trains_on():
 
 
 def test_steps_of_a_tiny_network_are_no_finer_than_its_size_asks_for():
-    """Though much of the file is no weights: with coarser steps it is too small."""
+    """Though much of the file is not weights: with coarser steps it is too small."""
     model = fill(nn.Sequential(nn.Linear(16, 32), nn.ReLU(), nn.Linear(32, 4)))
     compressor = lilnetx.Compressor(
         model, numbers(64, 16), steps=STEPS, start="random", target_size=900
@@ -249,7 +249,7 @@ def test_a_state_of_the_average_is_a_copy_and_must_be_one():
     assert all(torch.equal(before[name], now[name]) for name in before)
     for values in (None, {"a": 1}, {"a": torch.zeros(2)}):
         wrong = {**state, "average": {"decay": 0.9, "values": values, "steps": 1}}
-        with pytest.raises(InputError, match="no state of a compressor"):
+        with pytest.raises(InputError, match="not a Compressor state"):
             compressor.load_state_dict(wrong)
     assert compressor.step == 8
     compressor.load_state_dict({**state, "average": None})  # of one without `ema`
@@ -365,7 +365,7 @@ def test_a_trained_network_is_not_lost():
         ({"target_size": "9kB"}, UsageError, "target_size is .9kB., expected a whole"),
         ({"target_macs": 2.0}, UsageError, "expected a share between 0 and 1"),
         ({"target_macs": 0.5, "target_latency": 0.5}, UsageError, "give one"),
-        ({"round_channels": 8}, UsageError, "round_channels is 8, expected"),
+        ({"round_channels": 8}, UsageError, "round_channels needs target_macs"),
         (
             {"target_latency": 0.5, "inputs": (images(), images())},
             UsageError,
@@ -381,11 +381,74 @@ def test_what_cannot_be_is_said_at_once(options, error, text):
         opened(**options)
 
 
+@pytest.mark.parametrize(
+    ("model", "text"),
+    [
+        (nn.ReLU(), "the network has no parameters"),
+        (nn.ReLU, "model is a type, expected a network"),
+        (nn.DataParallel(nn.Conv2d(2, 3, 1)), "build the Compressor first"),
+        (nn.Conv2d(2, 3, 1).requires_grad_(False), "no weights to train"),
+        (nn.Conv2d(2, 3, 1).half(), r"call model.float\(\)"),
+    ],
+)
+def test_what_is_no_network_to_train_is_said(model, text):
+    x = images().half() if "float" in text else images()
+    with pytest.raises((UsageError, InputError), match=text):
+        lilnetx.Compressor(model, x, steps=STEPS)
+
+
+@pytest.mark.parametrize("name", ["exclude", "exact"])
+def test_one_name_is_not_a_list_of_names(name):
+    with pytest.raises(UsageError, match=f"{name} is 'last', expected a list"):
+        opened(**{name: "last"})
+
+
+def test_an_optimizer_that_was_never_attached_is_missed():
+    compressor = lilnetx.Compressor(drawn(network()), images(), steps=STEPS)
+    with pytest.raises(UsageError, match="give the optimizer to compressor"):
+        compressor.finalize()
+
+
+def test_missing_steps_are_told():
+    compressor, optimizer = opened()
+    loop(compressor, optimizer, last=STEPS // 2)
+    with pytest.warns(UserWarning, match="after 30 of 60 steps"):
+        compressor.finalize()
+
+
+def test_frozen_layers_keep_every_bit():
+    model = nn.Sequential(
+        nn.Conv2d(2, 8, 3),
+        nn.BatchNorm2d(8),
+        nn.ReLU(),
+        nn.Flatten(),
+        nn.Linear(128, 3),
+    )
+    fill(model)[0].weight.requires_grad_(False)
+    before = model[0].weight.clone()
+    compressor = lilnetx.Compressor(model, images(), steps=STEPS)
+    optimizer = adam(compressor.parameter_groups(lr=0.01))
+    compressor.attach(optimizer)
+    loop(compressor, optimizer)
+    assert torch.equal(compressor.finalize().model[0].weight, before)
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [({"target_size": 1500}, "target_size 1400"), ({"steps": 50}, "steps 60")],
+)
+def test_a_state_of_other_goals_is_refused(options, text):
+    state = opened(target_size=1400)[0].state_dict()
+    compressor, _ = opened(**{"target_size": 1400, **options})
+    with pytest.raises(InputError, match=text):
+        compressor.load_state_dict(state)
+
+
 def test_an_optimizer_of_the_plain_weights_is_refused():
     model = drawn(network())
     early = torch.optim.Adam(model.parameters())
     compressor = lilnetx.Compressor(model, images(), steps=STEPS)
     with pytest.raises(UsageError, match="build it after the Compressor"):
         compressor.attach(early)
-    with pytest.raises(InputError, match="no state of a compressor"):
+    with pytest.raises(InputError, match="not a Compressor state"):
         compressor.load_state_dict({"step": 1})

@@ -58,7 +58,7 @@ def test_what_is_too_much_later_goes_in_a_second_choice():
 
 
 def test_the_size_hears_of_channels_that_are_taken_out():
-    """What they take with them is no shrinking of the file by itself."""
+    """What they take with them is not a shrinking of the file by itself."""
     model, channels = with_latents(grouped(), torch.zeros(2, 1, 8, 8))
     size = SizeController(9_000, 10_000, before=9_500)
     course = SimpleNamespace(model=model, channels=channels, controller=size)
@@ -210,8 +210,25 @@ def test_what_is_cut_is_counted_not_predicted(target):
     assert 0.93 * target < share_without(model, channels, gone, images) <= target
 
 
+class Stuck(Gauge):
+    """Measures what no choice changes."""
+
+    def share(self, _model):
+        return 0.9
+
+
+def test_the_smallest_choice_is_taken_where_what_is_measured_stays_above():
+    """Such as time, of which calls may take most."""
+    images = torch.zeros(2, 1, 8, 8)
+    model, channels = with_latents(grouped(), images)
+    gone = chosen(model, channels, 0.3, Stuck(images))
+    assert gone.sum() >= choose_gone(model, channels, 0.3).sum()
+    with pytest.raises(UsageError, match="a share of 1e-05 of the multiply-adds"):
+        chosen(model, channels, 1e-5, Stuck(images))
+
+
 def test_a_share_out_of_reach_is_told_before_the_first_step(tmp_path, tiny, digits):
-    with pytest.raises(UsageError, match="one channel in each layer"):
+    with pytest.raises(UsageError, match="one channel in each prunable layer"):
         run(tiny(target__macs=1e-5), tmp_path, splits=digits)
     assert not list(tmp_path.iterdir())
 
@@ -261,7 +278,7 @@ def test_time_out_of_reach_is_told_before_the_first_step(tmp_path, tiny, digits,
     with pytest.raises(UsageError, match=r"a batch takes 0\.8\d of it"):
         run(tiny(target__latency=0.7), tmp_path, splits=digits)
     assert not list(tmp_path.iterdir())
-    with pytest.raises(UsageError, match="exclude each other"):
+    with pytest.raises(UsageError, match="cannot be combined"):
         run(tiny(target__latency=0.7, target__macs=0.5), tmp_path, splits=digits)
 
 

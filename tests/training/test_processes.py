@@ -63,7 +63,7 @@ def test_processes_that_hold_parts_of_a_network_are_an_error(monkeypatch):
             self.options = options
 
     monkeypatch.setattr(devices, "Accelerator", Sharded)
-    with pytest.raises(UsageError, match=r"accelerate was told to use FSDP.* whole"):
+    with pytest.raises(UsageError, match=r"accelerate is set to use FSDP.* whole"):
         devices.open_accelerator(TrainConfig(device="cpu"))
 
 

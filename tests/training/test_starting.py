@@ -243,7 +243,7 @@ def test_other_classes_get_a_fresh_head():
     donor, own = (build("resnet18", {"channels": 3, "classes": n}) for n in (1000, 10))
     start = start_from(own, donor.state_dict())
     assert start.fresh == ("fc.weight", "fc.bias")
-    assert "2 are fresh: fc.weight, fc.bias" in start.text()
+    assert "2 untrained: fc.weight, fc.bias" in start.text()
     assert torch.equal(own.conv1.weight, donor.conv1.weight)
 
 

@@ -50,7 +50,7 @@ def test_a_run_builds_the_teacher_that_is_set(wide, digits):
     ("arguments", "reason"),
     [
         ({"classes": 7}, r"returns \(2, 7\) for two images, expected \(2, 10\)"),
-        ({"channels": 3}, r"does not take images \(1, 8, 8\) of the data set: "),
+        ({"channels": 3}, r"does not take images of shape \(1, 8, 8\)"),
     ],
 )
 def test_a_teacher_of_other_images_is_refused(tmp_path, digits, arguments, reason):

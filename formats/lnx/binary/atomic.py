@@ -24,8 +24,8 @@ def atomic_path(path: PathLike, *, replace: bool = True) -> Iterator[Path]:
     """Give a path beside the target to write to, which then takes its place.
 
     A link is followed. Raises OSError, which names the target, also for a target that
-    is no regular file. With replace=False an existing file is kept, and FileExistsError
-    is raised, even where another process wrote that file a moment ago.
+    is not a regular file. With replace=False an existing file is kept, and
+    FileExistsError is raised, even if another process wrote that file a moment ago.
     """
     import secrets  # readers do without
 

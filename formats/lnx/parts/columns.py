@@ -186,7 +186,7 @@ def read_aliases(
             if target >= i or kinds[target] is Kind.ALIAS:
                 raise FormatError(
                     f"alias {printable(name)} points to entry {target},"
-                    " which is no earlier tensor"
+                    " which is not an earlier tensor"
                 )
             records.append(AliasRecord(name, target))
     return records

@@ -200,12 +200,12 @@ def _read_record(reader: Reader, name: str, cap: int) -> Record | None:
         return None
     record = load_record(name, text)
     if not isinstance(record, dict):
-        raise FormatError(f"{name} is no JSON object")
+        raise FormatError(f"{name} is not a JSON object")
     return record
 
 
 def _read_metadata(reader: Reader) -> Metadata | None:
     metadata = _read_record(reader, "metadata", spec.MAX_METADATA_BYTES)
     if metadata is not None and not is_metadata(metadata):
-        raise FormatError("metadata holds a value that is no text")
+        raise FormatError("metadata holds a value that is not text")
     return metadata

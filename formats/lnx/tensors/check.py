@@ -41,7 +41,7 @@ def check_content(container: Container) -> None:
         seen[tensor.name] = tensor
     _check_decoders(container.decoders)
     if container.metadata is not None and not is_metadata(container.metadata):
-        raise ContentError("metadata holds a key or a value that is no text")
+        raise ContentError("metadata holds a key or a value that is not text")
 
 
 def legal_bools(dtype: DType, data: NDArray[np.uint8]) -> bool:
@@ -83,7 +83,7 @@ def _check_alias(tensor: Alias, seen: dict[str, Tensor]) -> None:
     if tensor.target not in seen or isinstance(seen[tensor.target], Alias):
         raise ContentError(
             f"alias {printable(tensor.name)} points to {printable(tensor.target)},"
-            " which is no earlier tensor"
+            " which is not an earlier tensor"
         )
 
 

@@ -73,7 +73,7 @@ def compress(
 ) -> None:
     """Compress a network into a .lnx file, or several into one each.
 
-    A network that lilnetx train made small is coded as it is, without loss. Weights of
+    A network that lilnetx train made small is coded without loss. Weights of
     any other checkpoint are quantized, by default to 40 dB, which is as close as
     rounding to 8 bits; --lossless keeps every bit.
 

@@ -7,7 +7,7 @@ import typer
 
 import lnx
 from lilnetx_cli.cli.console import size_text
-from lilnetx_cli.cli.decompressing import SUFFIXES, TORCH_STATES, Wanted, write
+from lilnetx_cli.cli.decompressing import STATES, SUFFIXES, TORCH_STATES, Wanted, write
 from lilnetx_cli.cli.options import (
     DEFAULT_MAX_SIZE,
     Force,
@@ -88,6 +88,10 @@ def decompress(
         raise UsageError(f"output {str(target)!r}: only --pruned writes a .lnx file")
     if round_channels > 1 and not pruned:
         raise UsageError("--round-channels needs --pruned")
+    if target.suffix in STATES and not pruned:
+        options = {"--model": model, "--input-shape": input_shape}
+        for option in (name for name, value in options.items() if value):
+            raise UsageError(f"{option} needs --pruned, or an output .pt2 or .onnx")
     check_output(target, force=force, source=file)
     out = make_output(json, quiet, verbose)
     wanted = Wanted(

@@ -86,8 +86,8 @@ def _tell(folder: Path, out: Output) -> None:
     trained = _train(config, splits, folder, out)
     before = measure_accuracy(load_network(trained, None, {}).network, splits.test)
     out.text(
-        f"   ResNet-20 on {len(splits.train):,} images of digits:"
-        f" {100 * before.accuracy:.2f} % of {before.examples} others read right"
+        f"   ResNet-20 on {len(splits.train):,} digit images:"
+        f" {100 * before.accuracy:.2f} % of {before.examples} test images correct"
     )
     out.note("2. compress: entropy-code the latents")
     path = folder / "model.lnx"
@@ -120,10 +120,10 @@ def _tell(folder: Path, out: Output) -> None:
         raise error
     out.result(
         record,
-        f"   {100 * after.accuracy:.2f} % read right, every prediction equal;"
-        f" {watch.seconds:.0f} s for all of it",
+        f"   {100 * after.accuracy:.2f} % correct, every prediction equal;"
+        f" {watch.seconds:.0f} s in total",
     )
-    out.note("now yours: lilnetx train --dataset folder --data-dir IMAGES -o run")
+    out.note("try yours: lilnetx train --dataset folder --data-dir IMAGES -o run")
 
 
 def _train(config: "RunConfig", splits: "Splits", folder: Path, out: Output) -> Path:

@@ -15,6 +15,7 @@ from lilnetx_cli.cli.evaluating import (
     example_of,
     loaded_with_examples,
     qualities,
+    split_notes,
 )
 from lilnetx_cli.cli.options import (
     DataDir,
@@ -74,7 +75,7 @@ def evaluate(
         typer.Option(
             min=1,
             max=1024,
-            help="Processor threads to time with.",
+            help="CPU threads to use for timing.",
             show_default="what torch chooses",
         ),
     ] = None,
@@ -93,7 +94,7 @@ def evaluate(
 
     Accuracy needs a data set; if none is named or recorded, only MACs and time are
     measured. --metric measures anything else. With --pruned, the network without its
-    dead channels is measured beside the dense one, and timed in turns with it.
+    dead channels is measured too, and both are timed alternately.
     """
     check_input(file)
     arguments = network_arguments(model, model_arg)
@@ -119,7 +120,8 @@ def evaluate(
         loaded.architecture, form, loaded.network, needed=judge is None or pruned
     )
     measured = examples is not None or judge is not None
-    for note in data_notes(file, loaded.training, dataset, measured=measured):
+    notes = data_notes(file, loaded.training, dataset, measured=measured)
+    for note in (*notes, *split_notes(examples)):
         out.note(note)
     networks = [loaded.network]
     if pruned:

@@ -85,7 +85,7 @@ def inspect(
 
     A .lnx file is not decoded. For any other checkpoint it shows what takes up space,
     the size of each tensor with zstd and with compress, and what would make the file
-    smaller. A terminal shows what matters; -v shows all tensors.
+    smaller. A terminal shows a summary; -v shows all tensors.
     """
     if plot is not None:
         check_picture(plot, force=force, source=file)
@@ -125,7 +125,7 @@ def _report(
 ) -> None:
     """Print what a checkpoint of another form is made of."""
     if plot is not None:
-        raise UsageError("--plot draws .lnx files alone: compress this one first")
+        raise UsageError("--plot needs a .lnx file: compress this one first")
     from lilnetx_cli.cli.checkpoint_report import print_report
     from lilnetx_cli.compression.report import make_report
 
@@ -196,7 +196,7 @@ def _tensors(tensors: list[lnx.TensorSummary], out: Output, *, every: bool) -> N
     rows = [row[: len(columns)] for row in short_rows(tensors, every=every)]
     out.table(columns, rows, optional=OPTIONAL if columns == SHORT_COLUMNS else 0)
     if not every and any(not is_weight(tensor) for tensor in tensors):
-        out.note("every tensor: -v, or --layer with the start of a name")
+        out.note("for every tensor: -v, or --layer PREFIX")
 
 
 def _record(about: lnx.Summary, tensors: list[lnx.TensorSummary]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ TITLE_AT = 24  # the column where titles start
 
 
 def models(json: Json = False, quiet: Quiet = False, verbose: Verbose = False) -> None:
-    """List the networks and data sets that have a name here."""
+    """List the available networks and data sets."""
     from lilnetx_cli.data import DATASETS
     from lilnetx_cli.data import OTHERS as OTHER_DATA
     from lilnetx_cli.models import MODELS, OTHERS

@@ -43,7 +43,7 @@ def train(
         bool,
         typer.Option(
             "--pretrained",
-            help="Start from the trained weights that torchvision or timm has.",
+            help="Start from trained weights of torchvision or timm.",
         ),
     ] = False,
     init: Annotated[
@@ -94,8 +94,8 @@ def train(
     target_macs: Annotated[
         float | None,
         typer.Option(
-            help="End with this share of the multiply-adds, such as 0.5, once dead"
-            " channels are cut out.",
+            help="End with this share of the MACs, such as 0.5, once dead"
+            " channels are removed.",
             show_default="none",
         ),
     ] = None,
@@ -273,7 +273,7 @@ def train(
         if file is not None:
             check_input(file)
     if init is not None and pretrained:
-        raise UsageError("--init and --pretrained are two starts: give one")
+        raise UsageError("--init and --pretrained cannot be combined")
     settings = {key: value for key, value in given.items() if value is not None}
     for key, value in parse_model_args(model_arg).items():
         settings[f"model.args.{key}"] = value
@@ -326,6 +326,8 @@ def _train(
         f"data set {config.data.name}: {len(splits.train):,} images to train on,"
         f" {len(splits.validation):,} for validation, {len(splits.test):,} to test"
     )
+    if splits.note and _speaks():
+        out.note(splits.note)
     try:
         result = watched(config, splits, folder, out, resume=content)
     except Stopped:
