@@ -110,7 +110,7 @@ def test_what_stays_is_named(name):
 
 
 CODE = {  # what reads the channels of `a`, with a buffer `m`
-    "a mask": (lambda s, y: y[:, s.m > 0], "sizes that depend on the data"),
+    "a mask": (lambda s, y: y[:, s.m > 0], "no rule for index"),
     "places": (lambda s, y: y[:, s.m.nonzero()[:, 0]], "no rule for index"),
     "groups in the code": (
         lambda s, y: F.conv2d(y, s.k, groups=8),
