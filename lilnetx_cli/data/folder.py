@@ -89,8 +89,8 @@ def _has_images(folder: Path) -> bool:
 def size_of(folder: Any) -> int:  # noqa: ANN401
     """Return the side of the images that networks get.
 
-    That of the images, where they are square, of one size (some are looked at) and not
-    larger than SIZE; otherwise SIZE.
+    That of the images, where they are square, of one size (some are looked at) and
+    smaller than SIZE; otherwise SIZE.
     """
     every = max(1, len(folder.samples) // LOOKED_AT)
     sizes = set()
