@@ -217,7 +217,7 @@ def test_options_that_lack_others(capsys, options, code, words):
         ("mine.py:text", 1, "returns a str"),
         ("mine.py:flat", 1, "0 inputs"),
         ("mine.py:other", 1, "does not run on the inputs"),
-        ("mine.py:halves", 1, "not inputs and labels"),
+        ("mine.py:halves", 1, "inputs and (3,) labels: expected two tensors"),
         ("mine.py:breaks", 1, "no data today"),
         ("mine.py:holes", 1, "NaN or infinity, in batch 0"),
         ("mine.py:alike", 2, "the same for all inputs"),

@@ -134,6 +134,7 @@ def test_an_average_goes_on_where_the_network_is(tiny, digits, tmp_path):
     config = tiny(train__ema=0.9, train__max_steps=1)
     go(config, digits, tmp_path)
     session = open_session(config, digits, fresh=False)
+    session.model.to("meta")
     session.accelerator = SimpleNamespace(
         device=torch.device("meta"), scaler=None, process_index=0, num_processes=1
     )
