@@ -182,7 +182,8 @@ def begin(
     controller = None
     if size is not None:
         count = sum(latent.numel() for _, _, latent in latent_weights(model))
-        controller = SizeController(size, count, growing, start == "trained")
+        watching = start == "trained" or channels is not None
+        controller = SizeController(size, count, growing, watching)
     gate_dead_filters(model, calls[0].on)
     return Course(
         model, weights, steps, FIRST_SPREAD, growth, controller, channels, macs

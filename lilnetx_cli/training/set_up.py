@@ -129,7 +129,7 @@ def _controller(
     if size is None:
         return None
     weights = sum(latent.numel() for _, _, latent in latent_weights(model))
-    return SizeController(size, weights, begin, config.model.trained)
+    return SizeController(size, weights, begin, config.careful)
 
 
 def wanted_size(config: RunConfig, dense_bytes: Callable[[], int]) -> int | None:

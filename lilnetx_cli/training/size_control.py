@@ -21,10 +21,11 @@ SLACK, SLOWEST = 0.2, 0.06
 # drawn weights do so by about the first share of their bytes, where latents have very
 # many bits by the second.
 LATE, SETTLING, FINE_SETTLING = 0.4, 0.08, 0.2
-# Those of trained weights hardly do, or by a twentieth: the plan counts on this share,
-# and on what it sees as soon as that says more. A plan that counts on too much lets
-# steps grow to the very end, which cost ResNet-20 1.4 points in 20 kB.
-TRAINED_SETTLING, MOST_SETTLING = 0.04, 0.2
+# Those of trained weights hardly do, or by a twentieth, and where channels went it
+# differs from run to run: there the plan counts on the first share here, and on what it
+# sees as soon as that says more. A plan that counts on too much lets steps grow to the
+# very end, which cost ResNet-20 1.4 points in 20 kB.
+SEEN_SETTLING, MOST_SETTLING = 0.04, 0.2
 TRUSTED = 0.25  # part of that last share after which both count alike
 # `answer` counts no further than to this for it, and for the weights of the penalty.
 MOST_ANSWER = 2.5
@@ -56,7 +57,8 @@ class SizeController:
         target: bytes of the whole file at the end of the run.
         weights: of the network that become latents.
         begin: share of the run over which steps grow, 0 where they stay.
-        trained: whether the run starts from trained weights.
+        watching: whether the plan counts on what it sees a file shrink by, as where a
+            run starts from trained weights or loses channels.
         first: bytes at the first update, None before it.
         progress: share of the run done at the latest update, 0 to 1.
         integral: what errors so far have added to the logarithm of `factor`.
@@ -71,7 +73,7 @@ class SizeController:
     target: int
     weights: int
     begin: float = 0.0
-    trained: bool = False
+    watching: bool = False
     first: float | None = None
     progress: float = 0.0
     integral: float = 0.0
@@ -169,11 +171,11 @@ class SizeController:
         """
         if self.bits > MOST_BITS:
             return 0.0
-        if not self.trained:
+        if not self.watching:
             fine = 1 - 1 / min(self.answer, MOST_ANSWER)
             return SETTLING + (FINE_SETTLING - SETTLING) * fine
         seen = 1 - self._left(self.progress)
-        share = (TRAINED_SETTLING * TRUSTED - self.drift) / (TRUSTED + seen)
+        share = (SEEN_SETTLING * TRUSTED - self.drift) / (TRUSTED + seen)
         return min(max(share, 0.0), MOST_SETTLING)
 
     def _left(self, progress: float) -> float:

@@ -23,7 +23,7 @@ from lilnetx_cli.training.smaller import form_of
 from lilnetx_cli.training.steering_state import restore_steering, steering_state
 from lnx import write_atomic
 
-RESUME_VERSION = 8
+RESUME_VERSION = 9
 
 
 @dataclass

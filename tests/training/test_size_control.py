@@ -92,7 +92,7 @@ def test_a_plan_leaves_room_for_what_files_shrink_by(begin):
 )
 def test_a_plan_counts_on_what_a_file_shrinks_by_itself(alone, least, most):
     """Otherwise steps grow to the very end for it, or the file ends far too small."""
-    controller = SizeController(20_000, 270_000, BEGIN, trained=True)
+    controller = SizeController(20_000, 270_000, BEGIN, watching=True)
     size = 40_000.0
     for number in range(81):
         progress = number / 100
@@ -106,7 +106,7 @@ def test_a_plan_counts_on_what_a_file_shrinks_by_itself(alone, least, most):
 def test_channels_that_are_taken_out_do_not_count_as_shrinking():
     rooms = []
     for cut in (1.0, 0.8):
-        controller = SizeController(20_000, 270_000, BEGIN, trained=True)
+        controller = SizeController(20_000, 270_000, BEGIN, watching=True)
         size = 20_200.0
         for number in range(71):
             growth = controller.update(number / 100, int(size))
@@ -118,13 +118,18 @@ def test_channels_that_are_taken_out_do_not_count_as_shrinking():
     assert rooms[1] == pytest.approx(rooms[0], abs=0.01)
 
 
-@pytest.mark.parametrize("trained", [False, True])
-def test_a_run_plans_by_how_it_starts(tmp_path, tiny, digits, trained):
+@pytest.mark.parametrize(
+    ("start", "share", "watching"),
+    [(False, None, False), (True, None, True), (False, 0.5, True)],
+)
+def test_a_run_plans_by_what_is_to_happen(
+    tmp_path, tiny, digits, start, share, watching
+):
     dense = fill(build("resnet20", {"channels": 1, "classes": 10}))
     torch.save(dense.state_dict(), tmp_path / "dense.pt")
-    start = {"model__init": tmp_path / "dense.pt"} if trained else {}
-    session = open_session(tiny(target__size=15_000, **start), digits)
-    assert session.controller.trained is trained
+    init = {"model__init": tmp_path / "dense.pt"} if start else {}
+    config = tiny(target__size=15_000, target__macs=share, **init)
+    assert open_session(config, digits).controller.watching is watching
 
 
 def test_finer_steps_come_early():
