@@ -11,7 +11,7 @@ from torch import Tensor, nn
 import lnx
 from lilnetx_cli.checkpoint import capture, pack, read_source, unpack
 from lilnetx_cli.compression.in_python import compress
-from lilnetx_cli.errors import UsageError, kind_of
+from lilnetx_cli.errors import UsageError, type_of
 from lilnetx_cli.graph.coupling import coupled_channels
 from lilnetx_cli.models import fill, rebuild
 from lilnetx_cli.models.inputs import example_input
@@ -79,7 +79,7 @@ def save(
         checkpoint = capture(model, architecture=architecture, training=training)
     else:
         raise UsageError(
-            f"model is {kind_of(model)}, expected a network or what finalize returns"
+            f"model is {type_of(model)}, expected a network or what finalize returns"
         )
     return lnx.save(pack(checkpoint), path)
 
@@ -123,7 +123,7 @@ def load_model(
     cannot be pruned. All but lnx.LnxError and OSError are errors of lilnetx_cli.errors.
     """
     if model is not None and not isinstance(model, nn.Module):
-        raise UsageError(f"model is {kind_of(model)}, expected a network, an nn.Module")
+        raise UsageError(f"model is {type_of(model)}, expected a network, an nn.Module")
     container, file = _read(path), os.fspath(path)
     record, state = container.architecture, unpack(lnx.rebuild_all(container))
     if model is None:

@@ -115,7 +115,7 @@ def wanted_of(message: str) -> str | None:
     return wanted
 
 
-def kind_of(value: object) -> str:
+def type_of(value: object) -> str:
     """Return the type of a value with its article, and what it has of numbers."""
     if value is None:
         return "None"

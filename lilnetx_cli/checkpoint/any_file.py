@@ -17,7 +17,7 @@ from lilnetx_cli.checkpoint.model_pt import (
 from lilnetx_cli.checkpoint.safetensors_file import load_safetensors
 from lilnetx_cli.checkpoint.sharded import is_index, join, model_file, read_index
 from lilnetx_cli.checkpoint.torch_file import load_torch
-from lilnetx_cli.errors import FileError, InputError, UsageError, kind_of
+from lilnetx_cli.errors import FileError, InputError, UsageError, type_of
 from lilnetx_cli.metadata import split_record
 from lnx.errors import printable
 
@@ -189,7 +189,7 @@ def _strip(state: dict[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:
 
 def _keys(content: Any) -> str:  # noqa: ANN401
     if not isinstance(content, Mapping):
-        return kind_of(content)
+        return type_of(content)
     names = [printable(str(key))[1:-1] for key in content]
     more = f" and {len(names) - 8} more" if len(names) > 8 else ""
     return f"keys {', '.join(names[:8])}{more}" if names else "an empty dict"

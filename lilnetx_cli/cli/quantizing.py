@@ -64,7 +64,7 @@ def _with_inputs(
     out: Output,
 ) -> "Quantized":
     from lilnetx_cli.compression.held_out import HeldOut
-    from lilnetx_cli.compression.quantize import Inputs, quantize
+    from lilnetx_cli.compression.quantize import Calibration, quantize
 
     if graph is None and container.architecture is None:
         raise UsageError(f"{name!r} does not say which network it holds: add --model")
@@ -83,7 +83,7 @@ def _with_inputs(
             container,
             asked.goal,
             network_of(container, name, graph),
-            Inputs(data.batches, judge, calib.recalibrate),
+            Calibration(data.batches, judge, calib.recalibrate),
             exact_side=asked.exact_side,
             progress=ticker.move,
         )

@@ -12,11 +12,10 @@ from lilnetx_cli.checkpoint import Checkpoint, capture, pack, unpack
 from lilnetx_cli.compression.goal import Goal
 from lilnetx_cli.compression.held_out import HeldOut
 from lilnetx_cli.compression.kept_latents import has_latents
-from lilnetx_cli.compression.quantize import Inputs as Calibration
-from lilnetx_cli.compression.quantize import quantize
+from lilnetx_cli.compression.quantize import Calibration, quantize
 from lilnetx_cli.compression.record import Quality, bases_of, record_of
 from lilnetx_cli.data.calibration import as_batches, half_labelled, in_batches
-from lilnetx_cli.errors import UsageError, kind_of
+from lilnetx_cli.errors import UsageError, type_of
 from lilnetx_cli.models import rebuild
 
 BOUNDS = {  # of a goal: least, most, unit
@@ -98,7 +97,7 @@ def compress(
 def _check_model(model: object) -> None:
     """Raise UsageError for anything but a network or a state dict."""
     if not isinstance(model, (nn.Module, Mapping)):
-        raise UsageError(f"a network or a state dict is expected, not {kind_of(model)}")
+        raise UsageError(f"a network or a state dict is expected, not {type_of(model)}")
 
 
 def _goals(**numbers: object) -> list[str]:

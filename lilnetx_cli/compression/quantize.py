@@ -19,7 +19,7 @@ from lilnetx_cli.compression.with_inputs import compress_with_inputs
 
 
 @dataclass(frozen=True, eq=False)
-class Inputs:
+class Calibration:
     """What the outputs of a network are compared on.
 
     Attributes:
@@ -52,7 +52,7 @@ def quantize(
     trained: lnx.Container,
     goal: Goal,
     network: nn.Module | None = None,
-    inputs: Inputs | None = None,
+    inputs: Calibration | None = None,
     *,
     exact_side: bool = False,
     progress: Progress | None = None,

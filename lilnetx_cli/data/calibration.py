@@ -15,7 +15,7 @@ from torch.utils.data import Dataset
 
 from lilnetx_cli.data.registry import Splits, check_no_folder, load_splits, pair_splits
 from lilnetx_cli.data.stream import Batch, EpochDataset, batches
-from lilnetx_cli.errors import InputError, kind_of
+from lilnetx_cli.errors import InputError, type_of
 from lilnetx_cli.user_code import call_factory, is_factory
 
 INPUTS = 512
@@ -98,7 +98,7 @@ def load_calibration(name: str, folder: Path | None) -> CalibrationData:
     if isinstance(found, list) and found:
         return CalibrationData(as_batches(found, name), None, None)
     raise InputError(
-        f"{name} returns {kind_of(found)}, expected inputs in one tensor, a list"
+        f"{name} returns {type_of(found)}, expected inputs in one tensor, a list"
         " of batches, or a pair of inputs and labels"
     )
 
@@ -159,7 +159,7 @@ def half_labelled(
 def _size(found: Any) -> str:  # noqa: ANN401
     if isinstance(found, Tensor):
         return str(tuple(found.shape))
-    return kind_of(found)
+    return type_of(found)
 
 
 def _check_count(count: int, name: str) -> None:

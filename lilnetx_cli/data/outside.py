@@ -16,7 +16,7 @@ from torch.utils.data import Dataset
 from torchvision.transforms.v2.functional import pil_to_tensor
 
 from lilnetx_cli.data.stream import Batch
-from lilnetx_cli.errors import InputError, kind_of, one_line, typed_reason
+from lilnetx_cli.errors import InputError, one_line, type_of, typed_reason
 from lilnetx_cli.user_code import FAILURES, PROJECTS
 
 # Kinds of PIL images whose numbers are not brightness, and one that holds the same.
@@ -84,7 +84,7 @@ class PairImages(Dataset[Batch]):
             image, label = found
         except (TypeError, ValueError) as error:
             raise InputError(
-                f"{where} is not an (image, label) pair: {kind_of(found)}"
+                f"{where} is not an (image, label) pair: {type_of(found)}"
             ) from error
         return to_pixels(image, where), self._class(label, where)
 
@@ -116,7 +116,7 @@ def to_pixels(image: Any, where: str) -> Tensor:  # noqa: ANN401
         pixels = image.detach().cpu()
     else:
         raise InputError(
-            f"{where} has {kind_of(image)} as its image, expected a PIL image, a numpy"
+            f"{where} has {type_of(image)} as its image, expected a PIL image, a numpy"
             " array or a tensor, (channels, height, width)"
         )
     if pixels.dim() == 2:
@@ -140,13 +140,13 @@ def pairs_of(found: Any, name: str) -> tuple[Any, Any, int]:  # noqa: ANN401
         train, test, classes = found
     except (TypeError, ValueError) as error:
         raise InputError(
-            f"{name} returns {kind_of(found)}, expected train and test samples and the"
+            f"{name} returns {type_of(found)}, expected train and test samples and the"
             " number of classes"
         ) from error
     for samples in (train, test):
         if not hasattr(samples, "__len__") or not hasattr(samples, "__getitem__"):
             raise InputError(
-                f"{name} returns samples in {kind_of(samples)}, expected a sequence, or"
+                f"{name} returns samples in {type_of(samples)}, expected a sequence, or"
                 " a map-style data set with a length"
             )
     sizes = len(train), len(test)

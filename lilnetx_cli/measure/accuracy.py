@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lilnetx_cli.data import EpochDataset, batches, received
-from lilnetx_cli.errors import InputError, kind_of
+from lilnetx_cli.errors import InputError, type_of
 from lilnetx_cli.processes import ALONE, Processes
 
 EVALUATION_BATCH = 256
@@ -83,7 +83,7 @@ def check_scores(found: object, examples: int, classes: int) -> None:
     wanted = f"expected scores of shape ({examples}, {classes} or more)"
     wanted += f" for labels from 0 to {classes - 1}"
     if not isinstance(found, Tensor):
-        raise InputError(f"the network returns {kind_of(found)}, {wanted}")
+        raise InputError(f"the network returns {type_of(found)}, {wanted}")
     fits = found.dim() == 2 and len(found) == examples and found.shape[1] >= classes
     if not fits or not found.is_floating_point():
         shape, dtype = tuple(found.shape), str(found.dtype).removeprefix("torch.")

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from lilnetx_cli.data import Batch, EpochDataset, batches, received
-from lilnetx_cli.errors import InputError, UsageError, kind_of, one_line, typed_reason
+from lilnetx_cli.errors import InputError, UsageError, one_line, type_of, typed_reason
 from lilnetx_cli.user_code import (
     FAILURES,
     PROJECTS,
@@ -71,7 +71,7 @@ class Metric:
         network.eval()
         if not isinstance(found, Mapping) or not 0 < len(found) <= MOST_NUMBERS:
             raise UsageError(
-                f"{self.name} returns {kind_of(found)}, expected a dict of 1 to"
+                f"{self.name} returns {type_of(found)}, expected a dict of 1 to"
                 f" {MOST_NUMBERS} names and numbers, such as {{'map': 0.31}}"
             )
         return {str(key): self._number(key, value) for key, value in found.items()}
@@ -87,7 +87,7 @@ class Metric:
             return int(number)
         if not isinstance(number, (int, float)):
             raise UsageError(
-                f"{self.name} returns {kind_of(value)} as {one_line(repr(key))},"
+                f"{self.name} returns {type_of(value)} as {one_line(repr(key))},"
                 " expected a number"
             )
         return number if abs(number) <= LARGEST else None  # nor is NaN

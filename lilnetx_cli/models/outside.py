@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import nn
 
-from lilnetx_cli.errors import InputError, kind_of, suggestion
+from lilnetx_cli.errors import InputError, suggestion, type_of
 from lilnetx_cli.user_code import call_factory
 
 TIMM_PREFIX = "timm:"
@@ -33,5 +33,5 @@ def factory_network(name: str, arguments: Mapping[str, Any]) -> nn.Module:
     """Call the user's function; raises InputError if it does not return a network."""
     network = call_factory(name, arguments)
     if not isinstance(network, nn.Module):
-        raise InputError(f"{name} returns {kind_of(network)}, expected an nn.Module")
+        raise InputError(f"{name} returns {type_of(network)}, expected an nn.Module")
     return network

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
-from lilnetx_cli.errors import InputError, kind_of, typed_reason
+from lilnetx_cli.errors import InputError, type_of, typed_reason
 from lilnetx_cli.nn.side_rounding import relative_change
 
 # One tensor, a tuple of arguments or a mapping of named ones; a list holds several.
@@ -150,6 +150,6 @@ def _call_of(batch: object) -> Call:
     if isinstance(batch, Mapping):
         return Call((), dict(batch))
     raise InputError(
-        f"a batch of inputs is {kind_of(batch)}, expected a tensor, a tuple of"
+        f"a batch of inputs is {type_of(batch)}, expected a tensor, a tuple of"
         " arguments or a mapping of named arguments"
     )

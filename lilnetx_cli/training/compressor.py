@@ -12,15 +12,10 @@ from lilnetx_cli.nn import Penalty, Start, penalty
 from lilnetx_cli.nn.channel_prior import Channels
 from lilnetx_cli.quantization.calls import Inputs, calls_of
 from lilnetx_cli.training.averaging import average_of
-from lilnetx_cli.training.course import (
-    LoopSizes,
-    begin,
-    check_network,
-    check_runs,
-    trains,
-)
+from lilnetx_cli.training.course import LoopSizes, begin, trains
 from lilnetx_cli.training.finalize import SIDE_TOLERANCE
 from lilnetx_cli.training.loop_channels import Chooser, macs_controller
+from lilnetx_cli.training.loop_checks import check_network, check_runs
 from lilnetx_cli.training.macs_control import MacsController
 from lilnetx_cli.training.own_loop import Finalized, end_course, tensors_named
 from lilnetx_cli.training.rates import (

@@ -1,6 +1,6 @@
 """The course of a training loop of the user's own: what `train` keeps in a session."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -9,25 +9,23 @@ from torch import Tensor, nn
 
 import lnx
 from lilnetx_cli.checkpoint import Checkpoint, pack
-from lilnetx_cli.errors import InputError, UsageError, kind_of, reason_of
+from lilnetx_cli.errors import InputError, UsageError, reason_of
 from lilnetx_cli.graph.coupling import coupled_channels
 from lilnetx_cli.nn import Start, latent_weights, reparameterize
 from lilnetx_cli.nn.batch_norm import unfold_batch_norms
 from lilnetx_cli.nn.channel_prior import Channels
 from lilnetx_cli.nn.equalizing import equalize_weights
 from lilnetx_cli.nn.gating import gate_dead_filters
-from lilnetx_cli.nn.targets import weight_names
-from lilnetx_cli.quantization.calls import Call, Caller, check_calls, outputs_of
+from lilnetx_cli.quantization.calls import Call, Caller, outputs_of
 from lilnetx_cli.training.averaging import Average
 from lilnetx_cli.training.finalize import finalize
 from lilnetx_cli.training.groups import kinds_of
 from lilnetx_cli.training.growing import Growth
 from lilnetx_cli.training.initial_weights import FIRST_SPREAD, SPREAD
+from lilnetx_cli.training.loop_checks import check_numbers, left_out
 from lilnetx_cli.training.macs_control import MacsController
 from lilnetx_cli.training.size_control import SizeController
 from lilnetx_cli.training.steering_state import restore_steering, steering_state
-
-WRAPPERS = (nn.DataParallel, nn.parallel.DistributedDataParallel)
 
 
 class Known:
@@ -157,7 +155,8 @@ def begin(
     they are fine: the rates of a loop may be high. Raises UsageError, GraphError and
     InputError.
     """
-    _check(steps, size, growing)
+    check_numbers(steps, size, growing)
+    apart = left_out(model, exclude)
     if macs is not None and weights["channel_weight"]:
         raise UsageError(
             "target_macs and target_latency set channel_weight: leave it out"
@@ -167,17 +166,11 @@ def begin(
     if macs is not None or weights["channel_weight"]:
         channels = coupled_channels(model, positional(calls[0]))
     unfold_batch_norms(Caller(model), calls)  # type: ignore[arg-type]
-    apart = [*exclude, *frozen_modules(model)]
     try:
         equalize_weights(model, lambda net: _flat_outputs(net, calls[:1]), apart)
         reparameterize(model, start=start, spread=FIRST_SPREAD, exclude=apart)
     except ValueError as error:
         raise UsageError(str(error)) from error
-    if not any(True for _ in latent_weights(model)):
-        raise UsageError(
-            "the network has no weights to train: none that is a convolution's, a"
-            " linear or an embedding layer's and neither excluded nor frozen"
-        )
     growth = Growth(FIRST_SPREAD, SPREAD, growing, quick=start == "random")
     controller = None
     if size is not None:
@@ -188,53 +181,6 @@ def begin(
     return Course(
         model, weights, steps, FIRST_SPREAD, growth, controller, channels, macs
     )
-
-
-def _check(steps: int, size: int | None, growth: float) -> None:
-    """Raise UsageError for numbers out of bounds."""
-    if steps < 1:
-        raise UsageError(f"steps is {steps}, expected 1 or more")
-    if size is not None and (not isinstance(size, int) or size < 1):
-        raise UsageError(f"target_size is {size!r}, expected a whole number of bytes")
-    if not 0 <= growth <= 1:
-        raise UsageError(f"growth is {growth}, expected a share from 0 to 1")
-
-
-def check_network(model: object, names: Mapping[str, object]) -> None:
-    """Raise UsageError for what is not a bare network with parameters.
-
-    `names` are arguments that list some, by the name of the argument.
-    """
-    if not isinstance(model, nn.Module):
-        raise UsageError(f"model is {kind_of(model)}, expected a network, an nn.Module")
-    wrapped = isinstance(model, WRAPPERS)
-    if wrapped or hasattr(model, "_orig_mod"):
-        raise UsageError(
-            "the network is wrapped: build the Compressor first, then wrap the network"
-            " (torch.compile, DataParallel, DistributedDataParallel)"
-        )
-    if next(model.parameters(), None) is None:
-        raise UsageError("the network has no parameters")
-    for name, given in names.items():
-        if isinstance(given, str):
-            raise UsageError(f"{name} is {given!r}, expected a list of names")
-
-
-def frozen_modules(model: nn.Module) -> list[str]:
-    """Return the names of layers all of whose weights are frozen: they stay."""
-    found = []
-    for name, module in model.named_modules():
-        weights = [module._parameters[x] for x in weight_names(module)]
-        if weights and not any(x is not None and x.requires_grad for x in weights):
-            found.append(name)
-    return found
-
-
-def check_runs(model: nn.Module, call: Call) -> None:
-    """Raise InputError where a network does not take its inputs; nothing is learned."""
-    was_training = model.training
-    check_calls(model.eval(), [call.to(next(model.parameters()).device)])
-    model.train(was_training)
 
 
 def positional(call: Call) -> tuple[Any, ...]:

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lilnetx_cli.config import RunConfig
-from lilnetx_cli.errors import InputError, UsageError, kind_of, refusing
+from lilnetx_cli.errors import InputError, UsageError, refusing, type_of
 from lilnetx_cli.models import FORM, describe, rebuild
 from lilnetx_cli.models.filling import OTHER_NETWORK
 from lilnetx_cli.models.pruned import with_cuts
@@ -88,7 +88,7 @@ def _check_outputs(
     with refusing(f"the teacher {file!r} does not take images of shape {form}"):
         found = teacher(images)
     if not isinstance(found, Tensor) or found.shape != own.shape:
-        what = tuple(found.shape) if isinstance(found, Tensor) else kind_of(found)
+        what = tuple(found.shape) if isinstance(found, Tensor) else type_of(found)
         raise InputError(
             f"the teacher {file!r} returns {what} for two images, expected"
             f" {tuple(own.shape)} as from the network"

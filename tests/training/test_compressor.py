@@ -397,6 +397,15 @@ def test_what_is_no_network_to_train_is_said(model, text):
         lilnetx.Compressor(model, x, steps=STEPS)
 
 
+def test_a_network_that_is_refused_stays_as_it_was():
+    model = fill(nn.Sequential(nn.Conv2d(2, 8, 3), nn.BatchNorm2d(8)))
+    model.requires_grad_(False)
+    before = {name: x.clone() for name, x in model.state_dict().items()}
+    with pytest.raises(UsageError, match="no weights to train"):
+        lilnetx.Compressor(model, images(), steps=STEPS)
+    assert all(torch.equal(before[name], x) for name, x in model.state_dict().items())
+
+
 @pytest.mark.parametrize("name", ["exclude", "exact"])
 def test_one_name_is_not_a_list_of_names(name):
     with pytest.raises(UsageError, match=f"{name} is 'last', expected a list"):
