@@ -4,7 +4,7 @@ Which channels are dead was found on certain paths through the network. At a siz
 is new, forward may take another one, or compute with another number.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -34,13 +34,19 @@ class SizeGuard:
         paths: that forward may take, numbers that depend on sizes left open; each with
             the numbers of dimensions of what goes in.
         shapes: of what goes in, that need no watching.
+        hooks: ids of hooks that belong to the network. Those that are added later look
+            on; the copy runs without them.
     """
 
     def __init__(
-        self, paths: Sequence[tuple[tuple[int, ...], Path]], shapes: Iterable[Shapes]
+        self,
+        paths: Sequence[tuple[tuple[int, ...], Path]],
+        shapes: Iterable[Shapes],
+        hooks: Iterable[int] = (),
     ) -> None:
         self.paths = tuple(paths)
         self.shapes = set(shapes)
+        self.hooks = frozenset(hooks)
 
     def __call__(self, module: nn.Module, args: Any, kwargs: Any) -> None:  # noqa: ANN401
         """Look at what goes into a module, before it runs."""
@@ -53,7 +59,7 @@ class SizeGuard:
         ranks = tuple(map(len, shapes))
         paths = [path for known, path in self.paths if known == ranks]
         with _unseen():
-            runs = _Watch(shapes, paths).run(_unguarded(module), args, kwargs)
+            runs = _Watch(shapes, paths).run(_bare(module, self.hooks), args, kwargs)
         if runs and plain:
             self.shapes.add(shapes)
 
@@ -69,12 +75,19 @@ def _unseen() -> Iterator[None]:
             yield
 
 
-def _unguarded(module: nn.Module) -> nn.Module:
+def _bare(module: nn.Module, kept: Collection[int]) -> nn.Module:
     twin = fresh(module)
-    for key, hook in list(twin._forward_pre_hooks.items()):
-        if isinstance(hook, SizeGuard):
-            del twin._forward_pre_hooks[key]
+    for hooks in _forward_hooks(twin):
+        for key, hook in list(hooks.items()):
+            if key not in kept or isinstance(hook, SizeGuard):
+                del hooks[key]
     return twin
+
+
+def _forward_hooks(module: nn.Module) -> Iterator[dict[int, Callable[..., Any]]]:
+    for part in module.modules():
+        yield part._forward_hooks
+        yield part._forward_pre_hooks
 
 
 class _Watch:
@@ -138,7 +151,8 @@ def guard(
         if path is not None:
             paths.append((group[0].ranks, path))
     known = [shapes_of(case.inputs) for case in equal]
-    model.register_forward_pre_hook(SizeGuard(paths, known), with_kwargs=True)
+    hooks = [key for own in _forward_hooks(model) for key in own]
+    model.register_forward_pre_hook(SizeGuard(paths, known, hooks), with_kwargs=True)
 
 
 def _open_path(

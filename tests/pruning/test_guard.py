@@ -194,3 +194,19 @@ def test_a_network_of_which_nothing_leaves_takes_what_it_took(dense):
             layer.weight.copy_(made(*layer.weight.shape))
     smaller = prune(alive, (images(8),)).model
     assert torch.equal(smaller(images(40)), alive(images(40)))
+
+
+def test_hooks_that_are_added_later_run_once_and_are_no_part_of_the_path(smaller):
+    seen = []
+    smaller.b.register_forward_hook(lambda _m, _i, y: seen.append(y[:, :2].mean()))
+    smaller(images(12))
+    assert len(seen) == 1
+
+
+def test_hooks_of_the_network_are_part_of_it(dense):
+    hooked = copy.deepcopy(dense)
+    hooked.register_forward_pre_hook(lambda _m, inputs: (inputs[0] * 2,))
+    smaller = prune(hooked, (images(8),)).model
+    assert apart(hooked, smaller, images(12)) < 1e-5
+    with pytest.raises(GraphError, match=REFUSED):
+        smaller(images(33))
