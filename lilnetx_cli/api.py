@@ -49,6 +49,7 @@ __all__ = [
 
 PathLike = str | os.PathLike[str]
 STATES = (".safetensors", ".pt", ".pth")
+OTHERS = (*STATES, ".pt2", ".onnx")  # what other tools take these names for
 
 
 def save(
@@ -65,9 +66,15 @@ def save(
     stored byte for byte. `architecture` is the record {"name": ..., "args": {...}} of a
     network that `lilnetx models` lists, so that `load_model` needs no model; `training`
     is the training record, in plain JSON values. Records that were given to
-    `finalize` need not be repeated. Raises InputError for tensors that a file cannot
-    hold, lnx.LnxError, OSError.
+    `finalize` need not be repeated. Raises UsageError for the name of another kind of
+    file, InputError for tensors that a file cannot hold, lnx.LnxError, OSError.
     """
+    suffix = Path(path).suffix.lower()
+    if suffix in OTHERS:
+        raise UsageError(
+            f"output {os.fspath(path)!r}: save writes .lnx files; end it in .lnx, or"
+            f" write {suffix} with torch, from materialize(model)"
+        )
     if isinstance(model, Finalized):
         known = model.checkpoint
         checkpoint = replace(

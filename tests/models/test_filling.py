@@ -219,6 +219,13 @@ def test_paths_of_all_kinds(tmp_path, kind):
         lilnetx.load_model(path)
 
 
+@pytest.mark.parametrize("name", ["m.pt", "m.PTH", "m.safetensors", "m.onnx"])
+def test_names_of_other_formats_are_not_given_to_a_file(tmp_path, name):
+    with pytest.raises(UsageError, match=r"save writes \.lnx files; end it in \.lnx"):
+        lilnetx.save(network(), tmp_path / name)
+    assert not list(tmp_path.iterdir())
+
+
 def test_layers_without_a_shape_yet_take_that_of_the_file():
     model = nn.Sequential(nn.LazyLinear(2))
     state = {"0.weight": torch.ones(2, 5), "0.bias": torch.zeros(2)}
