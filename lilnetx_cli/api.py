@@ -11,6 +11,7 @@ from torch import Tensor, nn
 import lnx
 from lilnetx_cli.checkpoint import capture, pack, read_source, unpack
 from lilnetx_cli.compression.in_python import compress
+from lilnetx_cli.endings import STATES, check_lnx
 from lilnetx_cli.errors import UsageError, type_of
 from lilnetx_cli.graph.coupling import coupled_channels
 from lilnetx_cli.models import fill, rebuild
@@ -48,8 +49,6 @@ __all__ = [
 ]
 
 PathLike = str | os.PathLike[str]
-STATES = (".safetensors", ".pt", ".pth")
-OTHERS = (*STATES, ".pt2", ".onnx")  # what other tools take these names for
 
 
 def save(
@@ -69,12 +68,7 @@ def save(
     `finalize` need not be repeated. Raises UsageError for the name of another kind of
     file, InputError for tensors that a file cannot hold, lnx.LnxError, OSError.
     """
-    suffix = Path(path).suffix.lower()
-    if suffix in OTHERS:
-        raise UsageError(
-            f"output {os.fspath(path)!r}: save writes .lnx files; end it in .lnx, or"
-            f" write {suffix} with torch, from materialize(model)"
-        )
+    check_lnx(path, "save")
     if isinstance(model, Finalized):
         known = model.checkpoint
         checkpoint = replace(

@@ -22,8 +22,9 @@ LNX = (
 CLI = (
     ("lilnetx_cli.errors", "lilnetx_cli.metadata", "lilnetx_cli.nn"),
     (
-        "lilnetx_cli.checkpoint", "lilnetx_cli.config", "lilnetx_cli.graph",
-        "lilnetx_cli.processes", "lilnetx_cli.quantization", "lilnetx_cli.user_code",
+        "lilnetx_cli.checkpoint", "lilnetx_cli.config", "lilnetx_cli.endings",
+        "lilnetx_cli.graph", "lilnetx_cli.processes", "lilnetx_cli.quantization",
+        "lilnetx_cli.user_code",
     ),
     (
         "lilnetx_cli.pruning", "lilnetx_cli.data", "lilnetx_cli.export",

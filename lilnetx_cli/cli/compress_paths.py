@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lilnetx_cli.cli.decompressing import PROGRAMS, STATES
 from lilnetx_cli.cli.options import check_output
 from lilnetx_cli.cli.standard_streams import STANDARD
+from lilnetx_cli.endings import check_lnx
 from lilnetx_cli.errors import UsageError
 
 INDEX_ENDING = ".index.json"  # as in checkpoint.sharded, which imports torch
@@ -55,13 +55,13 @@ def _is_new(file: Path) -> bool:
 
 def _check_form(target: Path) -> None:
     """Raise UsageError for a name that says another kind of file."""
+    check_lnx(target, "compress")
     suffix = target.suffix.lower()
-    if suffix in ("", ".lnx"):
-        return
-    hint = f"end it in .lnx, not in {suffix}"
-    if suffix in (*STATES, *PROGRAMS):
-        hint = f"decompress writes {suffix}"
-    raise UsageError(f"output {str(target)!r}: compress writes .lnx files; {hint}")
+    if suffix not in ("", ".lnx"):
+        raise UsageError(
+            f"output {str(target)!r}: compress writes .lnx files; end it in .lnx, not"
+            f" in {suffix}"
+        )
 
 
 def _check_several(files: Sequence[Path], output: Path | None) -> None:

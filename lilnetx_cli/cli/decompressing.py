@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import lnx
 from lilnetx_cli.cli.console import Output
+from lilnetx_cli.endings import PROGRAMS, STATES
 from lilnetx_cli.metadata import CUTS, with_record
 
 if TYPE_CHECKING:
@@ -18,9 +19,6 @@ if TYPE_CHECKING:
     from lilnetx_cli.models.inputs import InputForm
     from lilnetx_cli.pruning import Pruned
 
-TORCH_STATES = (".pt", ".pth")
-STATES = (".safetensors", *TORCH_STATES)
-PROGRAMS = (".pt2", ".onnx")
 SUFFIXES = (*STATES, *PROGRAMS, ".lnx")
 
 

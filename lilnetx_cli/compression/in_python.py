@@ -15,6 +15,7 @@ from lilnetx_cli.compression.kept_latents import has_latents
 from lilnetx_cli.compression.quantize import Calibration, quantize
 from lilnetx_cli.compression.record import Quality, bases_of, record_of
 from lilnetx_cli.data.calibration import as_batches, half_labelled, in_batches
+from lilnetx_cli.endings import check_lnx
 from lilnetx_cli.errors import UsageError, type_of
 from lilnetx_cli.models import rebuild
 
@@ -62,6 +63,7 @@ def compress(
     OSError.
     """
     _check_model(model)
+    check_lnx(path, "compress")
     numbers = _goals(
         snr=snr,
         bits_per_weight=bits_per_weight,

@@ -156,7 +156,7 @@ LINES = [
     ((*NAMED, *FORM, "--input-shape", "63"), 2, "not take inputs of shape (63,)"),
     ((*NAMED, "--input-shape", "1x9000x9000"), 2, "1x9000x9000 is too large for a"),
     (("compress", "short.pt", "-o", "x.lnx"), 3, "is a truncated or damaged PyTorch"),
-    (("compress", "plain.pt", "-o", "x.PT"), 2, "decompress writes .pt"),
+    (("compress", "plain.pt", "-o", "x.PT"), 2, "'lilnetx decompress' writes .pt"),
     (("compress", "plain.pt", "-o", "x.zip"), 2, "end it in .lnx, not in .zip"),
     (("compress", "plain.pt", "x.lnx"), 2, "to write it, use -o x.lnx"),
     (("compress", "plain.pt", "-o", "x.bin"), 2, "'x.bin': compress writes .lnx files"),

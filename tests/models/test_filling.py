@@ -221,8 +221,9 @@ def test_paths_of_all_kinds(tmp_path, kind):
 
 @pytest.mark.parametrize("name", ["m.pt", "m.PTH", "m.safetensors", "m.onnx"])
 def test_names_of_other_formats_are_not_given_to_a_file(tmp_path, name):
-    with pytest.raises(UsageError, match=r"save writes \.lnx files; end it in \.lnx"):
-        lilnetx.save(network(), tmp_path / name)
+    for write in (lilnetx.save, lilnetx.compress):
+        with pytest.raises(UsageError, match=f"{write.__name__} writes .lnx files; "):
+            write(network(), tmp_path / name)
     assert not list(tmp_path.iterdir())
 
 

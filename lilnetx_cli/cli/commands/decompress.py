@@ -7,7 +7,7 @@ import typer
 
 import lnx
 from lilnetx_cli.cli.console import size_text
-from lilnetx_cli.cli.decompressing import STATES, SUFFIXES, TORCH_STATES, Wanted, write
+from lilnetx_cli.cli.decompressing import SUFFIXES, Wanted, write
 from lilnetx_cli.cli.options import (
     DEFAULT_MAX_SIZE,
     Force,
@@ -29,6 +29,7 @@ from lilnetx_cli.cli.options import (
     processes,
 )
 from lilnetx_cli.cli.standard_streams import STANDARD, input_file
+from lilnetx_cli.endings import STATES, TORCH_STATES
 from lilnetx_cli.errors import UsageError
 
 if TYPE_CHECKING:
