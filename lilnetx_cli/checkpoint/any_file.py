@@ -16,15 +16,12 @@ from lilnetx_cli.checkpoint.model_pt import (
 )
 from lilnetx_cli.checkpoint.safetensors_file import load_safetensors
 from lilnetx_cli.checkpoint.sharded import is_index, join, model_file, read_index
+from lilnetx_cli.checkpoint.state_dicts import select, tensors_of
 from lilnetx_cli.checkpoint.torch_file import load_torch
-from lilnetx_cli.errors import FileError, InputError, UsageError, type_of
+from lilnetx_cli.errors import FileError, InputError, UsageError
 from lilnetx_cli.metadata import split_record
-from lnx.errors import printable
 
-# Where trainers put the weights in a larger checkpoint, the likeliest first.
 IN_TRAINING = {"parametrizations", "owned"}  # in names of what latents share
-KEYS = ("state_dict", "model_state_dict", "model_state", "model", "module", "net",
-        "params")  # fmt: skip
 # What wrappers of torch put before every name.
 PREFIXES = ("module.", "_orig_mod.")
 
@@ -79,8 +76,8 @@ def read_source(
             )
         if key is None and isinstance(content, Mapping) and MARK in content:
             return Source(read_checkpoint(content, path), tuple(notes), files)
-        content, used = _select(content, key, path)
-        state, left_out = _tensors(content, path)
+        content, used = select(content, key, path)
+        state, left_out = tensors_of(content, key, path)
         notes += used + left_out
     state, stripped = _strip(state)
     _check_finished(state, path)
@@ -116,61 +113,7 @@ def _read_shard(
     if path.suffix == ".safetensors":
         return load_safetensors(path)
     content = load_torch(path, unsafe_pickle=unsafe_pickle)
-    return _tensors(content, path)[0], None
-
-
-def _select(content: Any, key: str | None, path: Path) -> tuple[Any, list[str]]:  # noqa: ANN401
-    """Return the entry that holds the tensors."""
-    if key is not None:
-        for part in key.split("."):
-            if not isinstance(content, Mapping) or part not in content:
-                raise UsageError(
-                    f"{str(path)!r} has no entry {key!r}: {_keys(content)}"
-                )
-            content = content[part]
-        return _state_of(content), [f"used entry {key!r}"]
-    if not isinstance(content, Mapping):
-        return _state_of(content), []
-    for name in KEYS:
-        inner = _state_of(content.get(name))
-        if _holds_tensors(inner):
-            return inner, [f"used entry {name!r} of {_keys(content)}"]
-    return content, []
-
-
-def _state_of(content: Any) -> Any:  # noqa: ANN401
-    """Return the state dict of a whole pickled module, and others as they are."""
-    from torch import nn
-
-    return content.state_dict() if isinstance(content, nn.Module) else content
-
-
-def _holds_tensors(content: Any) -> bool:  # noqa: ANN401
-    return isinstance(content, Mapping) and any(
-        isinstance(value, Tensor) for value in content.values()
-    )
-
-
-def _tensors(content: Any, path: Path) -> tuple[dict[str, Tensor], list[str]]:  # noqa: ANN401
-    """Return the tensors of a mapping; entries of other kinds are named."""
-    if not _holds_tensors(content):
-        named = isinstance(content, Mapping) and len(content) > 0
-        how = "; name the right entry with --key" if named else ""
-        raise InputError(f"{str(path)!r} holds no state dict: {_keys(content)}{how}")
-    nested = [k for k, v in content.items() if _holds_tensors(_state_of(v))]
-    if nested:
-        raise InputError(
-            f"{str(path)!r} has tensors outside and inside entry"
-            f" {printable(str(nested[0]))}: name the entry to use with --key"
-        )
-    state = {str(k): v for k, v in content.items() if isinstance(v, Tensor)}
-    tensors = sum(isinstance(v, Tensor) for v in content.values())
-    if len(state) != tensors:
-        raise InputError(f"{str(path)!r} has two entries of one name")
-    other = [printable(str(k)) for k, v in content.items() if not isinstance(v, Tensor)]
-    if not other:
-        return state, []
-    return state, [f"ignored entries that are not tensors: {', '.join(other[:8])}"]
+    return tensors_of(content, None, path)[0], None
 
 
 def _strip(state: dict[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:
@@ -185,11 +128,3 @@ def _strip(state: dict[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:
                 notes.append(f"took prefix {prefix!r} off every name")
                 changed = True
     return state, notes
-
-
-def _keys(content: Any) -> str:  # noqa: ANN401
-    if not isinstance(content, Mapping):
-        return type_of(content)
-    names = [printable(str(key))[1:-1] for key in content]
-    more = f" and {len(names) - 8} more" if len(names) > 8 else ""
-    return f"keys {', '.join(names[:8])}{more}" if names else "an empty dict"

@@ -12,11 +12,12 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from lilnetx_cli.checkpoint.any_file import KEYS, PREFIXES, read_source
+from lilnetx_cli.checkpoint.any_file import PREFIXES, read_source
 from lilnetx_cli.checkpoint.entries import Entry, Keys, find_entries
 from lilnetx_cli.checkpoint.model_pt import MARK, RESUME_MARK, Checkpoint
 from lilnetx_cli.checkpoint.model_pt import read_checkpoint as read_ours
 from lilnetx_cli.checkpoint.sharded import is_index, model_file
+from lilnetx_cli.checkpoint.state_dicts import KEYS
 from lilnetx_cli.checkpoint.torch_file import load_torch
 
 MOST_REPEATS = 8  # times what is stored, which views may amount to

@@ -139,6 +139,16 @@ LINES = [
     (("train", "--model-arg", "width=--5", "-o", "r"), 2, "key=count"),
     (("train", "-c", "config.toml", "-o", "."), 2, "holds a run (model.pt)"),
     (("compress", "stray.pt", "-o", "x.lnx"), 1, "--key"),
+    (
+        ("compress", "several.pt", "-o", "x.lnx"),
+        1,
+        "'several.pt' holds its tensors in ema, nets.b, nets.c: name one with --key",
+    ),
+    (
+        ("compress", "several.pt", "-o", "x.lnx", "--key", "nets"),
+        1,
+        "'several.pt': entry 'nets' holds its tensors in nets.b, nets.c: name one",
+    ),
     (("compress", "model.pt", "-o", "fifo", "-f"), 1, "not a regular file"),
     (("evaluate", "huge.lnx"), 2, "does not fit"),
     (("train", "--data-dir", "none", "-o", "r"), 2, "is not a folder"),
@@ -198,6 +208,10 @@ def broken(trained, tmp_path_factory):
     torch.save([1, 2], folder / "list.pt")
     stray = {"best": torch.tensor(71.3), "weights": content["state_dict"]}
     torch.save(stray, folder / "stray.pt")
+    nets = {"b": content["state_dict"], "c": content["state_dict"]}
+    optimizer = {"state": {0: {"exp_avg": torch.ones(2)}}, "param_groups": []}
+    several = {"ema": nets["b"], "epoch": 3, "nets": nets, "optimizer": optimizer}
+    torch.save(several, folder / "several.pt")
     torch.save({}, folder / "nothing.pt")
     (folder / "short.pt").write_bytes(checkpoint[: len(checkpoint) // 2])
     (folder / "zip.safetensors").write_bytes(checkpoint)
