@@ -123,18 +123,21 @@ def _latent(
     return latent
 
 
-def unpack(tensors: Iterable[lnx.Decoded]) -> dict[str, Tensor]:
+def unpack(
+    tensors: Iterable[lnx.Decoded], *, copied: bool = False
+) -> dict[str, Tensor]:
     """Return the dense state dict; tied names share one tensor again.
 
-    The tensors take over the memory of the arrays. Raises LilnetxError for a type that
-    this release of torch does not have.
+    The tensors take over the memory of the arrays, if they are not copied. Raises
+    LilnetxError for a type that this release of torch does not have.
     """
     state: dict[str, Tensor] = {}
     made: dict[int, Tensor] = {}
     for tensor in tensors:
         place = id(tensor.array)
         if place not in made:
-            made[place] = _to_torch(tensor)
+            found = _to_torch(tensor)
+            made[place] = found.clone() if copied else found
         state[tensor.name] = made[place]
     return state
 

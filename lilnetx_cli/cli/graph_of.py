@@ -67,6 +67,8 @@ def network_of(
 ) -> "nn.Module":
     """Build the network of a container, and run it once on a form that was named.
 
+    It has copies of the tensors, and may be changed.
+
     Raises UsageError where nothing says which network it is, and for inputs that it
     does not take: what is recorded must be true.
     """
@@ -77,7 +79,7 @@ def network_of(
     record = container.architecture
     if record is None:
         raise UsageError(f"{file!r} does not say which network it holds: add --model")
-    state = unpack(lnx.rebuild_all(container))
+    state = unpack(lnx.rebuild_all(container), copied=True)
     network = rebuild(record, state, file, trusted=asked is not None).eval()
     if asked is not None and asked.form is not None:
         check_form(network, parse_form(asked.form))

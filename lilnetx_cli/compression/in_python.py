@@ -141,7 +141,7 @@ def _network(
         return materialize(model).cpu().eval()
     if container.architecture is None:
         return None
-    state = unpack(lnx.rebuild_all(container))
+    state = unpack(lnx.rebuild_all(container), copied=True)
     return rebuild(container.architecture, state, "the state dict").eval()
 
 

@@ -10,7 +10,8 @@ import lilnetx_cli as lilnetx
 import lnx
 from lilnetx_cli.__main__ import run
 from lilnetx_cli.compression.finishing import output_snr
-from lilnetx_cli.models import build
+from lilnetx_cli.models import build, describe
+from lilnetx_cli.nn import reparameterize
 from tests.compression.networks import digits, words_network
 from tests.nn.making import filled, numbers, words
 
@@ -259,6 +260,22 @@ def test_a_size_that_cannot_be_had_with_inputs(capsys):
     assert "the smallest takes" in capsys.readouterr().err
 
 
+def test_latents_that_stay_keep_their_batch_norms(tmp_path, capsys):
+    """A finer file would be larger, so that nothing is lost; nor is it on the way."""
+    form = {"channels": 1, "classes": 10}
+    model = filled(build("resnet20", form), 16, 1, 28, 28)
+    reparameterize(model, start="trained")
+    source, target = tmp_path / "a.lnx", tmp_path / "b.lnx"
+    lilnetx.save(model.eval(), source)
+    words = ["compress", source, "-o", target, "--model", "resnet20", "--snr", "80",
+             "--model-arg", "channels=1", "--model-arg", "classes=10"]  # fmt: skip
+    assert run([str(word) for word in words]) == 0, capsys.readouterr().err
+    assert "every bit is kept" in capsys.readouterr().out
+    after = lilnetx.load(target)
+    for name, value in lilnetx.load(source).items():
+        assert torch.equal(value, after[name]), name
+
+
 class TestInPython:
     """`lilnetx.compress` does what the verb does."""
 
@@ -276,6 +293,18 @@ class TestInPython:
         assert 4950 <= record["output_bytes"] <= 5000
         for name, value in network.state_dict().items():
             assert torch.equal(value, before[name])
+
+    @pytest.mark.parametrize("inputs", [None, numbers(64, 1, 28, 28)])
+    def test_a_state_dict_whose_network_is_known_stays_as_it_is(self, tmp_path, inputs):
+        form = {"channels": 1, "classes": 10}
+        state = filled(build("resnet20", form), 16, 1, 28, 28).state_dict()
+        before = {name: value.clone() for name, value in state.items()}
+        lilnetx.compress(
+            state, tmp_path / "a.lnx", inputs=inputs,
+            architecture=describe("resnet20", form),
+        )  # fmt: skip
+        for name, value in state.items():
+            assert torch.equal(value, before[name]), name
 
     def test_labels(self, tmp_path):
         from lilnetx_cli.data import load_splits
