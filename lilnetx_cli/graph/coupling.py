@@ -4,9 +4,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
+from torch.nn.modules.conv import _ConvTransposeNd
 
 from lilnetx_cli.graph.channel_graph import ChannelGraph, read_channels
+from lilnetx_cli.graph.counting import counted_operations
 from lilnetx_cli.graph.tracing import GraphError, trace
 from lilnetx_cli.nn.channel_prior import Channels, Layer
 
@@ -31,6 +32,7 @@ def coupled_channels(model: nn.Module, inputs: tuple[Any, ...]) -> Channels:
             classes[reader.inputs],
             macs.get(reader.key, 0),
             grouped=reader.groups > 1,
+            transposed=_is_transposed(model, reader.key),
         )
         for reader in graph.readers
     }
@@ -42,6 +44,11 @@ def coupled_channels(model: nn.Module, inputs: tuple[Any, ...]) -> Channels:
     if not any(layer.macs for layer in layers.values()):
         raise GraphError("no layer was found whose channels could be taken out")
     return Channels(count, layers)
+
+
+def _is_transposed(model: nn.Module, key: str) -> bool:
+    """Tell whether a weight has its columns first."""
+    return isinstance(model.get_submodule(key.rpartition(".")[0]), _ConvTransposeNd)
 
 
 def _whole_groups(graph: ChannelGraph) -> Tensor:
@@ -72,7 +79,7 @@ def _numbered(roots: Tensor) -> tuple[Tensor, int]:
 @torch.no_grad()
 def _macs(model: nn.Module, inputs: tuple[Any, ...]) -> dict[str, int]:
     """Return the multiply-adds of one input by the name of the layer's weight."""
-    with FlopCounterMode(display=False) as counter:
+    with counted_operations() as counter:
         model(*inputs)
     counts, root = counter.get_flop_counts(), type(model).__name__
     found = {}

@@ -5,9 +5,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.flop_counter import FlopCounterMode, flop_registry
+from torch.utils.flop_counter import flop_registry
+
+from lilnetx_cli.graph.counting import counted_operations
 
 # Operations that compute nothing: they move, make or describe tensors.
 FREE = frozenset([
@@ -42,18 +43,8 @@ def count_macs(model: nn.Module, example: Tensor) -> Work:
     device = next(model.parameters(), example).device
     image = example[:1].to(device)
     listener = _Listener()
-    fused = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)  # whole layers without a formula
-    try:
-        # Attention as matrix products: not every release has formulas for its kernels.
-        with (
-            sdpa_kernel(SDPBackend.MATH),
-            FlopCounterMode(display=False) as counter,
-            listener,
-        ):
-            model(image)
-    finally:
-        torch.backends.mha.set_fastpath_enabled(fused)
+    with counted_operations() as counter, listener:
+        model(image)
     return Work(counter.get_total_flops() // 2, tuple(sorted(listener.names)))
 
 

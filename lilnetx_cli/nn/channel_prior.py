@@ -31,6 +31,7 @@ class Layer:
         macs: multiply-adds of one input.
         depthwise: whether each channel reads itself alone.
         grouped: whether it is a convolution of several groups, which go as a whole.
+        transposed: whether its weight has columns first, as transposed convolutions do.
     """
 
     rows: Tensor
@@ -38,6 +39,16 @@ class Layer:
     macs: int
     depthwise: bool = False
     grouped: bool = False
+    transposed: bool = False
+
+    @property
+    def whole(self) -> bool:
+        """Whether each row reads all columns."""
+        return not (self.depthwise or self.grouped)
+
+    def by_rows(self, latent: Tensor) -> Tensor:
+        """Return a view of its latents that has rows first."""
+        return latent.transpose(0, 1) if self.transposed else latent
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,8 +82,7 @@ class Channels:
         for layer in self.layers.values():
             rows = float(alive[layer.rows].float().mean())
             columns = float(alive[layer.columns].float().mean())
-            apart = layer.depthwise or layer.grouped
-            total += layer.macs * (rows if apart else rows * columns)
+            total += layer.macs * (rows * columns if layer.whole else rows)
         return total
 
 
@@ -117,7 +127,7 @@ def _sums(model: nn.Module, channels: Channels) -> tuple[Tensor, Tensor]:
         layer = channels.layers.get(name)
         if layer is None:
             continue
-        rows = latent.flatten(1)  # (O, ...)
+        rows = layer.by_rows(latent).flatten(1)  # (O, ...)
         classes = layer.rows.to(rows.device)
         energy = energy.to(rows.device).index_add(0, classes, rows.square().sum(1))
         each = torch.full_like(rows[:, 0], rows.shape[1]).detach()

@@ -26,8 +26,9 @@ def nonzero_slices(model: nn.Module, channels: Channels) -> Nonzero:
         layer = channels.layers.get(name)
         if layer is None:
             continue
-        slices = (latent.abs() > 0.5).reshape(*latent.shape[:2], -1).any(2).cpu()
-        if slices.shape != (len(layer.rows), len(layer.columns)):
+        rows = layer.by_rows(latent)  # (O, I, ...)
+        slices = (rows.abs() > 0.5).reshape(*rows.shape[:2], -1).any(2).cpu()
+        if not layer.whole:
             slices = slices.any(1, keepdim=True).expand(-1, len(layer.columns))
         found[name] = slices
     return found

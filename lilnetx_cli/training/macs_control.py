@@ -153,7 +153,7 @@ def take_out(model: nn.Module, channels: Channels, gone: Tensor) -> None:
         layer = channels.layers.get(name)
         if layer is None:
             continue
-        rows = gone[layer.rows].to(latent.device)
-        latent[rows] = 0
-        if latent.shape[1] == len(layer.columns) and not layer.depthwise:
-            latent[:, gone[layer.columns].to(latent.device)] = 0
+        rows = layer.by_rows(latent)
+        rows[gone[layer.rows].to(latent.device)] = 0
+        if layer.whole:
+            rows[:, gone[layer.columns].to(latent.device)] = 0

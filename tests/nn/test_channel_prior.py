@@ -155,6 +155,67 @@ def test_what_is_chosen_is_what_pruning_cuts(name, more, target):
     assert count_macs(small, images).macs == pytest.approx(share * dense, rel=0.01)
 
 
+class Upwards(nn.Module):
+    """Transposed convolutions with more rows than columns, and with fewer."""
+
+    def __init__(self):
+        super().__init__()
+        self.first = nn.Conv2d(3, 12, 3)
+        self.narrow = nn.ConvTranspose2d(12, 8, 2, stride=2)
+        self.wide = nn.ConvTranspose2d(8, 16, 2)
+        self.last = nn.ConvTranspose2d(16, 2, 2)
+
+    def forward(self, x):
+        x = self.narrow(self.first(x).relu()).relu()
+        return self.last(self.wide(x).relu())
+
+
+def upwards():
+    model, images = fill(Upwards()), numbers(2, 3, 8, 8)
+    channels = coupled_channels(model, (images,))
+    reparameterize(model, start="trained")
+    return model, channels, images
+
+
+@pytest.mark.parametrize("name", ["narrow", "wide"])
+def test_the_norm_of_a_transposed_convolution_is_that_of_its_outputs(name):
+    model, channels, _ = upwards()
+    norms = channel_norms(model, channels)[channels.layers[f"{name}.weight"].rows]
+    rows = latents(model)[f"{name}.weight"].transpose(0, 1).flatten(1)
+    torch.testing.assert_close(norms, rows.square().mean(1).sqrt())
+    with torch.no_grad():
+        latents(model)[f"{name}.weight"][:, 3] = 0
+    alive = living(channels, nonzero_slices(model, channels))
+    gone = (~alive).nonzero().flatten().tolist()
+    assert gone == [class_of(channels, name, 3)]
+
+
+@pytest.mark.parametrize("target", [0.7, 0.3])
+def test_transposed_convolutions_are_cut_as_chosen(target):
+    model, channels, images = upwards()
+    gone = choose_gone(model, channels, target)
+    take_out(model, channels, gone)
+    share = macs_share(model, channels)
+    assert 0.8 * target < share <= target
+    plain = materialize(model.eval())
+    small = prune(plain, (images,)).model
+    dense = count_macs(plain, images).macs
+    assert count_macs(small, images).macs == pytest.approx(share * dense, rel=0.01)
+
+
+def test_encoder_layers_have_multiply_adds():
+    """In evaluation mode torch runs them as one operation, which nothing counts."""
+    model = nn.Sequential(
+        nn.Linear(12, 32), nn.TransformerEncoderLayer(32, 4, 64, batch_first=True)
+    )
+    channels = coupled_channels(fill(model), (numbers(2, 6, 12),))
+    assert channels.layers["1.linear1.weight"].macs == 6 * 32 * 64
+    reparameterize(model)
+    assert choose_gone(model, channels, 0.7)[
+        channels.layers["1.linear1.weight"].rows
+    ].any()
+
+
 def test_a_network_without_such_layers_is_refused():
     with pytest.raises(GraphError, match="no layer"):
         coupled_channels(nn.Sequential(nn.ReLU()), (numbers(2, 3, 8, 8),))
