@@ -100,6 +100,6 @@ def _with_inputs(
 def _warn_of_exact(found: "Quantized", name: str, out: Output) -> None:
     for tensor in found.exact:
         out.warn(
-            f"{name}: {printable(tensor)} holds NaN, infinity or huge numbers:"
-            " stored exactly"
+            f"{name}: {printable(tensor)} is stored exactly: it holds NaN, infinity, or"
+            " numbers too large or too small to quantize"
         )

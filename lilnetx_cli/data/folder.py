@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
@@ -73,13 +74,30 @@ def open_folder(path: Path) -> Any:  # noqa: ANN401
             " images in it"
         )
     try:
-        return datasets.ImageFolder(str(path))
+        return datasets.ImageFolder(str(path), loader=_read)
     except FileNotFoundError as error:
         empty = [repr(entry.name) for entry in classes if not _has_images(entry)]
         raise InputError(
             f"{str(path)!r} has a folder without images: {', '.join(empty[:4])};"
             f" their names end in one of {', '.join(IMG_EXTENSIONS)}"
         ) from error
+
+
+def _read(path: str) -> Image.Image:
+    """Read an image in 8-bit RGB; raises OSError, and InputError for other numbers."""
+    with Image.open(path) as image:
+        image.load()
+        mode, form = image.mode, image.format
+        if mode.startswith("I;16") or (mode == "I" and form == "PNG"):
+            values = np.asarray(image).astype(np.uint32)
+            return Image.fromarray((values // 257).astype(np.uint8)).convert("RGB")
+        if mode in ("I", "F"):
+            kind = "floats" if mode == "F" else "32-bit integers"
+            raise InputError(
+                f"{path!r} holds {kind}, expected 8 or 16 bits: convert it, since its"
+                " range is unknown"
+            )
+        return image.convert("RGB")
 
 
 def _has_images(folder: Path) -> bool:

@@ -1,5 +1,6 @@
 """A network -> `.pt2`, which runs with torch alone."""
 
+import io
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -29,8 +30,9 @@ def _save(
     del names  # the program has its own
     with quietly():
         try:
-            with path.open("wb") as file:
-                torch.export.save(program, file)
+            buffer = io.BytesIO()  # torch ends the process where a disk is full
+            torch.export.save(program, buffer)
+            path.write_bytes(buffer.getbuffer())
             with path.open("rb") as file:
                 return torch.export.load(file).module()
         except OSError:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any, cast
 
 import safetensors
 
@@ -80,16 +80,46 @@ def write_state_dict(
     Tied tensors stay tied. Raises LilnetxError, and FileExistsError for a file that is
     there where replace is False.
     """
-    import torch
 
     from lilnetx_cli.checkpoint import unpack
 
     state = unpack(tensors)
     with lnx.atomic_path(path, replace=replace) as temporary:
         with temporary.open("wb") as file:
-            torch.save(state, file)
+            _save(state, file)
         if not _comes_back(temporary, state):
             raise LilnetxError(f"{str(path)!r} is not written: reading it back fails")
+
+
+class _Remembering:
+    """A file that remembers why it could not be written, which torch does not say."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self.error: OSError | None = None
+
+    def write(self, data: Any) -> int:  # noqa: ANN401
+        try:
+            return self._file.write(data)
+        except OSError as error:
+            self.error = error
+            raise
+
+    def flush(self) -> None:
+        self._file.flush()
+
+
+def _save(state: "Mapping[str, Tensor]", file: IO[bytes]) -> None:
+    """Write a state dict as torch does; raises OSError, as for a full disk."""
+    import torch
+
+    target = _Remembering(file)
+    try:
+        torch.save(state, cast("IO[bytes]", target))
+    except RuntimeError:
+        if target.error is None:
+            raise
+        raise target.error from None
 
 
 def _comes_back(path: Path, state: "Mapping[str, Tensor]") -> bool:

@@ -18,6 +18,8 @@ LEAST_SIZE = 0.1  # of the RMS of all weights: smaller tensors get finer steps
 def usual_size(values: Floats) -> float:
     """Return the RMS of a tensor without its largest values."""
     flat = np.abs(values.reshape(-1))
+    if not flat.size:
+        return 0.0
     kept = max(1, int(USUAL_SHARE * flat.size))
     usual = np.partition(flat, kept - 1)[:kept]
     size = float(np.sqrt(np.square(usual, dtype=np.float64).mean()))

@@ -97,6 +97,37 @@ def test_square_images_of_one_size_keep_it(tmp_path, sizes, size):
         assert torch.equal(image, image[..., :1, :1].expand_as(image))
 
 
+def folder_of(tmp_path, arrays, suffix):
+    for label in ("cat", "dog"):
+        (tmp_path / label).mkdir()
+        for number, array in enumerate(arrays):
+            Image.fromarray(array).save(tmp_path / label / f"{number}{suffix}")
+    return load_splits("folder", tmp_path)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+def test_images_of_16_bits_are_those_of_8(tmp_path, suffix):
+    grey = np.arange(400, dtype=np.uint16).reshape(20, 20) % 200
+    (tmp_path / "long").mkdir()
+    (tmp_path / "short").mkdir()
+    long = folder_of(tmp_path / "long", [grey * 257] * 8, suffix)
+    short = folder_of(tmp_path / "short", [grey.astype(np.uint8)] * 8, suffix)
+    for index in range(len(long.test)):
+        images = [part.test.__getitems__([index])[0] for part in (long, short)]
+        assert torch.equal(*images)
+        assert images[0].std() > 0.5
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [(np.float32, "holds floats"), (np.int32, "holds 32-bit integers")],
+)
+def test_images_of_unknown_range_are_named(tmp_path, kind, words):
+    splits = folder_of(tmp_path, [np.ones((20, 20), kind)] * 8, ".tif")
+    with pytest.raises(InputError, match=rf"\.tif' {words}, expected 8 or 16 bits"):
+        splits.test.__getitems__([0])
+
+
 def test_augmentation_is_that_of_seed_and_epoch():
     train = load_splits("digits", None).train
     train.begin_epoch(3, 5)

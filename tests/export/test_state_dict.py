@@ -1,5 +1,7 @@
 """State dicts on disk: opened again before they replace anything."""
 
+import errno
+import io
 import json
 from pathlib import Path
 
@@ -13,7 +15,12 @@ from lilnetx_cli.__main__ import run
 from lilnetx_cli.checkpoint import pack, read_source
 from lilnetx_cli.checkpoint.convert import TO_TORCH
 from lilnetx_cli.errors import LilnetxError
-from lilnetx_cli.export.state_dict import NAMES, write_safetensors, write_state_dict
+from lilnetx_cli.export.state_dict import (
+    NAMES,
+    _save,
+    write_safetensors,
+    write_state_dict,
+)
 from lnx.dtypes import NUMPY_NAMES
 from tests.format.making import exact
 
@@ -169,3 +176,23 @@ def test_writers_replace_only_what_they_may(tmp_path, suffix):
     assert path.read_bytes() == b"old"
     WRITERS[suffix]([decoded()], path)
     assert path.read_bytes() != b"old"
+
+
+class Full(io.BytesIO):
+    """A file on a disk that has room for some bytes."""
+
+    def __init__(self, room):
+        super().__init__()
+        self.room = room
+
+    def write(self, data):
+        if self.tell() + len(data) > self.room:
+            raise OSError(errno.ENOSPC, "no space left on device")
+        return super().write(data)
+
+
+@pytest.mark.parametrize("room", [0, 100, 3000, 40_000])
+def test_a_full_disk_is_named(room):
+    """At whatever place it is full: torch says that a position is unexpected."""
+    with pytest.raises(OSError, match="no space left"):
+        _save({"w": torch.zeros(100, 100), "v": torch.zeros(9)}, Full(room))
