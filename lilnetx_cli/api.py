@@ -136,8 +136,8 @@ def load_model(
     if not pruned:
         return model
     if inputs is None:
-        inputs = (example_input(record),)
-    return prune(model, inputs if isinstance(inputs, tuple) else (inputs,)).model
+        inputs = example_input(record)
+    return prune(model, inputs).model
 
 
 def _read(path: PathLike) -> lnx.Container:

@@ -1,7 +1,6 @@
 """The face of lnx: containers to bytes and files, and back; every hash checked."""
 
 import io
-import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
@@ -102,10 +101,12 @@ def decode(
     caller who then copies it. Raises what `load` does, and LnxError for a name that is
     not in the file.
     """
+    if isinstance(names, str):
+        names = [names]
     with open_file(path) as source:
         wanted = None if names is None else list(names)
         frame = read_head(source)
-        needed = None if wanted is None else _with_targets(path, frame, wanted)
+        needed = None if wanted is None else _with_targets(frame, wanted)
         opened = open_source(
             source, max_size=max_size, names=needed, copies=copies, frame=frame
         )
@@ -155,15 +156,14 @@ def _coder(jobs: int) -> Iterator[Coder]:
         raise LimitError("not enough memory for the file") from error
 
 
-def _with_targets(path: PathLike, frame: Frame, names: Iterable[str]) -> set[str]:
+def _with_targets(frame: Frame, names: Iterable[str]) -> set[str]:
     """Return names and the names they are tied to; raises LnxError for others."""
     records = frame.header.records
     known = {record.name: record for record in records}
     wanted = set()
     for name in names:
         if name not in known:
-            file = printable(os.fspath(path))
-            raise LnxError(f"{file} has no tensor {printable(name)}")
+            raise LnxError(f"the file has no tensor {printable(name)}")
         record = known[name]
         wanted.add(name)
         if isinstance(record, AliasRecord):

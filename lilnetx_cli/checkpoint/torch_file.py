@@ -59,7 +59,7 @@ def _unsafe_globals(path: Path) -> list[str]:
     Nothing is found in a file that is older than the zip format.
     """
     try:
-        return torch.serialization.get_unsafe_globals_in_checkpoint(path)
+        return sorted(torch.serialization.get_unsafe_globals_in_checkpoint(path))
     except Exception as error:
         if _is_of_system(error):
             raise

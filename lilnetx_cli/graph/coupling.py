@@ -8,16 +8,18 @@ from torch.nn.modules.conv import _ConvTransposeNd
 
 from lilnetx_cli.graph.channel_graph import ChannelGraph, read_channels
 from lilnetx_cli.graph.counting import counted_operations
-from lilnetx_cli.graph.tracing import GraphError, trace
+from lilnetx_cli.graph.tracing import GraphError, arguments_of, trace
 from lilnetx_cli.nn.channel_prior import Channels, Layer
 
 
-def coupled_channels(model: nn.Module, inputs: tuple[Any, ...]) -> Channels:
+def coupled_channels(model: nn.Module, inputs: Tensor | tuple[Any, ...]) -> Channels:
     """Return which channels of a plain network live and die together.
 
-    `inputs` are what it is called with, in evaluation mode, the first a batch. Raises
-    GraphError for a network that cannot be traced, or has no layers with channels.
+    `inputs` are what it is called with, in evaluation mode, a batch or a tuple of
+    arguments, the first a batch. Raises GraphError for a network that cannot be traced,
+    or has no layers with channels.
     """
+    inputs = arguments_of(inputs)
     training = model.training
     model.eval()
     try:

@@ -174,6 +174,11 @@ def _exported(model: nn.Module, inputs: tuple[Any, ...]) -> Any:  # noqa: ANN401
             ) from error
 
 
+def arguments_of(inputs: Tensor | Sequence[Any]) -> tuple[Any, ...]:
+    """Return the arguments of a call, of which one may be given by itself."""
+    return (inputs,) if isinstance(inputs, Tensor) else tuple(inputs)
+
+
 def module_of(node: Node) -> str:
     """Return the name of the innermost module that an operation belongs to."""
     stack = node.meta.get("nn_module_stack") or {}

@@ -24,7 +24,10 @@ OTHER_NETWORK = (
     "name the network that was saved, with --model and --model-arg (in Python,"
     " load_model(path, model=...))"
 )
-OTHER_TYPES = "convert the network before you save it, as model.float() does"
+OTHER_TYPES = (
+    "convert one of the two, as model.float() does: the network to fill, or the saved"
+    " one"
+)
 
 Take = Callable[[Tensor, Tensor], None]
 

@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lilnetx_cli.errors import reason_of
+from lilnetx_cli.errors import UsageError, reason_of, type_of
 from lilnetx_cli.graph import ChannelGraph, GraphError, read_channels, trace
-from lilnetx_cli.graph.tracing import WHOLE
+from lilnetx_cli.graph.tracing import WHOLE, arguments_of
 from lilnetx_cli.nn.constant import Constant
 from lilnetx_cli.nn.cuts import Cuts
 from lilnetx_cli.pruning.cases import Case, fresh
@@ -50,21 +50,28 @@ class Pruned:
     cuts: Cuts
 
 
-def prune(model: nn.Module, inputs: tuple[Any, ...], *, multiple: int = 1) -> Pruned:
+def prune(
+    model: nn.Module, inputs: Tensor | tuple[Any, ...], *, multiple: int = 1
+) -> Pruned:
     """Take all dead channels out of a network; the model itself stays as it is.
 
     Channels leave that are constant wherever they are read, zero or such that biases
     can take them, and those that nothing reads. Channel counts become multiples of
-    `multiple`. `inputs` are an example of what forward takes, of a batch of two or
-    more. The network is run on it and on random inputs of other sizes, batches and
-    ranks, and the smaller one beside it; where that fails because of a hard-coded size,
-    the channels that meet this size stay. Inputs for which forward computes otherwise
-    than it did for these are refused when the smaller network runs: it raises
-    GraphError.
+    `multiple`. `inputs` are an example of what forward takes, a tensor or a tuple of
+    arguments, of a batch of two or more. The network is run on it and on random inputs
+    of other sizes, batches and ranks, and the smaller one beside it; where that fails
+    because of a hard-coded size, the channels that meet this size stay. Inputs for
+    which forward computes otherwise than it did for these are refused when the smaller
+    network runs: it raises GraphError.
 
     Raises GraphError for a network that cannot be traced, and where the smaller one
-    does not give the same; it names the layer.
+    does not give the same; it names the layer. Raises UsageError for other arguments.
     """
+    if not isinstance(model, nn.Module):
+        raise UsageError(f"model is {type_of(model)}, expected a network, an nn.Module")
+    if multiple < 1:
+        raise UsageError(f"multiple is {multiple}, expected 1 or more")
+    inputs = arguments_of(inputs)
     dense = _copied(model)
     tried = try_out(dense, inputs)
     held: frozenset[str] = frozenset()

@@ -159,6 +159,7 @@ def test_the_budget_counts_what_is_asked_for(tmp_path):
     path = tmp_path / "m.lnx"
     lnx.save(small_container(), path)
     assert list(lnx.arrays(path, ["steps"], max_size=8)) == ["steps"]
+    assert list(lnx.arrays(path, "steps", max_size=8)) == ["steps"]
     with pytest.raises(lnx.LimitError, match="decoded size is 8 bytes"):
         lnx.arrays(path, ["steps"], max_size=7)
     tied = lnx.arrays(path, ["head.weight"], max_size=160)

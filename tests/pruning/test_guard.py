@@ -8,7 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from lilnetx_cli.errors import UsageError
 from lilnetx_cli.graph import GraphError
+from lilnetx_cli.graph.coupling import coupled_channels
 from lilnetx_cli.graph.recorder import returning
 from lilnetx_cli.measure.macs import count_macs
 from lilnetx_cli.pruning import prune
@@ -210,3 +212,21 @@ def test_hooks_of_the_network_are_part_of_it(dense):
     assert apart(hooked, smaller, images(12)) < 1e-5
     with pytest.raises(GraphError, match=REFUSED):
         smaller(images(33))
+
+
+def test_one_tensor_may_be_given_by_itself(dense):
+    assert prune(dense, images(8)).removed_channels > 0
+    channels = [coupled_channels(dense, x) for x in (images(8), (images(8),))]
+    assert channels[0].count == channels[1].count
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"model": None}, "model is None, expected a network"),
+        ({"multiple": 0}, "multiple is 0, expected 1 or more"),
+    ],
+)
+def test_other_arguments_are_named(dense, change, words):
+    with pytest.raises(UsageError, match=words):
+        prune(**{"model": dense, "inputs": images(8), **change})
