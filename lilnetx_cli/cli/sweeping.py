@@ -11,7 +11,7 @@ from torch import nn
 import lnx
 from lilnetx_cli.cli.console import Output, percent_text, size_text
 from lilnetx_cli.cli.options import Stopwatch, check_input, same_file
-from lilnetx_cli.cli.run_folder import check_folder, check_same
+from lilnetx_cli.cli.run_folder import SWEEP, check_folder, check_same
 from lilnetx_cli.cli.sweep_sizes import size_name, sizes_of
 from lilnetx_cli.cli.sweep_tasks import CODED, DENSE, Sweep, Task, tasks_of
 from lilnetx_cli.config import RUN_FILES, RunConfig, resolve, to_toml
@@ -30,7 +30,7 @@ from lilnetx_cli.training import Stopped
 from lilnetx_cli.training.initial_weights import read_trained
 from lilnetx_cli.training.set_up import architecture_of
 
-SETTINGS, TABLE, PICTURE = "sweep.toml", "front.csv", "front.png"
+SETTINGS, TABLE, PICTURE = SWEEP, "front.csv", "front.png"
 HEAD = ("method", "whole file", "MACs", "test accuracy", "validation", "file")
 
 

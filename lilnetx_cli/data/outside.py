@@ -126,7 +126,15 @@ def to_pixels(image: Any, where: str) -> Tensor:  # noqa: ANN401
             f"{where} has an image of shape {tuple(pixels.shape)}, expected (channels,"
             " height, width)"
         )
+    if pixels.dtype not in (torch.uint8, torch.bool) and not pixels.is_floating_point():
+        kind = str(pixels.dtype).removeprefix("torch.")
+        raise InputError(
+            f"{where} has an image of {kind}, of unknown range: expected uint8, which"
+            " is scaled to 0..1, or floats"
+        )
     floats: Tensor = pixels.float()
+    if not bool(floats.isfinite().all()):
+        raise InputError(f"{where} has NaN or infinity in its image")
     return floats / 255 if pixels.dtype == torch.uint8 else floats
 
 

@@ -4,6 +4,7 @@ The validation split is held out of the training images by a permutation that de
 on the size alone, never on the seed of a run; the test images are those of the set.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,6 +65,7 @@ class Splits:
     note: str = ""
 
 
+SHOWN = 4  # names in a message
 _CIFAR_AUGMENTATION = Augmentation(shift=4, flip=True)
 _CIFAR10 = DataInfo(
     "CIFAR-10: 60,000 color images 32x32, 10 classes",
@@ -176,6 +178,12 @@ def _split(count: int, share: float) -> tuple[Tensor, Tensor]:
     return order[held:].sort().values, order[:held].sort().values
 
 
+def _differing(one: Sequence[str], other: Sequence[str]) -> str:
+    names = sorted(set(one) ^ set(other))
+    more = ", ..." if len(names) > SHOWN else ""
+    return ", ".join(map(printable, names[:SHOWN])) + more
+
+
 def _folder_splits(
     folder: Path, info: DataInfo, *, augment: bool, whole: bool
 ) -> Splits:
@@ -194,8 +202,14 @@ def _folder_splits(
         rest, chosen = torch.arange(count), list(range(len(test)))
         if test.classes != train.classes:
             raise InputError(
-                f"{str(folder)!r} has different classes for test and train"
+                f"{str(folder)!r} has different classes for test and train: only one of"
+                f" them has {_differing(test.classes, train.classes)}"
             )
+    if len(train.classes) < 2:
+        raise InputError(
+            f"{str(folder)!r} has one class, {printable(train.classes[0])}: expected a"
+            " folder for each class"
+        )
     if len(chosen) < 1 or len(rest) < 2:
         raise InputError(
             f"{str(folder)!r} has {count} images, too few to hold some out for"

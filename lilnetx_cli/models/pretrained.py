@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from lilnetx_cli.errors import InputError, UsageError, reason_of
 from lilnetx_cli.models.imagenet import PREFIX
 from lilnetx_cli.models.outside import TIMM_PREFIX
+from lnx.errors import printable
 
 # Those of our own names that build exactly torchvision's networks.
 AT_TORCHVISION = ("resnet18", "resnet34", "resnet50", "mobilenet_v2")
@@ -52,8 +53,16 @@ def start_from(network: nn.Module, state: Mapping[str, Tensor]) -> Start:
             tensor.copy_(given)
     weights = [name for name, tensor in own.items() if tensor.dim() > 1]
     if weights and set(weights) <= set(fresh):
-        raise InputError("no weight of the trained network fits this one")
+        raise InputError(
+            "no weight of the trained network fits this one: it has"
+            f" {_named(list(state))}, this one {_named(list(own))}"
+        )
     return Start(len(own) - len(fresh), tuple(fresh))
+
+
+def _named(names: list[str]) -> str:
+    more = ", ..." if len(names) > SHOWN else ""
+    return (", ".join(map(printable, names[:SHOWN])) or "no tensors") + more
 
 
 def pretrained_state(name: str) -> dict[str, Tensor]:

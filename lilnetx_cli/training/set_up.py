@@ -149,9 +149,10 @@ def _check_batch(config: RunConfig, splits: Splits, processes: int) -> None:
     """Raise UsageError where one step takes more images than there are."""
     step = config.train.batch_size * config.train.accumulate * processes
     if len(splits.train) < step:
+        option = "--accumulate" if config.train.accumulate > 1 else "--batch-size"
         raise UsageError(
             f"a step takes {step} images, but only {len(splits.train)} are available:"
-            " lower --batch-size"
+            f" lower {option}"
         )
 
 

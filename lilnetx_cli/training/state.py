@@ -158,6 +158,7 @@ def _write_session(session: Session, path: Path, seconds: float) -> None:
     content = {
         RESUME_MARK: RESUME_VERSION,
         "config": session.config.model_dump(mode="json"),
+        "started_in": str(Path.cwd()),
         "model": session.model.state_dict(),
         "form": form_of(session.model, session.architecture),
         "optimizer": session.optimizer.state_dict(),

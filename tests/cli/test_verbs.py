@@ -202,12 +202,37 @@ def test_a_stopped_run_is_resumed(cli, tmp_path):
     other = cli("train", "-o", folder, "--resume", "auto", "--seed", "5")
     assert other.code == 2
     assert "keeps its own settings" in other.message
+    moved = ("--workers", "1", "--device", "cpu")  # where it runs, not what it learns
+    other = cli("train", "-o", folder, "--resume", *moved, "--lr", "1")
+    assert "keeps its own settings" in other.message
     content = torch.load(folder / "resume.pt", weights_only=True)
     content["config"]["train"]["max_steps"] = content["step"] + 2
     torch.save(content, folder / "resume.pt")
-    done = cli("train", "--resume", "-o", folder, "--json")
+    done = cli("train", "--resume", "-o", folder, "--json", *moved)
     assert done.code == 0, done.err
     assert (folder / "model.pt").exists()
+    assert "workers = 1\n" in (folder / "config.toml").read_text()
+
+
+def test_a_run_goes_on_where_its_files_are(cli, tmp_path):
+    own, folder = tmp_path / "own", tmp_path / "run"
+    own.mkdir()
+    (own / "net.py").write_text(
+        "from torch import nn\n"
+        "def net(channels, classes):\n"
+        "    return nn.Sequential(nn.Flatten(), nn.Linear(64 * channels, classes))\n"
+    )
+    words = ("train", "--dataset", "digits", "--model", "net.py:net", "-b", "32",
+             "--max-steps", "2", "--device", "cpu", "-o", folder)  # fmt: skip
+    done = cli(*words, cwd=own)
+    assert done.code == 0, done.err
+    elsewhere = cli("train", "-o", folder, "--resume", cwd=tmp_path)
+    assert elsewhere.code == 2
+    assert f"'net.py' is relative to {str(own)!r}" in elsewhere.message
+    assert cli("train", "-o", folder, "--resume", cwd=own).code == 0
+    (tmp_path / "sweep.toml").touch()
+    whole = cli("train", "-o", tmp_path, "--resume")
+    assert "holds a sweep: add --sweep" in whole.message
 
 
 def test_settings_from_file_and_command_line(cli, tmp_path):

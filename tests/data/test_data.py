@@ -214,6 +214,20 @@ def test_damaged_gzip(tmp_path):
         load_splits("mnist", tmp_path)
 
 
+def test_classes_that_do_not_fit_are_named(tmp_path):
+    make_folder(tmp_path / "two", ("train", "val"))
+    (tmp_path / "two" / "val" / "mouse").mkdir()
+    pixels = np.zeros((8, 8), np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "two" / "val" / "mouse" / "a.png")
+    with pytest.raises(InputError, match="only one of them has 'mouse'"):
+        load_splits("folder", tmp_path / "two")
+    (tmp_path / "one" / "cat").mkdir(parents=True)
+    for number in range(8):
+        Image.fromarray(pixels).save(tmp_path / "one" / "cat" / f"{number}.png")
+    with pytest.raises(InputError, match="has one class, 'cat': expected a folder for"):
+        load_splits("folder", tmp_path / "one")
+
+
 def test_names_and_folders_that_are_not_there(tmp_path):
     with pytest.raises(UsageError, match="there are: digits"):
         load_splits("nothing", None)

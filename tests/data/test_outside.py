@@ -49,6 +49,8 @@ def test_images_in_any_usual_form(image, expected):
         ((None, 0), "None as its image"),
         ((np.array(["x"]), 0), "a numpy array of <U1 as its image"),
         ((torch.zeros(2, 2, dtype=torch.complex64), 0), "a Tensor as its image"),
+        ((torch.ones(1, 4, 4, dtype=torch.int64), 0), "an image of int64, of unknown"),
+        ((FLOATS * np.float32("nan"), 0), "has NaN or infinity in its image"),
         ((torch.zeros(2, 3, 4, 4), 0), r"an image of shape \(2, 3, 4, 4\), expected"),
         ((torch.zeros(3, 0, 4), 0), r"an image of shape \(3, 0, 4\), expected"),
         ((FRACTIONS, 3), "label 3, expected a whole number from 0 to 2"),

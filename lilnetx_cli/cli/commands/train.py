@@ -20,7 +20,7 @@ from lilnetx_cli.cli.options import (
     parse_model_args,
     parse_size,
 )
-from lilnetx_cli.cli.run_folder import check_folder, read_run
+from lilnetx_cli.cli.run_folder import MAY_CHANGE, check_folder, read_run
 from lilnetx_cli.errors import Interrupted, UsageError
 
 if TYPE_CHECKING:
@@ -284,7 +284,9 @@ def train(
         check_input(config)
     resolved, configured = resolve(config, settings), bool(settings or config)
     if sweep is None:
-        _train(resolved, output, resume, configured, force, out)
+        moved = {key: settings[key] for key in MAY_CHANGE if key in settings}
+        configured = config is not None or settings.keys() != moved.keys()
+        _train(resolved, output, resume, configured, force, out, moved)
         return
     from lilnetx_cli.cli.sweeping import run_sweep
 
@@ -306,12 +308,13 @@ def _train(
     configured: bool,
     force: bool,
     out: Output,
+    moved: dict[str, Any],
 ) -> None:
     content = None
     if resume is None:
         check_folder(folder, force=force)
     else:
-        content, config = read_run(folder, resume, config, configured, force)
+        content, config = read_run(folder, resume, config, configured, force, moved)
     from lilnetx_cli.cli.progress import watched
     from lilnetx_cli.data import load_splits
     from lilnetx_cli.training import Stopped, leave
