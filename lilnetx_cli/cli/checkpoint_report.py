@@ -132,7 +132,7 @@ def _next(file: Path, report: "Report") -> list[str]:
     if expected is None:
         return [f"compress cannot take this file: {report.refusal}"]
     change = change_text(report.file.file_bytes, expected.file_bytes)
-    how = "without loss" if expected.lossless else "at 40 dB, as close as 8 bits"
+    how = "without loss" if expected.lossless else "at 40 dB, about as close as 8 bits"
     return [
         f"next: {command(file, report)}",
         f"  about {size_text(expected.file_bytes)} {how}: {change}",

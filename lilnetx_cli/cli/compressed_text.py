@@ -43,8 +43,8 @@ def default_note() -> str:
     from lilnetx_cli.compression import DEFAULT_SNR
 
     return (
-        f"weights are quantized to {DEFAULT_SNR:g} dB, as close as 8 bits: --lossless"
-        " keeps every bit, --snr 30 or --target-size makes the file smaller"
+        f"weights are quantized to {DEFAULT_SNR:g} dB, about as close as 8 bits:"
+        " --lossless keeps every bit, --snr 30 or --target-size makes the file smaller"
     )
 
 

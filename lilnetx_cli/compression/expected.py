@@ -97,7 +97,9 @@ def entropy_bits(container: lnx.Container, names: list[str]) -> dict[str, float]
     together = float(
         np.sqrt(np.average(np.square(list(sizes.values())), weights=counts))
     )
-    gains = {name: gain_of(size, together) for name, size in sizes.items()}
+    gains = {
+        name: gain_of(values[name], size, together) for name, size in sizes.items()
+    }
     # As the file does: one huge number does not make all others worthless.
     outliers = sum(outlier_energy(found, sizes[name]) for name, found in values.items())
     step = _step(values, gains, outliers)

@@ -8,7 +8,7 @@ import lnx
 from lilnetx_cli.compression.assembly import assemble
 from lilnetx_cli.compression.dense import measure_snr
 from lilnetx_cli.compression.problem import Problem, pose
-from lilnetx_cli.compression.search import find_size, find_snr
+from lilnetx_cli.compression.search import SNR_SLACK, find_size, find_snr
 from lilnetx_cli.compression.selection import extreme_names, weight_names
 from lilnetx_cli.compression.targets import Target
 from lilnetx_cli.compression.tries import Progress, Tries
@@ -93,17 +93,17 @@ def _for_snr(problem: Problem, snr: float, tries: Tries) -> lnx.Container:
     """Return the coarsest rounding of an SNR; raises UsageError for too fine a one.
 
     The search does not see that weights are rounded to their type, such as bfloat16,
-    which costs some hundredths of a dB: it then aims that much higher.
+    which costs some hundredths of a dB: it then aims higher by a little more.
     """
     aim, found = snr, None
-    for _ in range(MOST_CORRECTIONS):
+    for _ in range(2 * MOST_CORRECTIONS):
         found = find_snr(problem.cells, aim, tries, found)
         made = assemble(problem, found)
         _check_symbols(problem, made, snr)
         reached = measure_snr(problem.container, made)
         if reached is None or reached >= snr:
             return made
-        aim += snr - reached
+        aim += snr - reached + SNR_SLACK / 4
     raise _too_fine(snr)
 
 

@@ -75,7 +75,7 @@ def _with_gains(weights: Sequence[Weight]) -> list[Weight]:
     together = float(np.sqrt(np.average(np.square(sizes), weights=counts)))
     found = []
     for weight, size in zip(weights, sizes, strict=True):
-        gain = gain_of(size, together)
+        gain = gain_of(weight.values, size, together)
         values = weight.values if gain == 1 else weight.values * np.float32(gain)
         outliers = outlier_energy(weight.values, size)
         found.append(replace(weight, values=values, gain=gain, outliers=outliers))

@@ -12,7 +12,10 @@ from lilnetx_cli.quantization.cells import Floats
 USUAL_SHARE = 0.999  # of the values of a tensor, by size, which say how large it is
 OUTLIER = 5000.0  # times the size of its tensor, and a value is an outlier
 MOST_GAIN = 2.0**100  # beyond it are the denormal numbers of a dead layer
-LEAST_SIZE = 0.1  # of the RMS of all weights: smaller tensors get finer steps
+LEAST_SIZE = 0.5  # of the RMS of all weights: smaller tensors get finer steps
+# The same where one value of a tensor is as many times that RMS: a step much finer has
+# more multiples in such a tensor than a file can hold.
+LEAST_WITH_OUTLIERS, LARGE = 0.1, 500.0
 
 
 def usual_size(values: Floats) -> float:
@@ -33,6 +36,14 @@ def outlier_energy(values: Floats, size: float) -> float:
     return float(np.square(large, dtype=np.float64).sum())
 
 
-def gain_of(size: float, all_sizes: float) -> float:
-    """Return how much finer the step of a tensor is, given the RMS of all weights."""
-    return min(max(1.0, LEAST_SIZE * all_sizes / size), MOST_GAIN) if size else 1.0
+def gain_of(values: Floats, size: float, all_sizes: float) -> float:
+    """Return how much finer the step of a tensor is, given the RMS of all weights.
+
+    `size` is that of the tensor.
+    """
+    if not size:
+        return 1.0
+    largest = float(np.abs(values).max())
+    gain = min(LEAST_SIZE * all_sizes / size, LARGE * all_sizes / largest)
+    least = LEAST_WITH_OUTLIERS * all_sizes / size
+    return min(max(1.0, gain, least), MOST_GAIN)

@@ -129,7 +129,7 @@ def test_the_snr_is_what_was_asked_for(here, plain, tmp_path):
     ]
     assert done.json["snr_db"] == pytest.approx(ratio_db(state, found, names), abs=0.01)
     names.remove("outlier.weight")
-    assert 29.8 <= ratio_db(state, found, names) <= 30.8
+    assert 29.8 <= ratio_db(state, found, names) <= 31.5
 
 
 def test_an_outlier_and_a_tiny_tensor_erase_nothing(here, plain, tmp_path):
@@ -334,7 +334,7 @@ def test_an_snr_is_reached_in_types_that_round(here, tmp_path, dtype, snr):
     weights = np.random.default_rng(8).normal(size=(64, 96)).astype(np.float32)
     torch.save({"a.weight": torch.from_numpy(weights).to(dtype)}, tmp_path / "m.pt")
     done = here("compress", tmp_path / "m.pt", "--snr", snr, "--json")
-    assert snr <= done.json["snr_db"] <= snr + 0.1
+    assert snr <= done.json["snr_db"] <= snr + 0.3
 
 
 def test_norms_keep_three_bits_at_any_snr(here, tmp_path):

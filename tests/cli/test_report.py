@@ -131,7 +131,7 @@ def test_a_training_checkpoint_on_a_terminal(monkeypatch, folder):
     assert "optimizer state, 186 tensors such as" in text
     assert "every name starts with 'module.': harmless" in text
     assert lines[-3] == "next: lilnetx compress training.pt"
-    assert "at 40 dB, as close as 8 bits" in lines[-2]
+    assert "at 40 dB, about as close as 8 bits" in lines[-2]
     assert "every tensor: -v, or --layer" in err.getvalue()
 
 

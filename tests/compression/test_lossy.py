@@ -46,3 +46,18 @@ def test_empty_tensors_are_no_reason_for_a_warning(recwarn):
     found = compress_container(lnx.Container((WEIGHTS, empty)), Target(snr=30))
     assert found.snr >= 30
     assert not recwarn.list
+
+
+@pytest.mark.parametrize("snr", [32, 36, 40, 44])
+@pytest.mark.parametrize("seed", range(3))
+def test_what_types_cost_is_made_up_for(snr, seed):
+    """Weights are rounded to bfloat16 once more, which no search of a step sees."""
+    values = np.random.default_rng(seed).laplace(size=(120, 100)).astype("<f4")
+    short = (values.view("<u4") >> 16).astype("<u2").reshape(-1).view(np.uint8)
+    other = np.ascontiguousarray(values[:50] * 0.02).reshape(-1).view(np.uint8)
+    tensors = (
+        lnx.Exact("a.weight", lnx.DType.BF16, (120, 100), short),
+        lnx.Exact("b.weight", lnx.DType.F32, (50, 100), other),
+    )
+    found = compress_container(lnx.Container(tensors), Target(snr=snr))
+    assert snr <= found.snr <= snr + 0.4
