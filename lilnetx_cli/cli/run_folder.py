@@ -69,6 +69,17 @@ def read_run(
     return content, stored
 
 
+def is_edited(folder: Path, stored: "RunConfig") -> bool:
+    """Tell whether the config.toml of a run says something else than the run does."""
+    from lilnetx_cli.config import CONFIG, resolve
+
+    file = folder / CONFIG
+    try:
+        return file.exists() and resolve(file, {}) != stored
+    except LilnetxError:
+        return True
+
+
 def _check_place(config: "RunConfig", started_in: object) -> None:
     """Raise UsageError where files are missing here that were there at the start."""
     if not isinstance(started_in, str):

@@ -20,7 +20,12 @@ from lilnetx_cli.cli.options import (
     parse_model_args,
     parse_size,
 )
-from lilnetx_cli.cli.run_folder import MAY_CHANGE, check_folder, read_run
+from lilnetx_cli.cli.run_folder import (
+    MAY_CHANGE,
+    check_folder,
+    is_edited,
+    read_run,
+)
 from lilnetx_cli.errors import Interrupted, UsageError
 
 if TYPE_CHECKING:
@@ -315,6 +320,11 @@ def _train(
         check_folder(folder, force=force)
     else:
         content, config = read_run(folder, resume, config, configured, force, moved)
+        if not moved and is_edited(folder, config):
+            out.warn(
+                f"{str(folder / 'config.toml')!r} was edited, but a resumed run keeps"
+                " its settings: for other ones, start a new run with -c"
+            )
     from lilnetx_cli.cli.progress import watched
     from lilnetx_cli.data import load_splits
     from lilnetx_cli.training import Stopped, leave
