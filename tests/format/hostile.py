@@ -272,7 +272,7 @@ def framing() -> Iterator[Case]:
     yield Case("header that shrinks", head, wrong, "200 bytes stored, 100 plain")
     yield Case("file of 2**40", with_prefix(SMALL, file=1 << 40), wrong, "parts of")
     yield Case("file of 2**63", with_prefix(SMALL, file=1 << 63), wrong, "parts of")
-    yield Case("a byte behind", SMALL + b"\0", wrong, "1 bytes follow")
+    yield Case("a byte behind", SMALL + b"\0", wrong, "1 byte follows")
     yield Case("two files", SMALL + SMALL, wrong, "follow the end")
 
 

@@ -124,7 +124,10 @@ def check_length(frame: Frame, length: int) -> None:
     if length < expected:
         raise CorruptError(f"file is cut short: {length} of {expected} bytes")
     if length > expected:
-        raise FormatError(f"{length - expected} bytes follow the end of the file")
+        more = length - expected
+        raise FormatError(
+            f"{more} byte{' follows' if more == 1 else 's follow'} the end of the file"
+        )
 
 
 def write_frame(plain: bytes, body: int) -> bytes:

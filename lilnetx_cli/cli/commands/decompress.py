@@ -80,11 +80,7 @@ def decompress(
             "standard input has no file name to derive the output from: give -o"
         )
     target = output or file.with_suffix(".safetensors")
-    if target.suffix not in SUFFIXES:
-        raise UsageError(
-            f"output {str(target)!r} has the suffix {target.suffix!r},"
-            f" expected one of {', '.join(SUFFIXES)}"
-        )
+    _check_name(target)
     if target.suffix == ".lnx" and not pruned:
         raise UsageError(f"output {str(target)!r}: only --pruned writes a .lnx file")
     if round_channels > 1 and not pruned:
@@ -147,6 +143,17 @@ def _has_trellis(file: Path) -> bool:
     return any(
         (t.coding or "").startswith("trellis") for t in lnx.summary(file).tensors
     )
+
+
+def _check_name(target: Path) -> None:
+    """Raise UsageError for an output that nothing is written to."""
+    if target == STANDARD:
+        raise UsageError("decompress writes no standard output: name a file with -o")
+    if target.suffix not in SUFFIXES:
+        raise UsageError(
+            f"output {str(target)!r} has the suffix {target.suffix!r},"
+            f" expected one of {', '.join(SUFFIXES)}"
+        )
 
 
 def _form(text: str) -> "InputForm":
