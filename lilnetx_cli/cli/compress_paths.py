@@ -39,6 +39,8 @@ def jobs_of(files: Sequence[Path], output: Path | None, *, force: bool) -> list[
     for job in jobs:
         if job.target == STANDARD:
             continue
+        if output is None and not job.source.exists():
+            continue  # it is named when it is read, and nothing is written
         same = inputs.get(_identity(job.target)) if job.target.exists() else None
         if same is not None:
             which = "the input" if same == job.source else f"the input {str(same)!r}"

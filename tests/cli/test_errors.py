@@ -56,6 +56,7 @@ LINES = [
     (("decompress", "model.lnx", "-o", "-"), 2, "writes no standard output"),
     (("decompress", "model.lnx", "-o", "x.gguf"), 2, "has the suffix '.gguf'"),
     (("compress", "none.pt"), 2, "does not exist"),
+    (("compress", "none/model.pt"), 2, "'none/model.pt' does not exist"),
     (("compress", "model.pt"), 2, "'model.lnx' exists"),
     (("compress", "model.pt", "-o", "model.pt", "-f"), 2, "is the input"),
     (("compress", "model.pt", "-o", "."), 2, "'model.lnx' exists"),
