@@ -23,7 +23,8 @@ def select(content: Any, key: str | None, path: Path) -> tuple[Any, list[str]]: 
     that is not there.
     """
     if key is not None:
-        for part in key.split("."):
+        whole = isinstance(content, Mapping) and key in content
+        for part in [key] if whole else key.split("."):
             if not isinstance(content, Mapping) or part not in content:
                 raise UsageError(
                     f"{str(path)!r} has no entry {key!r}: {_keys(content)}"

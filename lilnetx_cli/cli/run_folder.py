@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 SWEEP = "sweep.toml"  # settings of a sweep
-# Settings of which a run that goes on may have others: what it learns is the same.
+# Settings of which a run that goes on may have others: where it runs and reads.
 MAY_CHANGE = ("data.dir", "data.workers", "train.device")
 
 
@@ -67,17 +67,6 @@ def read_run(
     check_same(config, stored, configured=configured)
     _check_place(stored, content.get("started_in"))
     return content, stored
-
-
-def is_edited(folder: Path, stored: "RunConfig") -> bool:
-    """Tell whether the config.toml of a run says something else than the run does."""
-    from lilnetx_cli.config import CONFIG, resolve
-
-    file = folder / CONFIG
-    try:
-        return file.exists() and resolve(file, {}) != stored
-    except LilnetxError:
-        return True
 
 
 def _check_place(config: "RunConfig", started_in: object) -> None:

@@ -93,7 +93,7 @@ class TrainConfig(Section):
         ema: share of the moving average of the weights that a step keeps.
     """
 
-    epochs: int = Field(default=20, ge=1, le=1_000_000)
+    epochs: int = Field(default=20, ge=1, le=1_000_000_000)
     batch_size: int = Field(default=128, ge=2)
     lr: float = Field(default=LR, gt=0)
     plain: bool = Field(default=False, strict=True)

@@ -18,6 +18,7 @@ from lilnetx_cli.errors import InputError, reason_of
 
 SIZE = 224  # of images that are larger, or differ in size
 LOOKED_AT = 64  # images
+BITS = 258  # the tag of a TIFF that says how many a number has
 MEAN = (0.485, 0.456, 0.406)
 DEVIATION = (0.229, 0.224, 0.225)
 
@@ -88,9 +89,11 @@ def _read(path: str) -> Image.Image:
     with Image.open(path) as image:
         image.load()
         mode, form = image.mode, image.format
-        if mode.startswith("I;16") or (mode == "I" and form == "PNG"):
-            values = np.asarray(image).astype(np.uint32)
-            return Image.fromarray((values // 257).astype(np.uint8)).convert("RGB")
+        if mode.startswith("I;16") or (mode == "I" and form in ("PNG", "PPM")):
+            tags = getattr(image, "tag_v2", {})  # of a TIFF, with its bits
+            peak = (1 << tags.get(BITS, (16,))[0]) - 1
+            values = np.asarray(image).astype(np.uint32) * 255 // peak
+            return Image.fromarray(values.astype(np.uint8)).convert("RGB")
         if mode in ("I", "F"):
             kind = "floats" if mode == "F" else "32-bit integers"
             raise InputError(

@@ -205,11 +205,6 @@ def _folder_splits(
                 f"{str(folder)!r} has different classes for test and train: only one of"
                 f" them has {_differing(test.classes, train.classes)}"
             )
-    if len(train.classes) < 2:
-        raise InputError(
-            f"{str(folder)!r} has one class, {printable(train.classes[0])}: expected a"
-            " folder for each class"
-        )
     if len(chosen) < 1 or len(rest) < 2:
         raise InputError(
             f"{str(folder)!r} has {count} images, too few to hold some out for"

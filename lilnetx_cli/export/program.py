@@ -32,7 +32,9 @@ def _save(
         try:
             buffer = io.BytesIO()  # torch ends the process where a disk is full
             torch.export.save(program, buffer)
-            path.write_bytes(buffer.getbuffer())
+            with buffer.getbuffer() as data:
+                path.write_bytes(data)
+            buffer.close()
             with path.open("rb") as file:
                 return torch.export.load(file).module()
         except OSError:

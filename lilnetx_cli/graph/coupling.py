@@ -11,6 +11,8 @@ from lilnetx_cli.graph.counting import counted_operations
 from lilnetx_cli.graph.tracing import GraphError, arguments_of, trace
 from lilnetx_cli.nn.channel_prior import Channels, Layer
 
+REST = ""  # the name of what no weight of a layer computes
+
 
 def coupled_channels(model: nn.Module, inputs: Tensor | tuple[Any, ...]) -> Channels:
     """Return which channels of a plain network live and die together.
@@ -24,7 +26,7 @@ def coupled_channels(model: nn.Module, inputs: Tensor | tuple[Any, ...]) -> Chan
     model.eval()
     try:
         graph = read_channels(model, trace(model, inputs))
-        macs = _macs(model, inputs)
+        macs, every = _macs(model, inputs)
     finally:
         model.train(training)
     classes, count = _numbered(_whole_groups(graph))
@@ -45,6 +47,10 @@ def coupled_channels(model: nn.Module, inputs: Tensor | tuple[Any, ...]) -> Chan
             layers[key] = Layer(rows, rows, macs[key], depthwise=True)
     if not any(layer.macs for layer in layers.values()):
         raise GraphError("no layer was found whose channels could be taken out")
+    rest = every - sum(layer.macs for layer in layers.values())
+    if rest > 0:  # such as attention: it stays, and counts
+        fixed = torch.zeros(1, dtype=torch.long)
+        layers[REST] = Layer(fixed, fixed, rest)
     return Channels(count, layers)
 
 
@@ -79,15 +85,19 @@ def _numbered(roots: Tensor) -> tuple[Tensor, int]:
 
 
 @torch.no_grad()
-def _macs(model: nn.Module, inputs: tuple[Any, ...]) -> dict[str, int]:
-    """Return the multiply-adds of one input by the name of the layer's weight."""
+def _macs(model: nn.Module, inputs: tuple[Any, ...]) -> tuple[dict[str, int], int]:
+    """Return the multiply-adds of one input by the name of the layer's weight.
+
+    And those of everything.
+    """
     with counted_operations() as counter:
         model(*inputs)
     counts, root = counter.get_flop_counts(), type(model).__name__
+    every = counter.get_total_flops() // 2 // len(inputs[0])
     found = {}
     for name, layer in model.named_modules():
         flops = counts.get(f"{root}.{name}" if name else root)
         if flops and layer._parameters.get("weight") is not None:
             macs = sum(flops.values()) // 2 // len(inputs[0])
             found[f"{name}.weight".removeprefix(".")] = macs
-    return found
+    return found, every

@@ -174,9 +174,9 @@ def _exported(model: nn.Module, inputs: tuple[Any, ...]) -> Any:  # noqa: ANN401
             ) from error
 
 
-def arguments_of(inputs: Tensor | Sequence[Any]) -> tuple[Any, ...]:
-    """Return the arguments of a call, of which one may be given by itself."""
-    return (inputs,) if isinstance(inputs, Tensor) else tuple(inputs)
+def arguments_of(inputs: Any) -> tuple[Any, ...]:  # noqa: ANN401
+    """Return the arguments of a call: a tuple of them, or one by itself."""
+    return inputs if isinstance(inputs, tuple) else (inputs,)
 
 
 def module_of(node: Node) -> str:

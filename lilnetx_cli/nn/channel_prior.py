@@ -42,7 +42,7 @@ class Layer:
     transposed: bool = False
 
     @property
-    def whole(self) -> bool:
+    def ungrouped(self) -> bool:
         """Whether each row reads all columns."""
         return not (self.depthwise or self.grouped)
 
@@ -82,7 +82,7 @@ class Channels:
         for layer in self.layers.values():
             rows = float(alive[layer.rows].float().mean())
             columns = float(alive[layer.columns].float().mean())
-            total += layer.macs * (rows * columns if layer.whole else rows)
+            total += layer.macs * (rows * columns if layer.ungrouped else rows)
         return total
 
 

@@ -28,7 +28,7 @@ def nonzero_slices(model: nn.Module, channels: Channels) -> Nonzero:
             continue
         rows = layer.by_rows(latent)  # (O, I, ...)
         slices = (rows.abs() > 0.5).reshape(*rows.shape[:2], -1).any(2).cpu()
-        if not layer.whole:
+        if not layer.ungrouped:
             slices = slices.any(1, keepdim=True).expand(-1, len(layer.columns))
         found[name] = slices
     return found

@@ -34,9 +34,11 @@ class SizeGuard:
         paths: that forward may take, numbers that depend on sizes left open; each with
             the numbers of dimensions of what goes in.
         shapes: of what goes in, that need no watching.
-        hooks: ids of hooks that belong to the network. Those that are added later look
-            on; the copy runs without them.
+        hooks: ids of hooks that belong to the network. Those that are added later are
+            taken for observers: the copy runs without them.
     """
+
+    hooks: frozenset[int] = frozenset()  # of networks that were pickled without
 
     def __init__(
         self,

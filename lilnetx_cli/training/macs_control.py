@@ -155,5 +155,5 @@ def take_out(model: nn.Module, channels: Channels, gone: Tensor) -> None:
             continue
         rows = layer.by_rows(latent)
         rows[gone[layer.rows].to(latent.device)] = 0
-        if layer.whole:
+        if layer.ungrouped:
             rows[:, gone[layer.columns].to(latent.device)] = 0

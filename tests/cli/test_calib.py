@@ -294,7 +294,10 @@ class TestInPython:
         for name, value in network.state_dict().items():
             assert torch.equal(value, before[name])
 
-    @pytest.mark.parametrize("inputs", [None, numbers(64, 1, 28, 28)])
+    @pytest.mark.parametrize(
+        "inputs",
+        [None, pytest.param(numbers(64, 1, 28, 28), marks=pytest.mark.slow)],
+    )
     def test_a_state_dict_whose_network_is_known_stays_as_it_is(self, tmp_path, inputs):
         form = {"channels": 1, "classes": 10}
         state = filled(build("resnet20", form), 16, 1, 28, 28).state_dict()

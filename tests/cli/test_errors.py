@@ -2,6 +2,7 @@ import os
 
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import save_file
 
 import lnx
@@ -56,6 +57,7 @@ LINES = [
     (("decompress", "model.lnx", "-o", "-"), 2, "writes no standard output"),
     (("decompress", "model.lnx", "-o", "x.gguf"), 2, "has the suffix '.gguf'"),
     (("compress", "none.pt"), 2, "does not exist"),
+    (("train", "--dataset", "folder", "--data-dir", "one", "-o", "r"), 1, "one class"),
     (("compress", "none/model.pt"), 2, "'none/model.pt' does not exist"),
     (("compress", "model.pt"), 2, "'model.lnx' exists"),
     (("compress", "model.pt", "-o", "model.pt", "-f"), 2, "is the input"),
@@ -208,6 +210,9 @@ def broken(trained, tmp_path_factory):
     torch.save(content["state_dict"], folder / "plain.pt")
     torch.save(content["state_dict"], folder / "gb")
     torch.save([1, 2], folder / "list.pt")
+    (folder / "one" / "cat").mkdir(parents=True)
+    for number in range(8):
+        Image.new("L", (8, 8)).save(folder / "one" / "cat" / f"{number}.png")
     stray = {"best": torch.tensor(71.3), "weights": content["state_dict"]}
     torch.save(stray, folder / "stray.pt")
     nets = {"b": content["state_dict"], "c": content["state_dict"]}

@@ -229,14 +229,7 @@ def test_a_run_goes_on_where_its_files_are(cli, tmp_path):
     elsewhere = cli("train", "-o", folder, "--resume", cwd=tmp_path)
     assert elsewhere.code == 2
     assert f"'net.py' is relative to {str(own)!r}" in elsewhere.message
-    done = cli("train", "-o", folder, "--resume", cwd=own)
-    assert done.code == 0
-    assert "edited" not in done.err
-    settings = folder / "config.toml"
-    settings.write_text(settings.read_text().replace("max_steps = 2", "max_steps = 9"))
-    done = cli("train", "-o", folder, "--resume", cwd=own)
-    assert done.code == 0
-    assert "config.toml' was edited, but a resumed run keeps its settings" in done.err
+    assert cli("train", "-o", folder, "--resume", cwd=own).code == 0
     (tmp_path / "sweep.toml").touch()
     whole = cli("train", "-o", tmp_path, "--resume")
     assert "holds a sweep: add --sweep" in whole.message

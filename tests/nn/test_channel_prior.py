@@ -203,17 +203,22 @@ def test_transposed_convolutions_are_cut_as_chosen(target):
     assert count_macs(small, images).macs == pytest.approx(share * dense, rel=0.01)
 
 
-def test_encoder_layers_have_multiply_adds():
+def test_encoder_layers_and_attention_have_multiply_adds():
     """In evaluation mode torch runs them as one operation, which nothing counts."""
+    images = numbers(2, 6, 12)
     model = nn.Sequential(
         nn.Linear(12, 32), nn.TransformerEncoderLayer(32, 4, 64, batch_first=True)
     )
-    channels = coupled_channels(fill(model), (numbers(2, 6, 12),))
+    channels = coupled_channels(fill(model), (images,))
+    dense = count_macs(model.eval(), images).macs
     assert channels.layers["1.linear1.weight"].macs == 6 * 32 * 64
+    assert channels.macs(torch.ones(channels.count)) == dense
     reparameterize(model)
-    assert choose_gone(model, channels, 0.7)[
-        channels.layers["1.linear1.weight"].rows
-    ].any()
+    take_out(model, channels, choose_gone(model, channels, 0.7))
+    small = prune(materialize(model.eval()), images).model
+    share = count_macs(small, images).macs / dense
+    assert share == pytest.approx(macs_share(model, channels), rel=0.01)
+    assert 0.6 < share <= 0.7
 
 
 def test_a_network_without_such_layers_is_refused():

@@ -20,13 +20,8 @@ from lilnetx_cli.cli.options import (
     parse_model_args,
     parse_size,
 )
-from lilnetx_cli.cli.run_folder import (
-    MAY_CHANGE,
-    check_folder,
-    is_edited,
-    read_run,
-)
-from lilnetx_cli.errors import Interrupted, UsageError
+from lilnetx_cli.cli.run_folder import MAY_CHANGE, check_folder, read_run
+from lilnetx_cli.errors import Interrupted, LilnetxError, UsageError
 
 if TYPE_CHECKING:
     from lilnetx_cli.config import RunConfig
@@ -320,11 +315,6 @@ def _train(
         check_folder(folder, force=force)
     else:
         content, config = read_run(folder, resume, config, configured, force, moved)
-        if not moved and is_edited(folder, config):
-            out.warn(
-                f"{str(folder / 'config.toml')!r} was edited, but a resumed run keeps"
-                " its settings: for other ones, start a new run with -c"
-            )
     from lilnetx_cli.cli.progress import watched
     from lilnetx_cli.data import load_splits
     from lilnetx_cli.training import Stopped, leave
@@ -335,6 +325,10 @@ def _train(
         f" {settings.batch_size}, device {settings.device}, {settings.precision}"
     )
     splits = load_splits(config.data.name, config.data.dir, augment=config.data.augment)
+    if splits.classes < 2 and config.data.name == "folder":
+        raise LilnetxError(
+            f"{str(config.data.dir)!r} has one class: expected a folder for each class"
+        )
     out.detail(
         f"data set {config.data.name}: {len(splits.train):,} images to train on,"
         f" {len(splits.validation):,} for validation, {len(splits.test):,} to test"
