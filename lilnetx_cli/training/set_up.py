@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader
 from lilnetx_cli.config import RunConfig
 from lilnetx_cli.config.sections import TargetConfig
 from lilnetx_cli.data import Batch, EpochSampler, Splits, batches
-from lilnetx_cli.errors import UsageError, refusing
+from lilnetx_cli.errors import InputError, UsageError, refusing
 from lilnetx_cli.graph.coupling import coupled_channels
 from lilnetx_cli.models import build, describe
 from lilnetx_cli.nn import materialize
@@ -50,6 +50,7 @@ def open_session(
     """
     settings = config.train
     accelerator = open_accelerator(settings)
+    _check_classes(config, splits)
     _check_batch(config, splits, accelerator.num_processes)
     _seed(settings.seed)
     architecture = architecture_of(config, splits)
@@ -143,6 +144,14 @@ def wanted_size(config: RunConfig, dense_bytes: Callable[[], int]) -> int | None
             "--target-size and --target-ratio cannot be combined: give one"
         )
     return size if ratio is None else int(dense_bytes() / ratio)
+
+
+def _check_classes(config: RunConfig, splits: Splits) -> None:
+    """Raise InputError for a folder of images in which there is nothing to tell."""
+    if splits.classes < 2 and config.data.name == "folder":
+        raise InputError(
+            f"{str(config.data.dir)!r} has one class: expected a folder for each class"
+        )
 
 
 def _check_batch(config: RunConfig, splits: Splits, processes: int) -> None:

@@ -57,7 +57,11 @@ LINES = [
     (("decompress", "model.lnx", "-o", "-"), 2, "writes no standard output"),
     (("decompress", "model.lnx", "-o", "x.gguf"), 2, "has the suffix '.gguf'"),
     (("compress", "none.pt"), 2, "does not exist"),
-    (("train", "--dataset", "folder", "--data-dir", "one", "-o", "r"), 1, "one class"),
+    (
+        ("train", "-q", "--dataset", "folder", "--data-dir", "one", "-o", "r"),
+        1,
+        "one class",
+    ),
     (("compress", "none/model.pt"), 2, "'none/model.pt' does not exist"),
     (("compress", "model.pt"), 2, "'model.lnx' exists"),
     (("compress", "model.pt", "-o", "model.pt", "-f"), 2, "is the input"),
@@ -217,6 +221,7 @@ def broken(trained, tmp_path_factory):
     torch.save(stray, folder / "stray.pt")
     nets = {"b": content["state_dict"], "c": content["state_dict"]}
     optimizer = {"state": {0: {"exp_avg": torch.ones(2)}}, "param_groups": []}
+    torch.save({"net.b": nets["b"], "net.c": nets["c"]}, folder / "dots.pt")
     several = {"ema": nets["b"], "epoch": 3, "nets": nets, "optimizer": optimizer}
     torch.save(several, folder / "several.pt")
     torch.save({}, folder / "nothing.pt")
@@ -254,6 +259,14 @@ def test_one_line_and_the_documented_code(here, broken, arguments, code, message
     assert message in done.message
     after = {path: path.stat().st_size for path in broken.iterdir()}
     assert after == before, "something was written"
+
+
+def test_a_key_with_dots_is_taken_whole(here, broken, tmp_path):
+    refused = here("compress", "dots.pt", "-o", tmp_path / "x.lnx", cwd=broken)
+    assert "holds its tensors in net.b, net.c: name one" in refused.message
+    words = ("compress", "dots.pt", "--key", "net.c", "-o", tmp_path / "x.lnx")
+    done = here(*words, cwd=broken)
+    assert done.code == 0, done.err
 
 
 @pytest.mark.parametrize(

@@ -1,3 +1,5 @@
+import struct
+
 import numpy as np
 import pytest
 import torch
@@ -5,6 +7,7 @@ from PIL import Image
 from torchvision.datasets import cifar
 
 from lilnetx_cli.data import DATASETS, EpochSampler, batches, load_splits
+from lilnetx_cli.data.folder import _read
 from lilnetx_cli.data.registry import SPLIT_SEED
 from lilnetx_cli.errors import InputError, UsageError
 from tests.data.making_data import make_cifar, make_folder, make_mnist, write_idx
@@ -221,6 +224,34 @@ def test_classes_that_do_not_fit_are_named(tmp_path):
     Image.fromarray(pixels).save(tmp_path / "two" / "val" / "mouse" / "a.png")
     with pytest.raises(InputError, match="only one of them has 'mouse'"):
         load_splits("folder", tmp_path / "two")
+
+
+def test_one_class_is_enough_to_calibrate_with(tmp_path):
+    (tmp_path / "all").mkdir()
+    for number in range(8):
+        Image.new("L", (8, 8)).save(tmp_path / "all" / f"{number}.png")
+    assert load_splits("folder", tmp_path).classes == 1
+
+
+def tiff_of_12_bits(values):
+    """Return the bytes of a TIFF, which Pillow reads and does not write."""
+    height, width = values.shape
+    bits = "".join(f"{value:012b}" for value in values.flatten().tolist())
+    data = int(bits, 2).to_bytes(len(bits) // 8, "big")
+    tags = [(256, 3, width), (257, 3, height), (258, 3, 12), (259, 3, 1)]
+    tags += [(262, 3, 1), (273, 4, 8), (277, 3, 1), (278, 3, height)]
+    tags += [(279, 4, len(data))]
+    start = struct.pack("<2sHI", b"II", 42, 8 + len(data))
+    entries = b"".join(struct.pack("<HHII", tag, kind, 1, x) for tag, kind, x in tags)
+    return start + data + struct.pack("<H", len(tags)) + entries + bytes(4)
+
+
+def test_images_of_12_bits_are_those_of_8(tmp_path):
+    grey = np.arange(400).reshape(20, 20) % 200
+    path = tmp_path / "a.tif"
+    path.write_bytes(tiff_of_12_bits(grey * 4095 // 255 + 1))
+    found = np.asarray(_read(str(path)))[..., 0].astype(int)
+    assert np.abs(found - grey).max() <= 1
 
 
 def test_names_and_folders_that_are_not_there(tmp_path):

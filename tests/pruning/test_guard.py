@@ -220,6 +220,18 @@ def test_one_tensor_may_be_given_by_itself(dense):
     assert channels[0].count == channels[1].count
 
 
+def test_a_list_may_be_the_one_argument(dense):
+    class Listed(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner = copy.deepcopy(dense)
+
+        def forward(self, parts):
+            return self.inner(parts[0] + parts[1])
+
+    assert prune(Listed().eval(), [images(8), images(8)]).removed_channels > 0
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [

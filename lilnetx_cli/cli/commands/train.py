@@ -21,7 +21,7 @@ from lilnetx_cli.cli.options import (
     parse_size,
 )
 from lilnetx_cli.cli.run_folder import MAY_CHANGE, check_folder, read_run
-from lilnetx_cli.errors import Interrupted, LilnetxError, UsageError
+from lilnetx_cli.errors import Interrupted, UsageError
 
 if TYPE_CHECKING:
     from lilnetx_cli.config import RunConfig
@@ -325,10 +325,6 @@ def _train(
         f" {settings.batch_size}, device {settings.device}, {settings.precision}"
     )
     splits = load_splits(config.data.name, config.data.dir, augment=config.data.augment)
-    if splits.classes < 2 and config.data.name == "folder":
-        raise LilnetxError(
-            f"{str(config.data.dir)!r} has one class: expected a folder for each class"
-        )
     out.detail(
         f"data set {config.data.name}: {len(splits.train):,} images to train on,"
         f" {len(splits.validation):,} for validation, {len(splits.test):,} to test"
