@@ -34,7 +34,7 @@ from lnx.tensors.classes import Scales
 from lnx.tensors.container import Alias, Exact, Latent
 from lnx.tensors.fixed_point import to_fixed
 from lnx.tensors.slices import alive_rows, zero_channels
-from lnx.write.fit_scales import fit_scales
+from lnx.write.cheap_scales import cheap_scales
 from lnx.write.make_table import quantize_counts
 from lnx.write.share_tables import Histogram, histogram, merge
 
@@ -143,7 +143,7 @@ def _draft_latent(tensor: Latent) -> Draft:
     if length > 1 and used < len(symbols):
         ways.append(_masked(record, planes, histogram(alive.view(np.uint8)), used))
     if symbols.size >= LEAST_CLASSED:
-        scales = fit_scales(symbols, record.grid)
+        scales = cheap_scales(symbols, record.grid)
         if scales.spread >= LEAST_SPREAD:
             ways.append(_classed(record, symbols, scales))
     return min(ways, key=_price)

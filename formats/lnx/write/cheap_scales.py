@@ -1,0 +1,145 @@
+"""Scales that take the fewest bits: cells, by their class, and the scales themselves.
+
+Rows and columns that are all zero have a scale of their own, so low that their cells
+cost nothing. The others are coarse where finer scales would cost more than they save.
+Cells are priced as two-sided geometric variables of the mean size that their class
+stands for. Source: rate-distortion choice of side information, as of Sullivan and
+Wiegand 1998; integers alone, so every machine finds the same scales.
+
+Legend: O x I slices of L cells; K levels that are tried.
+"""
+
+from functools import cache
+
+import numpy as np
+
+from lnx import spec
+from lnx.coding.tables import PRICE_BITS, log2_fixed
+from lnx.dtypes import IntArray, Symbols
+from lnx.tensors.classes import Scales
+from lnx.write.fit_scales import fit_scales
+
+GRIDS = 1, 2, 4  # half octaves between the scales of rows, and of columns
+REACH = 12  # half octaves from the middle, of rows and of columns
+LOWEST = spec.LEAST_CLASS - spec.CLASSES  # the scale of what is all zero
+FRACTION_BITS = 30  # of probabilities, before their logarithms are taken
+SMOOTHING = 4  # of counts of scales: one that is not used yet is there once in so many
+
+
+def cheap_scales(symbols: Symbols, grid: tuple[int, int, int]) -> Scales:
+    """Return the scales of a tensor that cost least; symbols (N, L), grid (O, I, L)."""
+    sizes = np.abs(symbols.astype(np.int32)).reshape(grid)  # (O, I, L)
+    fitted = fit_scales(symbols, grid)
+    found = [_refined(sizes, _start(sizes, fitted, step), step) for step in GRIDS]
+    best, _ = min(found, key=lambda pair: pair[1] + _numbers_price(pair[0]))
+    return Scales(*(levels.astype(np.int8) for levels in best))
+
+
+def _start(sizes: IntArray, fitted: Scales, step: int) -> list[IntArray]:
+    """Return levels to start from: rows and columns around 0, the rest in places."""
+    levels = [x.astype(np.int64) for x in (fitted.rows, fitted.columns, fitted.places)]
+    used = [sizes.any(axis=tuple({0, 1, 2} - {axis})) for axis in range(3)]
+    for axis in (0, 1):
+        alive = np.sort(levels[axis][used[axis]])
+        middle = int(alive[len(alive) // 2]) if len(alive) else 0
+        levels[2] = levels[2] + middle
+        around = np.clip(levels[axis] - middle, -REACH, REACH)
+        levels[axis] = (around + step // 2) // step * step
+    places = np.clip(levels[2], spec.LEAST_CLASS, spec.LEAST_CLASS + spec.CLASSES - 1)
+    levels[2] = places
+    return [np.where(x, y, LOWEST) for x, y in zip(used, levels, strict=True)]
+
+
+def _refined(
+    sizes: IntArray, levels: list[IntArray], step: int
+) -> tuple[list[IntArray], int]:
+    """Choose the cheapest level of each index, axis by axis; return the price, too."""
+    price = 0
+    for axis, size in enumerate(sizes.shape):
+        if axis == 1 and size == 1:
+            continue
+        free = levels[axis] > LOWEST
+        tried = _tried(axis, step)
+        costs = _costs(sizes, levels, axis, tried)  # (n, K)
+        best = (costs + _level_prices(levels, tried)).argmin(axis=1)
+        levels[axis] = np.where(free, tried[best], LOWEST)
+        price = int(costs[np.arange(size), best][free].sum())
+    return levels, price
+
+
+def _tried(axis: int, step: int) -> IntArray:
+    """Return the levels that an index of an axis may have, (K,)."""
+    if axis == 2:
+        return np.arange(spec.LEAST_CLASS, spec.LEAST_CLASS + spec.CLASSES)
+    return np.arange(-REACH // step * step, REACH + 1, step)
+
+
+def _costs(
+    sizes: IntArray, levels: list[IntArray], axis: int, tried: IntArray
+) -> IntArray:
+    """Return what the cells of each index cost at each level, (n, K), in 2**-16 bits.
+
+    A cell costs so much by its class, and so much for each step of its size.
+    """
+    first, second = (i for i in range(3) if i != axis)
+    sums = _grouped(np.moveaxis(sizes, axis, 0), levels[first], levels[second])
+    rows, columns = (np.unique(levels[i], return_counts=True) for i in (first, second))
+    pairs = (rows[0][:, None] + columns[0]).reshape(-1, 1) + tried  # (G, K)
+    classes = np.clip(pairs - spec.LEAST_CLASS, 0, spec.CLASSES - 1)
+    zero, larger = _prices()
+    cells = (rows[1][:, None] * columns[1]).reshape(-1)
+    found: IntArray = sums @ larger[classes] + cells @ zero[classes]
+    return found
+
+
+def _grouped(sizes: IntArray, rows: IntArray, columns: IntArray) -> IntArray:
+    """Return sums of sizes (n, R, C) over groups of one level in each axis: (n, G)."""
+    for axis, levels in ((1, rows), (2, columns)):
+        order = levels.argsort(kind="stable")
+        starts = np.flatnonzero(np.diff(levels[order], prepend=levels.min() - 1))
+        ordered = np.take(sizes, order, axis=axis)
+        sizes = np.add.reduceat(ordered, starts, axis=axis, dtype=np.int64)
+    return sizes.reshape(len(sizes), -1)
+
+
+def _level_prices(levels: list[IntArray], tried: IntArray) -> IntArray:
+    """Return what scales cost, from how often they are there; (K,)."""
+    every = np.concatenate(levels)
+    counts = (every[:, None] == tried).sum(0)
+    whole = SMOOTHING * len(every) + len(tried)
+    return _log2(np.array(whole)) - _log2(SMOOTHING * counts + 1)
+
+
+def _numbers_price(levels: list[IntArray]) -> int:
+    """Return the bits of the scales under a table of their own."""
+    _, counts = np.unique(np.concatenate(levels), return_counts=True)
+    total = counts.sum()
+    ideal = total * _log2(total) - (counts * _log2(counts)).sum()
+    # What describing the shares costs: half a logarithm for each of them.
+    return int(ideal + len(counts) * _log2(total) // 2)
+
+
+@cache
+def _prices() -> tuple[IntArray, IntArray]:
+    """Return what a cell of each class costs, and each step of its size, (CLASSES,).
+
+    Of mean size m, its size k has the probability (1 - t) / (1 + t) t**k, t = m / (1 +
+    sqrt(1 + m * m)), of both signs together but for zero. Cells of the lowest class
+    that are zero cost nothing.
+    """
+    mean = np.sqrt(np.ldexp(1.0, np.arange(spec.CLASSES) + spec.LEAST_CLASS))
+    ratio = mean / (1 + np.sqrt(1 + mean * mean))
+    zero, larger = (
+        (FRACTION_BITS << PRICE_BITS) - _log2((x * 2.0**FRACTION_BITS).astype(np.int64))
+        for x in ((1 - ratio) / (1 + ratio), ratio)
+    )
+    zero[0] = 0
+    return zero, larger
+
+
+def _log2(numbers: IntArray) -> IntArray:
+    """Return log2 of positive integers, in 2**-16 units, from their first 16 bits."""
+    _, bits = np.frexp(np.asarray(numbers, np.float64))
+    shift = np.maximum(bits.astype(np.int64) - spec.MAX_TABLE_BITS, 0)
+    found: IntArray = log2_fixed(numbers >> shift) + (shift << PRICE_BITS)
+    return found
