@@ -60,6 +60,7 @@ CHUNK_TARGET_BYTES: Final = 4096
 TRELLIS_INDICES: Final = 1 << 30  # magnitudes are below
 TRELLIS_SEGMENT: Final = 1024  # cells after which the trellis starts again
 CLASSES: Final = 40  # scale classes, in half octaves
+ZERO_SCALE: Final = -128  # of a row whose latents are all zero
 LEAST_CLASS: Final = -16  # a mean magnitude of 2**-8
 
 # Raw DEFLATE starts from these bytes when it packs a header: they are the words that

@@ -134,7 +134,7 @@ def _summarize(frame: Frame) -> Summary:
 class _Rates(NamedTuple):
     """Bytes that a part of a tensor takes: of latents, times shares those not zero.
 
-    Of exact tensors, a byte; in fixed point, an element.
+    Of exact tensors, a byte; in fixed point, an element that is stored.
     """
 
     latent: float
@@ -146,7 +146,7 @@ def _rates(records: tuple[TensorRecord, ...], sizes: Sizes) -> _Rates:
     latents = [r for r in records if isinstance(r, LatentRecord)]
     latent = sum(record.nonzero * record.share for record in latents)
     exact = sum(_stored_bytes(r) for r in records if isinstance(r, ExactRecord))
-    fixed = sum(elements(r.shape) for r in records if isinstance(r, FixedRecord))
+    fixed = sum(r.stored for r in records if isinstance(r, FixedRecord))
     return _Rates(
         sizes.payload / max(latent, 1),
         sizes.exact / max(exact, 1),
@@ -172,7 +172,7 @@ def _describe(
     if isinstance(record, FillRecord):
         return TensorSummary(record.name, record.shape, dtype, kind, size)
     if isinstance(record, FixedRecord):
-        size = round(rates.fixed * elements(record.shape))
+        size = round(rates.fixed * record.stored)
         return TensorSummary(record.name, record.shape, dtype, "exact", size)
     if isinstance(record, ExactRecord):
         size = round(rates.exact * _stored_bytes(record))

@@ -422,6 +422,7 @@ def tensors() -> Iterator[Case]:
     yield Case("raw fixed point", raw, wrong, "table id is 0, at least 1")
     noise = made([number], [SINGLE], [], fixed=[chunk(2, bytes(4), 1)], body=bytes(4))
     yield Case("words for fixed point", noise, lnx.CorruptError, "that take none")
+    yield from _followers()
     wide = latent((0,), 1024, tables=(1,) * 1024, zero=0)
     planes = [replace(wide, name=str(i)) for i in range(400)]
     yield Case("too many planes", made(planes, [SINGLE], ONE), wrong, "planes, at most")
@@ -441,6 +442,28 @@ def tensors() -> Iterator[Case]:
     cut = ((), [chunk(128)] * (rows // 128), ())
     slow = made([wide], [SINGLE], [np.ones((1024, 1024), np.float32)], cut)
     yield Case("8 G products of 4 MB", slow, wrong, "8589934592 together, at most")
+
+
+def _followers() -> Iterator[Case]:
+    """Fixed-point tensors that leave out zero rows of others."""
+    wrong = lnx.FormatError
+    number = FixedRecord("x", (2,), 0, 1, back=1)
+    far = made([replace(number, back=2)], [SINGLE], fixed=[chunk(2)])
+    yield Case("follows nothing", far, wrong, "'x' follows what has no scales")
+    same = made([fill("y"), number], [SINGLE], fixed=[chunk(2)])
+    yield Case("follows a fill", same, wrong, "follows what has no scales")
+    plain = made([latent((2, 3), zero=6), number], [SINGLE], ONE, fixed=[chunk(2)])
+    yield Case("follows planes", plain, wrong, "follows what has no scales")
+    record = latent((2, 3), tables=(), zero=6, rows=2, columns=3, scale=1)
+    parts = {
+        "class_tables": ClassTables(16, (1,)), "scales": [chunk(6)],
+        "chunks": ((), [chunk(6)], ()),
+    }  # fmt: skip
+    three = replace(number, shape=(3,))
+    more = made([record, three], [SINGLE], ONE, fixed=[chunk(3)], **parts)
+    yield Case("follows fewer rows", more, wrong, "of 3 elements follows 2 rows")
+    unlike = made([record, number], [SINGLE], ONE, **parts)
+    yield Case("zero rows of no scale", unlike, wrong, "scales of zero rows are not as")
 
 
 def tables() -> Iterator[Case]:

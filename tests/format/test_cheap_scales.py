@@ -5,7 +5,7 @@ import pytest
 
 import lnx
 from lnx import spec
-from lnx.write.cheap_scales import LOWEST, cheap_scales
+from lnx.write.cheap_scales import cheap_scales
 from lnx.write.fit_scales import fit_scales
 from tests.format.making import assert_equal
 
@@ -43,8 +43,8 @@ def test_cells_of_dead_rows_and_columns_cost_nothing():
         (scales.rows, used.any(axis=1)),
         (scales.columns, used.any(axis=0)),
     ):
-        assert (levels[~alive] == LOWEST).all()
-        assert (levels[alive] > LOWEST).all()
+        assert (levels[~alive] == spec.ZERO_SCALE).all()
+        assert (levels[alive] > spec.ZERO_SCALE).all()
     classes = scales.classes(0, SLICES).reshape(GRID)
     assert not classes[~used.any(axis=1)].any()
     assert not classes[:, ~used.any(axis=0)].any()
@@ -72,7 +72,7 @@ def test_rows_that_hardly_differ_have_one_scale():
 def test_files_come_back(grid, share):
     symbols = pruned(3, grid, share=share)
     levels = cheap_scales(symbols, grid).numbers().astype(int)
-    assert levels.min() >= LOWEST
+    assert levels.min() >= spec.ZERO_SCALE
     assert levels.max() < spec.LEAST_CLASS + spec.CLASSES
     assert_equal(
         lnx.loads(lnx.dumps(container_of(2, grid, share=share))),

@@ -4,6 +4,7 @@ Each `read_` function mirrors its `write_` function: same order, same names.
 """
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import TypeVar
 
 from lnx import spec
@@ -16,6 +17,7 @@ from lnx.parts.records import (
     FillRecord,
     FixedRecord,
     LatentRecord,
+    TensorRecord,
 )
 from lnx.spec import Kind, Packing
 from lnx.tensors.container import elements
@@ -136,20 +138,47 @@ def _check_exact(record: ExactRecord) -> None:
 
 
 def write_fixed(writer: Writer, records: Sequence[FixedRecord]) -> None:
-    """Append exponents and tables."""
+    """Append exponents, tables, and what they follow."""
     writer.varints([zigzag(record.exponent) for record in records])
     writer.varints([record.table for record in records])
+    writer.varints([record.back for record in records])
 
 
 def read_fixed(reader: Reader, slots: Sequence[Slot]) -> list[FixedRecord]:
-    """Read the fixed-point tensors of these names and shapes; raises FormatError."""
+    """Read the fixed-point tensors of these names and shapes; raises FormatError.
+
+    What is left out of those that follow others, `with_left_out` tells.
+    """
     most = zigzag(spec.MAX_EXPONENT)
     exponents = reader.varints("exponent", len(slots), most)
     tables = reader.varints("table id", len(slots), spec.MAX_TABLES, least=1)
+    backs = reader.varints("distance", len(slots), spec.MAX_TENSORS)
     return [
-        FixedRecord(name, shape, unzigzag(exponents[i]), tables[i])
+        FixedRecord(name, shape, unzigzag(exponents[i]), tables[i], backs[i])
         for i, (name, shape) in enumerate(slots)
     ]
+
+
+def with_left_out(records: Sequence[TensorRecord]) -> tuple[TensorRecord, ...]:
+    """Tell fixed-point tensors that follow others how many elements are left out.
+
+    Raises FormatError for one that follows nothing that it can.
+    """
+    found = list(records)
+    for i, record in enumerate(records):
+        if isinstance(record, FixedRecord) and record.back:
+            other = records[i - record.back] if record.back <= i else record
+            if not isinstance(other, LatentRecord) or not other.classed:
+                raise FormatError(
+                    f"tensor {printable(record.name)} follows what has no scales"
+                )
+            if other.channels[0] != elements(record.shape):
+                raise FormatError(
+                    f"tensor {printable(record.name)} of {elements(record.shape)}"
+                    f" elements follows {other.channels[0]} rows"
+                )
+            found[i] = replace(record, left_out=other.zero_rows)
+    return tuple(found)
 
 
 def write_fills(writer: Writer, records: Sequence[FillRecord]) -> None:

@@ -19,6 +19,7 @@ from lnx.parts.columns import (
     read_fixed,
     read_latents,
     split,
+    with_left_out,
     write_aliases,
     write_exacts,
     write_fills,
@@ -122,7 +123,7 @@ def _read_records(
         Kind.FILL: iter(read_fills(reader, slots[Kind.FILL])),
         Kind.ALIAS: iter(read_aliases(reader, names, kinds)),
     }
-    return tuple(next(columns[kind]) for kind in kinds)
+    return with_left_out([next(columns[kind]) for kind in kinds])
 
 
 def _write_shapes(writer: Writer, shapes: Sequence[tuple[int, ...]]) -> None:

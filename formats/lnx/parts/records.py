@@ -108,6 +108,9 @@ class FixedRecord:
     Attributes:
         exponent: e; elements are symbols times 2**e.
         table: id of the table of the symbols.
+        back: how many tensors before it the latent one stands whose zero rows are zero
+            here, too, and left out; 0 where all elements are stored.
+        left_out: the number of them.
     """
 
     kind: ClassVar[Kind] = Kind.FIXED
@@ -116,6 +119,13 @@ class FixedRecord:
     shape: tuple[int, ...]
     exponent: int
     table: int
+    back: int = 0
+    left_out: int = 0
+
+    @property
+    def stored(self) -> int:
+        """The number of elements that are stored."""
+        return elements(self.shape) - self.left_out
 
 
 @dataclass(frozen=True)

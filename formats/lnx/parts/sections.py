@@ -126,7 +126,7 @@ def layouts_of(kind: SectionKind, records: Sequence[TensorRecord]) -> list[Layou
         ]
     if kind is FIXED:
         fixed = [r for r in records if isinstance(r, FixedRecord)]
-        return [Layout(r.name, elements(r.shape), 1, (r.table,)) for r in fixed]
+        return [Layout(r.name, r.stored, 1, (r.table,)) for r in fixed]
     latent = [r for r in records if isinstance(r, LatentRecord)]
     if kind is SCALES:
         classed = [r for r in latent if r.classed]

@@ -27,10 +27,12 @@ def assemble(
     decoders: tuple[NDArray[np.float32], ...],
     mask: Symbols | None,
     cells: Symbols | None,
+    stored: NDArray[np.bool_] | None = None,
 ) -> Tensor:
     """Return the tensor of a record from its decoded mask and symbols.
 
-    Raises FormatError where they do not fit.
+    `stored` says which elements a fixed-point tensor stores, (n,), where it leaves some
+    out. Raises FormatError where they do not fit.
     """
     if isinstance(record, LatentRecord):
         _check_decoder(record, decoders)
@@ -48,7 +50,7 @@ def assemble(
     if isinstance(record, ExactRecord):
         return _exact(record, cells)
     if isinstance(record, FixedRecord):
-        return _fixed(record, cells)
+        return _fixed(record, cells, stored)
     if isinstance(record, FillRecord):
         return _fill(record)
     return Alias(record.name, records[record.target].name)
@@ -103,10 +105,18 @@ def _exact(record: ExactRecord, cells: Symbols | None) -> Exact:
     return Exact(record.name, record.dtype, record.shape, data)
 
 
-def _fixed(record: FixedRecord, cells: Symbols | None) -> Exact:
+def _fixed(
+    record: FixedRecord, cells: Symbols | None, stored: NDArray[np.bool_] | None
+) -> Exact:
     if cells is None:
         raise FormatError("numbers are missing")
-    data = from_fixed(record.exponent, cells.reshape(-1))
+    numbers = cells.reshape(-1)
+    if stored is not None:
+        if np.count_nonzero(stored) != len(numbers):
+            raise FormatError("the scales of zero rows are not as announced")
+        numbers = np.zeros(len(stored), numbers.dtype)
+        numbers[stored] = cells.reshape(-1)
+    data = from_fixed(record.exponent, numbers)
     return Exact(record.name, record.dtype, record.shape, data)
 
 

@@ -6,6 +6,7 @@ from functools import partial
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lnx import spec
 from lnx.coding import range_coder
@@ -57,6 +58,7 @@ def read_tensors(
     }
     digests = Digests()
     hashed: Callable[[], None] = _nothing
+    rows = _stored_rows(records, classes)
     for record in chosen:
         with located(f"tensor {printable(record.name)}"):
             needed = {kind: next(symbols[kind]) for kind in _sections(record)}
@@ -67,6 +69,7 @@ def read_tensors(
                 opened.decoders,
                 mask,
                 next(iter(needed.values()), None),
+                rows.get(record.name),
             )
             array = None
             if not isinstance(tensor, Alias):
@@ -93,6 +96,17 @@ def read_classes(opened: Opened, coder: Coder) -> ClassMap:
         for record, numbers in zip(records, matrices, strict=True)
     }
     return replace(found, scales=scales)
+
+
+def _stored_rows(
+    records: Sequence[TensorRecord], classes: ClassMap
+) -> dict[str, NDArray[np.bool_]]:
+    """Return which elements are stored of tensors that leave some out, by name."""
+    return {
+        record.name: classes.scales[records[i - record.back].name].stored_rows
+        for i, record in enumerate(records)
+        if isinstance(record, FixedRecord) and record.back
+    }
 
 
 def _nothing() -> None:

@@ -38,6 +38,12 @@ class Scales:
         axes = (self.rows, self.columns, self.places)
         return sum(int(x.max()) - int(x.min()) for x in axes if len(x))
 
+    @property
+    def stored_rows(self) -> NDArray[np.bool_]:
+        """Which rows are not marked as all zero; (O,)."""
+        stored: NDArray[np.bool_] = self.rows != spec.ZERO_SCALE
+        return stored
+
     def numbers(self) -> NDArray[np.int8]:
         """Return rows, columns and places, one behind the other; (O + I + L,)."""
         return np.concatenate((self.rows, self.columns, self.places))

@@ -21,7 +21,6 @@ from lnx.write.fit_scales import fit_scales
 
 GRIDS = 1, 2, 4  # half octaves between the scales of rows, and of columns
 REACH = 12  # half octaves from the middle, of rows and of columns
-LOWEST = spec.LEAST_CLASS - spec.CLASSES  # the scale of what is all zero
 FRACTION_BITS = 30  # of probabilities, before their logarithms are taken
 SMOOTHING = 4  # of counts of scales: one that is not used yet is there once in so many
 
@@ -47,7 +46,7 @@ def _start(sizes: IntArray, fitted: Scales, step: int) -> list[IntArray]:
         levels[axis] = (around + step // 2) // step * step
     places = np.clip(levels[2], spec.LEAST_CLASS, spec.LEAST_CLASS + spec.CLASSES - 1)
     levels[2] = places
-    return [np.where(x, y, LOWEST) for x, y in zip(used, levels, strict=True)]
+    return [np.where(x, y, spec.ZERO_SCALE) for x, y in zip(used, levels, strict=True)]
 
 
 def _refined(
@@ -58,11 +57,11 @@ def _refined(
     for axis, size in enumerate(sizes.shape):
         if axis == 1 and size == 1:
             continue
-        free = levels[axis] > LOWEST
+        free = levels[axis] > spec.ZERO_SCALE
         tried = _tried(axis, step)
         costs = _costs(sizes, levels, axis, tried)  # (n, K)
         best = (costs + _level_prices(levels, tried)).argmin(axis=1)
-        levels[axis] = np.where(free, tried[best], LOWEST)
+        levels[axis] = np.where(free, tried[best], spec.ZERO_SCALE)
         price = int(costs[np.arange(size), best][free].sum())
     return levels, price
 

@@ -196,6 +196,7 @@ def _matrices(
 ) -> Callable[[int], Symbols]:
     """Return a function from a matrix's index to its symbols; it keeps the last one."""
     records = {record.name: record for record in plan.records}
+    places = {record.name: i for i, record in enumerate(plan.records)}
     last: tuple[int, Symbols] | None = None
 
     def matrix(index: int) -> Symbols:
@@ -208,7 +209,7 @@ def _matrices(
             elif isinstance(tensor, Exact) and isinstance(record, ExactRecord):
                 last = index, _exact(tensor, record)
             elif isinstance(tensor, Exact) and isinstance(record, FixedRecord):
-                last = index, _fixed(tensor, record)
+                last = index, _fixed(tensor, record, plan, places[layout.name])
             else:
                 raise ContentError(f"{printable(layout.name)} has no symbols")
         return last[1]
@@ -228,10 +229,13 @@ def _latent(
     return alive[:, None].view(np.uint8) if kind is MASKS else tensor.symbols[alive]
 
 
-def _fixed(tensor: Exact, record: FixedRecord) -> Symbols:
+def _fixed(tensor: Exact, record: FixedRecord, plan: Plan, place: int) -> Symbols:
     exponent, multiples = to_fixed(np.ascontiguousarray(tensor.data)) or (None, None)
     if multiples is None or exponent != record.exponent:
         raise ContentError(f"{printable(tensor.name)} was changed while it was written")
+    if record.back:
+        followed = plan.records[place - record.back].name
+        multiples = multiples[plan.classes.scales[followed].stored_rows]
     return multiples.reshape(-1, 1)
 
 
