@@ -14,7 +14,8 @@ CHUNK_DIGEST_BYTES: Final = 4
 CONTENT_DIGEST_BYTES: Final = 8
 FILE_DIGEST_BYTES: Final = 16
 
-KNOWN_REQUIRED: Final = 0
+LEAVES_OUT: Final = 1  # a required feature: fixed tensors may follow others
+KNOWN_REQUIRED: Final = LEAVES_OUT
 KNOWN_OPTIONAL: Final = 0
 
 MAX_HEADER_BYTES: Final = 1 << 24

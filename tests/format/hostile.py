@@ -97,7 +97,8 @@ def made(
         masks=masks, latents=rows, exact=exact, **values,
     )  # fmt: skip
     rest = packed.stored + matrices.stored + body
-    return finished(write_frame(header(content), len(rest)) + rest)
+    required = content.required
+    return finished(write_frame(header(content), len(rest), required) + rest)
 
 
 def chunk(rows, body=b"", words=0):

@@ -50,6 +50,7 @@ def golden_containers():
         "mixed": mixed(),
         "parts": parts(),
         "quantized": quantized(),
+        "pruned": pruned(),
     }
 
 
@@ -144,6 +145,29 @@ def quantized():
             make_reflections(np.float32(0.03125), vectors),
             (np.arange(9, dtype=np.float32).reshape(3, 3) * 15 + 7) / 1024,
         ),
+    )
+
+
+def pruned():
+    """Rows and columns that are all zero, and norms without what belongs to them."""
+    cells = np.arange(24 * 20 * 9, dtype=np.int64)
+    symbols = np.where(cells * cells * 7 % 101 < 12, cells % 3 - 1, 0).astype(np.int8)
+    symbols = symbols.reshape(24, 20, 9)
+    symbols[::3] = 0
+    symbols[:, 1::2] = 0
+    alive = np.arange(24) % 3 > 0
+    numbers = (np.arange(24) * 7 % 31 - 9) / 16
+    types = lnx.DType
+    return lnx.Container(
+        (
+            lnx.Latent("conv.weight", (24, 20, 3, 3), symbols.reshape(-1, 9), 0),
+            held("norm.weight", types.F32, np.where(alive, numbers, 0).astype("<f4")),
+            held(
+                "norm.bias", types.F32, np.where(alive, numbers[::-1], 0).astype("<f4")
+            ),
+            held("other", types.F32, (np.arange(24) / 8).astype("<f4")),
+        ),
+        (np.eye(9, dtype=np.float32) / 4,),
     )
 
 

@@ -60,13 +60,13 @@ def test_mutations_give_an_error_or_an_equal_result(data):
     assert_equal(loaded, small_container())
 
 
-@given(st.binary(max_size=400))
+@given(st.binary(max_size=400), st.sampled_from([0, spec.LEAVES_OUT]))
 @settings(max_examples=200, deadline=None)
-def test_any_header_is_read_or_refused(noise):
+def test_any_header_is_read_or_refused(noise, required):
     """Headers with right hashes and any content: an error of ours, nothing else."""
     from lnx.parts.prefix import write_frame
 
-    body = write_frame(noise or b"\0", 0)
+    body = write_frame(noise or b"\0", 0, required)
     hostile = body + digest(spec.FILE_DIGEST_BYTES, body)
     with pytest.raises(lnx.LnxError):
         lnx.loads(hostile)

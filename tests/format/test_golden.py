@@ -54,6 +54,17 @@ def test_reader_gives_the_golden_values(name):
     assert values_of(container) == expected
 
 
+def test_files_without_features_are_read():
+    """One that was written before fixed-point tensors could follow others."""
+    data = (FOLDER / "without_features.lnx").read_bytes()
+    assert data[10:12] == bytes(2)
+    expected = json.loads((FOLDER / "mixed.json").read_text("utf-8"))
+    assert values_of(lnx.loads(data)) == expected
+    # Files that do not need the feature do not ask for it.
+    assert lnx.dumps(GOLDEN["whole"])[10:12] == bytes(2)
+    assert lnx.dumps(GOLDEN["pruned"])[10:12] == bytes([spec.LEAVES_OUT, 0])
+
+
 def test_another_build_of_zlib_gives_the_golden_contents(monkeypatch):
     def pack(data):
         words = spec.HEADER_DICTIONARY

@@ -49,6 +49,7 @@ FLAT = " ".join(TEXT.split())
         f"({spec.MIN_TABLE_BITS} to {spec.MAX_TABLE_BITS})",
         f"n symbols (1 to {spec.MAX_SYMBOLS},",
         f"zigzag varints ({-spec.MAX_EXPONENT} to {spec.MAX_EXPONENT})",
+        f"bit {spec.LEAVES_OUT.bit_length() - 1}: fixed tensors may follow",
         f"of dimension 0 whose scale a is\n{spec.ZERO_SCALE}, and these",
         f"fixed tensors {-spec.MAX_MULTIPLE} to {spec.MAX_MULTIPLE}.",
         f"the first varint is {spec.MIN_TABLE_BITS + spec.GEOMETRIC} to"

@@ -137,14 +137,19 @@ def _check_exact(record: ExactRecord) -> None:
         )
 
 
-def write_fixed(writer: Writer, records: Sequence[FixedRecord]) -> None:
-    """Append exponents, tables, and what they follow."""
+def write_fixed(
+    writer: Writer, records: Sequence[FixedRecord], leaves_out: bool
+) -> None:
+    """Append exponents, tables, and what they follow where some leave out rows."""
     writer.varints([zigzag(record.exponent) for record in records])
     writer.varints([record.table for record in records])
-    writer.varints([record.back for record in records])
+    if leaves_out:
+        writer.varints([record.back for record in records])
 
 
-def read_fixed(reader: Reader, slots: Sequence[Slot]) -> list[FixedRecord]:
+def read_fixed(
+    reader: Reader, slots: Sequence[Slot], leaves_out: bool
+) -> list[FixedRecord]:
     """Read the fixed-point tensors of these names and shapes; raises FormatError.
 
     What is left out of those that follow others, `with_left_out` tells.
@@ -152,7 +157,9 @@ def read_fixed(reader: Reader, slots: Sequence[Slot]) -> list[FixedRecord]:
     most = zigzag(spec.MAX_EXPONENT)
     exponents = reader.varints("exponent", len(slots), most)
     tables = reader.varints("table id", len(slots), spec.MAX_TABLES, least=1)
-    backs = reader.varints("distance", len(slots), spec.MAX_TENSORS)
+    backs = [0] * len(slots)
+    if leaves_out:
+        backs = reader.varints("distance", len(slots), spec.MAX_TENSORS)
     return [
         FixedRecord(name, shape, unzigzag(exponents[i]), tables[i], backs[i])
         for i, (name, shape) in enumerate(slots)

@@ -62,7 +62,8 @@ def write_header(header: Header) -> bytes:
     _write_shapes(writer, [r.shape for r in records if not isinstance(r, AliasRecord)])
     write_latents(writer, [r for r in records if isinstance(r, LatentRecord)])
     write_exacts(writer, [r for r in records if isinstance(r, ExactRecord)])
-    write_fixed(writer, [r for r in records if isinstance(r, FixedRecord)])
+    fixed = [r for r in records if isinstance(r, FixedRecord)]
+    write_fixed(writer, fixed, bool(header.required & spec.LEAVES_OUT))
     write_fills(writer, [r for r in records if isinstance(r, FillRecord)])
     write_aliases(writer, [r for r in records if isinstance(r, AliasRecord)])
     for block in (header.tables, header.decoders):
@@ -77,12 +78,16 @@ def write_header(header: Header) -> bytes:
     return writer.getvalue()
 
 
-def read_header(data: bytes) -> Header:
-    """Read the plain bytes of a header; raises FormatError for bytes that are none."""
+def read_header(data: bytes, required: int = 0) -> Header:
+    """Read the plain bytes of a header; raises FormatError for bytes that are none.
+
+    `required` are the features that the file has.
+    """
     reader = Reader(data)
     names = read_names(reader)
     kinds = [enum_of(Kind, "kind", byte) for byte in reader.raw("kinds", len(names))]
-    records = _read_records(reader, names, kinds)
+    leaves_out = bool(required & spec.LEAVES_OUT)
+    records = _read_records(reader, names, kinds, leaves_out)
     header = Header(
         records=records,
         tables=_read_block(reader, "tables"),
@@ -105,7 +110,7 @@ def read_header(data: bytes) -> Header:
 
 
 def _read_records(
-    reader: Reader, names: Sequence[str], kinds: Sequence[Kind]
+    reader: Reader, names: Sequence[str], kinds: Sequence[Kind], leaves_out: bool
 ) -> tuple[TensorRecord, ...]:
     """Read the columns of all kinds; return the records in the order of the tensors."""
     shaped = [
@@ -119,7 +124,7 @@ def _read_records(
     columns: dict[Kind, Iterator[TensorRecord]] = {
         Kind.LATENT: iter(read_latents(reader, slots[Kind.LATENT])),
         Kind.EXACT: iter(read_exacts(reader, slots[Kind.EXACT])),
-        Kind.FIXED: iter(read_fixed(reader, slots[Kind.FIXED])),
+        Kind.FIXED: iter(read_fixed(reader, slots[Kind.FIXED], leaves_out)),
         Kind.FILL: iter(read_fills(reader, slots[Kind.FILL])),
         Kind.ALIAS: iter(read_aliases(reader, names, kinds)),
     }

@@ -97,7 +97,7 @@ def read_frame(data: bytes) -> Frame:
         raise FormatError(_foreign(data[:8]))
     if len(data) < spec.PREFIX_BYTES:
         raise FormatError(f"{len(data)} bytes are too short for a .lnx file")
-    major, minor, file_bytes, stored, plain = _read_prefix(data)
+    major, minor, required, file_bytes, stored, plain = _read_prefix(data)
     head = data[spec.PREFIX_BYTES : spec.PREFIX_BYTES + stored]
     if len(head) < stored:
         raise FormatError(f"header of {stored} bytes, {len(head)} are there")
@@ -106,7 +106,7 @@ def read_frame(data: bytes) -> Frame:
     if expected != data[fixed : spec.PREFIX_BYTES]:
         raise CorruptError("the header's hash differs: the file is damaged")
     packing = Packing.DEFLATE if stored < plain else Packing.PLAIN
-    header = read_header(unpack("the header", packing, head, plain))
+    header = read_header(unpack("the header", packing, head, plain), required)
     sizes = _sizes(header, stored)
     if sizes.file != file_bytes:
         raise FormatError(
@@ -130,19 +130,22 @@ def check_length(frame: Frame, length: int) -> None:
         )
 
 
-def write_frame(plain: bytes, body: int) -> bytes:
-    """Return prefix and packed header, given the bytes between header and digest."""
+def write_frame(plain: bytes, body: int, required: int = 0) -> bytes:
+    """Return prefix and packed header, given the bytes between header and digest.
+
+    `required` are features that a reader must know.
+    """
     if len(plain) > spec.MAX_HEADER_BYTES:
         raise ContentError(f"header of {len(plain)} bytes is too long")
     _, packed = pack(plain)
     total = spec.PREFIX_BYTES + len(packed) + body + spec.FILE_DIGEST_BYTES
     fixed = PREFIX.pack(
-        spec.MAGIC, spec.MAJOR, spec.MINOR, 0, 0, total, len(packed), len(plain)
+        spec.MAGIC, spec.MAJOR, spec.MINOR, required, 0, total, len(packed), len(plain)
     )
     return fixed + digest(spec.PREFIX_DIGEST_BYTES, fixed, packed) + packed
 
 
-def _read_prefix(data: bytes) -> tuple[int, int, int, int, int]:
+def _read_prefix(data: bytes) -> tuple[int, int, int, int, int, int]:
     _, major, minor, required, _, file_bytes, stored, plain = PREFIX.unpack_from(data)
     if major != spec.MAJOR:
         newer = "update lilnetx to read it"
@@ -157,7 +160,7 @@ def _read_prefix(data: bytes) -> tuple[int, int, int, int, int]:
             raise FormatError(f"header of {size} bytes {name} is out of bounds")
     if stored > plain:
         raise FormatError(f"header of {stored} bytes stored, {plain} plain")
-    return major, minor, file_bytes, stored, plain
+    return major, minor, required, file_bytes, stored, plain
 
 
 def _stored_bytes(data: bytes) -> int:

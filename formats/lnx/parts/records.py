@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import ClassVar, NamedTuple
 
+from lnx import spec
 from lnx.dtypes import DType
 from lnx.spec import Kind, Packing
 from lnx.tensors.classes import grid_of
@@ -206,6 +207,12 @@ class Header:
     architecture: Record | None
     training: Record | None
     metadata: Metadata | None
+
+    @property
+    def required(self) -> int:
+        """The features that a reader must know."""
+        leaves_out = any(isinstance(r, FixedRecord) and r.back for r in self.records)
+        return spec.LEAVES_OUT if leaves_out else 0
 
     def chunks(self, section: str) -> tuple[Chunk, ...]:
         """Return the chunks of the section of a name."""

@@ -66,7 +66,7 @@ def write(
         blocks = tables.stored + decoders.stored
         length = len(blocks) + body.tell()
         header = make_header(container, plan, tables, decoders, chunks, digests())
-        head = write_frame(write_header(header), length) + blocks
+        head = write_frame(write_header(header), length, header.required) + blocks
         _check_work(plan, len(head) + body.tell() + spec.FILE_DIGEST_BYTES)
         return _finish(file, head, body)
 

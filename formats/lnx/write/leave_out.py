@@ -9,7 +9,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
+from lnx.dtypes import ITEM_BYTES, DType
 from lnx.parts.records import FixedRecord
 from lnx.tensors.classes import Scales
 from lnx.tensors.container import Alias, Exact, Latent
@@ -41,16 +43,23 @@ def without_zero_rows(drafts: Sequence[Draft], tensors: Tensors) -> list[Draft]:
 def _followed(tensors: Tensors) -> list[int | None]:
     """Return the place of what each tensor may follow.
 
-    Vectors follow the latest latent tensor before them that has as many rows.
+    Float32 vectors follow the latest latent tensor before them that has as many rows,
+    where they are zero in each of its zero rows.
     """
     found: list[int | None] = []
     latest: dict[int, int] = {}  # place by the number of rows
+    alive: dict[int, NDArray[np.bool_]] = {}  # which rows are, by place
     for i, tensor in enumerate(tensors):
         place = None
-        if isinstance(tensor, Latent) and len(tensor.shape) > 1:
-            latest[tensor.shape[0]] = i
-        elif isinstance(tensor, Exact) and len(tensor.shape) == 1:
-            place = latest.get(tensor.shape[0])
+        if isinstance(tensor, Latent):
+            if len(tensor.shape) > 1 and tensor.symbols.size:
+                rows = tensor.symbols.reshape(tensor.shape[0], -1)
+                latest[len(rows)], alive[i] = i, np.any(rows, axis=1)
+        elif isinstance(tensor, Exact) and tensor.dtype is DType.F32:
+            place = latest.get(len(tensor.data) // ITEM_BYTES[DType.F32])
+        if place is not None and isinstance(tensor, Exact):
+            left = np.ascontiguousarray(tensor.data).view("<u4")[~alive[place]]
+            place = place if len(left) and not left.any() else None
         found.append(place)
     return found
 
@@ -58,11 +67,8 @@ def _followed(tensors: Tensors) -> list[int | None]:
 def _following(
     draft: Draft, record: FixedRecord, tensor: Exact, back: int, scales: Scales
 ) -> Draft:
-    stored = scales.stored_rows
-    fixed = to_fixed(np.ascontiguousarray(tensor.data))
-    if fixed is None or stored.all() or len(stored) != len(fixed[1]):
-        return draft
-    if fixed[1][~stored].any() or not stored.any():
+    fixed, stored = to_fixed(np.ascontiguousarray(tensor.data)), scales.stored_rows
+    if fixed is None or len(stored) != len(fixed[1]):
         return draft
     zeros = int(np.count_nonzero(~stored))
     kept = replace(record, back=back, left_out=zeros)
