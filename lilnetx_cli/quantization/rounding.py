@@ -111,7 +111,7 @@ def finest_step(cells: Cells) -> float:
 
 
 def classes_of(cells: Cells, indices: Indices) -> NDArray[np.uint8]:
-    """Return the scale class of every cell, (S, T), as the writer will find them."""
+    """Return the scale class of every cell, (S, T), about as the writer finds them."""
     classes = np.zeros(cells.segments.shape, np.uint8)
     flat = classes.reshape(-1)
     parts = zip(cells.weights, cells.starts, cells.split(indices), strict=True)
