@@ -80,8 +80,9 @@ def test_files_come_back(grid, share):
     )
 
 
-def test_the_largest_integers_have_scales():
-    symbols = pruned(0).astype(np.int32) * (1 << 20)
+@pytest.mark.parametrize("size", [1 << 20, (1 << 31) - 1, -(1 << 31)])
+def test_the_largest_integers_have_scales(size):
+    symbols = ((pruned(0) != 0) * size).astype(np.int32)
     top = spec.LEAST_CLASS + spec.CLASSES - 1
     assert (cheap_scales(symbols, GRID).places == top).all()
     one = lnx.Latent("a", (*GRID[:2], 3, 3), symbols, 0)

@@ -85,6 +85,16 @@ def log2_fixed(numbers: IntArray) -> IntArray:
     return _log2()[numbers]
 
 
+def log2_large(numbers: IntArray) -> IntArray:
+    """Return log2 of positive integers, in 2**-16 units, from their first 16 bits."""
+    if int(numbers.max(initial=0)) < 1 << spec.MAX_TABLE_BITS:
+        return log2_fixed(numbers)
+    _, bits = np.frexp(numbers.astype(np.float64))  # exact below 2**53
+    shift = np.maximum(bits.astype(np.int64) - spec.MAX_TABLE_BITS, 0)
+    found: IntArray = log2_fixed(numbers >> shift) + (shift << PRICE_BITS)
+    return found
+
+
 @cache
 def _log2() -> IntArray:
     """Return log2 of 0..2**16 in 2**-16 units, by integer squaring; entry 0 is 0.

@@ -12,9 +12,10 @@ Legend: O x I slices of L cells; K levels that are tried.
 from functools import cache
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lnx import spec
-from lnx.coding.tables import PRICE_BITS, log2_fixed
+from lnx.coding.tables import PRICE_BITS, log2_large
 from lnx.dtypes import IntArray, Symbols
 from lnx.tensors.classes import Scales
 from lnx.write.fit_scales import fit_scales
@@ -22,12 +23,13 @@ from lnx.write.fit_scales import fit_scales
 GRIDS = 1, 2, 4  # half octaves between the scales of rows, and of columns
 REACH = 12  # half octaves from the middle, of rows and of columns
 FRACTION_BITS = 30  # of probabilities, before their logarithms are taken
+LARGEST = 1 << 15  # size that counts: above it there is one class, and sums fit 64 bits
 SMOOTHING = 4  # of counts of scales: one that is not used yet is there once in so many
 
 
 def cheap_scales(symbols: Symbols, grid: tuple[int, int, int]) -> Scales:
     """Return the scales of a tensor that cost least; symbols (N, L), grid (O, I, L)."""
-    sizes = np.abs(symbols.astype(np.int32)).reshape(grid)  # (O, I, L)
+    sizes = np.abs(np.clip(symbols, -LARGEST, LARGEST).astype(np.int32)).reshape(grid)
     fitted = fit_scales(symbols, grid)
     found = [_refined(sizes, _start(sizes, fitted, step), step) for step in GRIDS]
     best, _ = min(found, key=lambda pair: pair[1] + _numbers_price(pair[0]))
@@ -106,16 +108,16 @@ def _level_prices(levels: list[IntArray], tried: IntArray) -> IntArray:
     every = np.concatenate(levels)
     counts = (every[:, None] == tried).sum(0)
     whole = SMOOTHING * len(every) + len(tried)
-    return _log2(np.array(whole)) - _log2(SMOOTHING * counts + 1)
+    return log2_large(np.array(whole)) - log2_large(SMOOTHING * counts + 1)
 
 
 def _numbers_price(levels: list[IntArray]) -> int:
     """Return the bits of the scales under a table of their own."""
     _, counts = np.unique(np.concatenate(levels), return_counts=True)
     total = counts.sum()
-    ideal = total * _log2(total) - (counts * _log2(counts)).sum()
+    ideal = total * log2_large(total) - (counts * log2_large(counts)).sum()
     # What describing the shares costs: half a logarithm for each of them.
-    return int(ideal + len(counts) * _log2(total) // 2)
+    return int(ideal + len(counts) * log2_large(total) // 2)
 
 
 @cache
@@ -128,17 +130,12 @@ def _prices() -> tuple[IntArray, IntArray]:
     """
     mean = np.sqrt(np.ldexp(1.0, np.arange(spec.CLASSES) + spec.LEAST_CLASS))
     ratio = mean / (1 + np.sqrt(1 + mean * mean))
-    zero, larger = (
-        (FRACTION_BITS << PRICE_BITS) - _log2((x * 2.0**FRACTION_BITS).astype(np.int64))
-        for x in ((1 - ratio) / (1 + ratio), ratio)
-    )
+    zero, larger = map(_bits, ((1 - ratio) / (1 + ratio), ratio))
     zero[0] = 0
     return zero, larger
 
 
-def _log2(numbers: IntArray) -> IntArray:
-    """Return log2 of positive integers, in 2**-16 units, from their first 16 bits."""
-    _, bits = np.frexp(np.asarray(numbers, np.float64))
-    shift = np.maximum(bits.astype(np.int64) - spec.MAX_TABLE_BITS, 0)
-    found: IntArray = log2_fixed(numbers >> shift) + (shift << PRICE_BITS)
-    return found
+def _bits(shares: NDArray[np.float64]) -> IntArray:
+    """Return what events of some probabilities cost, in 2**-16 bits."""
+    whole = np.ldexp(shares, FRACTION_BITS).astype(np.int64)
+    return (FRACTION_BITS << PRICE_BITS) - log2_large(whole)

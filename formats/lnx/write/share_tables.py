@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lnx import spec
-from lnx.coding.tables import PRICE_BITS, Table, log2_fixed
+from lnx.coding.tables import PRICE_BITS, Table, log2_fixed, log2_large
 from lnx.dtypes import IntArray, Symbols
 from lnx.write.make_table import make_table, prices_of, quantize_counts, table_price
 
@@ -137,18 +137,8 @@ def _costs(counts: IntArray, planes: IntArray) -> IntArray:
     used = np.maximum(counts, 1)
     totals = np.maximum(counts.sum(axis=1), 1)
     symbols = (counts > 0).sum(axis=1) * (SYMBOL_BITS << PRICE_BITS)
-    ideal = totals * _log2(totals) - (counts * _log2(used)).sum(axis=1)
-    found: IntArray = ideal + symbols - planes * _log2(planes)
-    return found
-
-
-def _log2(numbers: IntArray) -> IntArray:
-    """Return log2 of positive integers, in 2**-16 units, from their first 16 bits."""
-    if int(numbers.max(initial=0)) < 1 << spec.MAX_TABLE_BITS:
-        return log2_fixed(numbers)
-    _, bits = np.frexp(numbers.astype(np.float64))  # exact below 2**53
-    shift = np.maximum(bits.astype(np.int64) - spec.MAX_TABLE_BITS, 0)
-    found: IntArray = log2_fixed(numbers >> shift) + (shift << PRICE_BITS)
+    ideal = totals * log2_large(totals) - (counts * log2_large(used)).sum(axis=1)
+    found: IntArray = ideal + symbols - planes * log2_large(planes)
     return found
 
 
