@@ -8,13 +8,13 @@ the same idea with zeros alone.
 
 import copy
 from dataclasses import dataclass
-from types import SimpleNamespace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from lilnetx_cli.nn.latents import latent_groups, latent_weights
+from lilnetx_cli.nn.vanishing import spare_last
 
 # What optimizers of torch and transformers keep, and how it grows with the gradients:
 # as they do, or as their squares. Latents, and averages of them, shrink.
@@ -63,19 +63,28 @@ def grow_steps(model: nn.Module, optimizer: Any, factor: float) -> None:  # noqa
     """
     if factor == 1:
         return
-    for group in latent_groups(model).values():
-        group.step.mul_(factor)
+    _grow(model, factor)
     for _, _, latent in latent_weights(model):
-        latent.div_(factor)
         _scale(optimizer.state.get(latent) or {}, factor)
 
 
 @torch.no_grad()
 def once_grown(model: nn.Module, factor: float) -> nn.Module:
-    """Return a copy of a network as it may round once steps grew by a factor."""
+    """Return a copy of a network as it may round once steps grew by a factor.
+
+    No weight is lost entirely, as in training.
+    """
     model = copy.deepcopy(model)
-    grow_steps(model, SimpleNamespace(state={}), factor**FOLLOWED)
+    _grow(model, factor**FOLLOWED)
+    spare_last(model)
     return model
+
+
+def _grow(model: nn.Module, factor: float) -> None:
+    for group in latent_groups(model).values():
+        group.step.mul_(factor)
+    for _, _, latent in latent_weights(model):
+        latent.div_(factor)
 
 
 def _scale(known: dict[str, Any], factor: float) -> None:

@@ -28,6 +28,10 @@ UPDATES = 100  # of the controller in a run
 # Where nothing else acts, Adam halves what it does.
 PENALTY_EVERY = 4
 
+# Parts of the share that was asked for, below which nothing is believed of what lives
+# once steps have grown: a layer alone that is small would make it so.
+PLAUSIBLE = 0.5
+
 # Which channels of a network go.
 Choose = Callable[[nn.Module, Channels, MacsController], Tensor]
 
@@ -107,11 +111,13 @@ def _to_go(
 ) -> Tensor:
     """Return the classes to take out, (K,).
 
-    Channels also die while steps grow: at first, so many less are chosen.
+    Channels also die while steps grow: at first, so many fewer are chosen.
     """
     if macs.settled or macs.timed or course.growth is None:
         return choose(course.model, channels, macs)
     later = once_grown(course.model, course.spread / course.growth.last)
+    if macs_share(later, channels) < PLAUSIBLE * macs.aim:
+        return choose(course.model, channels, macs)
     alive = living(channels, nonzero_slices(later, channels))
     picked = choose(later, channels, macs) & alive
     return ~living(channels, nonzero_slices(course.model, channels), picked)

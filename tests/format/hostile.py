@@ -463,6 +463,13 @@ def _followers() -> Iterator[Case]:
     three = replace(number, shape=(3,))
     more = made([record, three], [SINGLE], ONE, fixed=[chunk(3)], **parts)
     yield Case("follows fewer rows", more, wrong, "of 3 elements follows 2 rows")
+    flat = latent((6,), tables=(), zero=6, scale=1)
+    for shape in ((0,), (3, 0), (6,)):
+        empty = replace(number, shape=shape)
+        parts["scales"] = [chunk(8)]
+        none = made([flat, empty], [SINGLE], ONE, **parts)
+        yield Case(f"{shape} follows one dimension", none, wrong, "follows 0 rows")
+    parts["scales"] = [chunk(6)]
     unlike = made([record, number], [SINGLE], ONE, **parts)
     yield Case("zero rows of no scale", unlike, wrong, "scales of zero rows are not as")
 

@@ -55,11 +55,43 @@ def test_leaving_out_makes_files_smaller(monkeypatch):
     alive = alive_of(conv)
     norms = [norm(f"n{i}.weight", alive) for i in range(8)]
     small = lnx.estimate(container_of(conv, *norms))
-    monkeypatch.setattr("lnx.write.plan.without_zero_rows", lambda drafts, _: drafts)
+    monkeypatch.setattr("lnx.write.plan.followed", lambda _: {})
     large = lnx.estimate(container_of(conv, *norms))
     saved = 8 * ROWS / 8  # bytes: which of the rows are zero is a bit each
     assert large.fixed - small.fixed > 0.9 * saved
     assert small.file < large.file
+
+
+@pytest.mark.parametrize(
+    ("shape", "length"),
+    [
+        ((ROWS, 432), 9),
+        ((ROWS, 144, 3), 9),
+        ((ROWS, 48, 3, 3), 3),
+        ((ROWS, 432), 1),
+        ((ROWS, 432), 432),
+        ((ROWS * 432,), 9),
+    ],
+)
+def test_layers_of_any_shape_come_back(shape, length):
+    """Rows that are not counted as zero ones cannot be followed."""
+    symbols = pruned(0)
+    alive = symbols.reshape(ROWS, -1).any(axis=1)
+    one = lnx.Latent("fc.weight", shape, symbols.reshape(-1, length), 0)
+    tensors = one, norm("fc.bias", alive), norm("n", np.ones(4, bool))
+    container = lnx.Container(tensors, (np.eye(length, dtype=np.float32),))
+    counted = shape[1:] in [(48, 3, 3), (432,)] and length in (1, 3)
+    assert (followed(container)["fc.bias"] == (1, ROWS // 2)) == counted
+    assert_equal(lnx.loads(lnx.dumps(container)), container)
+
+
+@pytest.mark.parametrize("size", [0, 1])
+def test_the_smallest_tensors_come_back(size):
+    """Layers and norms of no channel, and of one that is dead."""
+    none = lnx.Latent("w", (size, 5, 3, 3), np.zeros((size * 5, 9), np.int8), 0)
+    vector = exact("b", np.zeros(size, "<f4"), lnx.DType.F32)
+    container = container_of(layer(), none, vector)
+    assert_equal(lnx.loads(lnx.dumps(container)), container)
 
 
 @pytest.mark.parametrize("what", ["not zero", "minus zero", "another length"])
@@ -77,13 +109,27 @@ def test_what_is_not_zero_is_stored(what):
     assert_equal(lnx.loads(lnx.dumps(container)), container)
 
 
-def test_the_latest_layer_with_as_many_rows_is_followed():
-    first, second = layer(0), replace(layer(1), name="conv2.weight")
-    alive = alive_of(second)
-    other = exact("other", np.ones(3, "<f4"), lnx.DType.F32)
-    container = container_of(first, second, other, norm("n.bias", alive))
-    assert followed(container) == {"n.bias": (2, int((~alive).sum()))}
+@pytest.mark.parametrize(("own", "back"), [(0, 3), (1, 2), (2, -1)])
+def test_the_layer_that_a_norm_belongs_to_is_found(own, back):
+    """Behind it, too: sorted names have biases before weights."""
+    layers = [replace(layer(i), name=f"conv{i}.weight") for i in range(3)]
+    alive = alive_of(layers[own])
+    other = lnx.Alias("other", "conv0.weight")
+    container = container_of(*layers[:2], other, norm("n.bias", alive), layers[2])
+    assert followed(container) == {"n.bias": (back, int((~alive).sum()))}
     assert_equal(lnx.loads(lnx.dumps(container)), container)
+
+
+def test_norms_decide_whether_rows_are_marked():
+    """What a mask says as well is worth more where norms can leave out rows."""
+    conv = layer(alive=0.005)
+    alive = alive_of(conv)
+    names = [f"n{i}" for i in range(4)]
+    alone = lnx.estimate(container_of(conv)).scales
+    assert not alone
+    container = container_of(conv, *(norm(name, alive) for name in names))
+    assert set(followed(container)) == {*names}
+    assert all(back for back, _ in followed(container).values())
 
 
 def test_a_layer_that_lives_whole_leaves_out_nothing():

@@ -144,7 +144,7 @@ def write_fixed(
     writer.varints([zigzag(record.exponent) for record in records])
     writer.varints([record.table for record in records])
     if leaves_out:
-        writer.varints([record.back for record in records])
+        writer.varints([zigzag(record.back) for record in records])
 
 
 def read_fixed(
@@ -159,7 +159,8 @@ def read_fixed(
     tables = reader.varints("table id", len(slots), spec.MAX_TABLES, least=1)
     backs = [0] * len(slots)
     if leaves_out:
-        backs = reader.varints("distance", len(slots), spec.MAX_TENSORS)
+        most = 2 * spec.MAX_TENSORS
+        backs = [unzigzag(x) for x in reader.varints("distance", len(slots), most)]
     return [
         FixedRecord(name, shape, unzigzag(exponents[i]), tables[i], backs[i])
         for i, (name, shape) in enumerate(slots)
@@ -174,15 +175,16 @@ def with_left_out(records: Sequence[TensorRecord]) -> tuple[TensorRecord, ...]:
     found = list(records)
     for i, record in enumerate(records):
         if isinstance(record, FixedRecord) and record.back:
-            other = records[i - record.back] if record.back <= i else record
+            place, size = i - record.back, elements(record.shape)
+            other = records[place] if 0 <= place < len(records) else record
             if not isinstance(other, LatentRecord) or not other.classed:
                 raise FormatError(
                     f"tensor {printable(record.name)} follows what has no scales"
                 )
-            if other.channels[0] != elements(record.shape):
+            if not size or other.channels[0] != size:
                 raise FormatError(
-                    f"tensor {printable(record.name)} of {elements(record.shape)}"
-                    f" elements follows {other.channels[0]} rows"
+                    f"tensor {printable(record.name)} of {size} elements follows"
+                    f" {other.channels[0]} rows"
                 )
             found[i] = replace(record, left_out=other.zero_rows)
     return tuple(found)

@@ -109,8 +109,8 @@ class FixedRecord:
     Attributes:
         exponent: e; elements are symbols times 2**e.
         table: id of the table of the symbols.
-        back: how many tensors before it the latent one stands whose zero rows are zero
-            here, too, and left out; 0 where all elements are stored.
+        back: how many places before it, or behind it if negative, the latent tensor
+            stands whose zero rows are zero here, too, and left out; 0 for none.
         left_out: the number of them.
     """
 

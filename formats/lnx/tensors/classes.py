@@ -40,7 +40,7 @@ class Scales:
 
     @property
     def stored_rows(self) -> NDArray[np.bool_]:
-        """Which rows are not marked as all zero; (O,)."""
+        """Which rows have a scale, and not the mark of all zeros; (O,)."""
         stored: NDArray[np.bool_] = self.rows != spec.ZERO_SCALE
         return stored
 

@@ -9,6 +9,7 @@ Wiegand 1998; integers alone, so every machine finds the same scales.
 Legend: O x I slices of L cells; K levels that are tried.
 """
 
+from collections.abc import Iterator
 from functools import cache
 
 import numpy as np
@@ -24,6 +25,8 @@ GRIDS = 1, 2, 4  # half octaves between the scales of rows, and of columns
 REACH = 12  # half octaves from the middle, of rows and of columns
 FRACTION_BITS = 30  # of probabilities, before their logarithms are taken
 LARGEST = 1 << 15  # size that counts: above it there is one class, and sums fit 64 bits
+FEWEST = 8  # cells of an index that may have a scale of its own
+BLOCK = 1 << 14  # indices whose scales are chosen at once
 SMOOTHING = 4  # of counts of scales: one that is not used yet is there once in so many
 
 
@@ -31,41 +34,59 @@ def cheap_scales(symbols: Symbols, grid: tuple[int, int, int]) -> Scales:
     """Return the scales of a tensor that cost least; symbols (N, L), grid (O, I, L)."""
     sizes = np.abs(np.clip(symbols, -LARGEST, LARGEST).astype(np.int32)).reshape(grid)
     fitted = fit_scales(symbols, grid)
-    found = [_refined(sizes, _start(sizes, fitted, step), step) for step in GRIDS]
-    best, _ = min(found, key=lambda pair: pair[1] + _numbers_price(pair[0]))
-    return Scales(*(levels.astype(np.int8) for levels in best))
+    axes = fitted.rows, fitted.columns, fitted.places
+    used = (sizes.any(axis=others) for others in ((1, 2), (0, 2), (0, 1)))
+    levels = [
+        np.where(alive, x.astype(np.int64), spec.ZERO_SCALE)
+        for alive, x in zip(used, axes, strict=True)
+    ]
+    found = [levels, *(_refined(sizes, levels, step) for step in GRIDS)]
+    best = min(found, key=lambda x: _cells_price(sizes, x) + _numbers_price(x))
+    return Scales(*(x.astype(np.int8) for x in best))
 
 
-def _start(sizes: IntArray, fitted: Scales, step: int) -> list[IntArray]:
-    """Return levels to start from: rows and columns around 0, the rest in places."""
-    levels = [x.astype(np.int64) for x in (fitted.rows, fitted.columns, fitted.places)]
-    used = [sizes.any(axis=tuple({0, 1, 2} - {axis})) for axis in range(3)]
-    for axis in (0, 1):
-        alive = np.sort(levels[axis][used[axis]])
-        middle = int(alive[len(alive) // 2]) if len(alive) else 0
-        levels[2] = levels[2] + middle
-        around = np.clip(levels[axis] - middle, -REACH, REACH)
-        levels[axis] = (around + step // 2) // step * step
-    places = np.clip(levels[2], spec.LEAST_CLASS, spec.LEAST_CLASS + spec.CLASSES - 1)
-    levels[2] = places
-    return [np.where(x, y, spec.ZERO_SCALE) for x, y in zip(used, levels, strict=True)]
-
-
-def _refined(
-    sizes: IntArray, levels: list[IntArray], step: int
-) -> tuple[list[IntArray], int]:
-    """Choose the cheapest level of each index, axis by axis; return the price, too."""
-    price = 0
+def _refined(sizes: IntArray, fitted: list[IntArray], step: int) -> list[IntArray]:
+    """Return the cheapest level of each index, chosen axis by axis."""
+    levels = _start(sizes, fitted, step)
     for axis, size in enumerate(sizes.shape):
-        if axis == 1 and size == 1:
-            continue
         free = levels[axis] > spec.ZERO_SCALE
+        if sizes.size < FEWEST * size or not free.any():
+            continue
         tried = _tried(axis, step)
-        costs = _costs(sizes, levels, axis, tried)  # (n, K)
-        best = (costs + _level_prices(levels, tried)).argmin(axis=1)
-        levels[axis] = np.where(free, tried[best], spec.ZERO_SCALE)
-        price = int(costs[np.arange(size), best][free].sum())
-    return levels, price
+        prices = _level_prices(levels, tried)
+        best = [
+            (_costs(part, levels, axis, tried) + prices).argmin(axis=1)
+            for part in _blocks(np.moveaxis(sizes, axis, 0))
+        ]
+        levels[axis] = np.where(free, tried[np.concatenate(best)], spec.ZERO_SCALE)
+    return levels
+
+
+def _blocks(sizes: IntArray) -> Iterator[IntArray]:
+    """Yield sizes, (n, R, C), some of the first axis at a time: bounds the memory."""
+    for start in range(0, len(sizes), BLOCK):
+        yield sizes[start : start + BLOCK]
+
+
+def _start(sizes: IntArray, fitted: list[IntArray], step: int) -> list[IntArray]:
+    """Return levels to start from: rows and columns around 0, the rest in places.
+
+    An axis whose indices have few cells each has one level.
+    """
+    levels = list(fitted)
+    for axis in (0, 1):
+        free = levels[axis] > spec.ZERO_SCALE
+        alive = np.sort(levels[axis][free])
+        middle = int(alive[len(alive) // 2]) if len(alive) else 0
+        levels[2] = np.where(levels[2] > spec.ZERO_SCALE, levels[2] + middle, levels[2])
+        reach = 0 if sizes.size < FEWEST * sizes.shape[axis] else REACH
+        around = np.clip(levels[axis] - middle, -reach, reach)
+        around = (around + step // 2) // step * step
+        levels[axis] = np.where(free, around, spec.ZERO_SCALE)
+    top = spec.LEAST_CLASS + spec.CLASSES - 1
+    around = np.clip(levels[2], spec.LEAST_CLASS, top)
+    levels[2] = np.where(levels[2] > spec.ZERO_SCALE, around, spec.ZERO_SCALE)
+    return levels
 
 
 def _tried(axis: int, step: int) -> IntArray:
@@ -80,10 +101,11 @@ def _costs(
 ) -> IntArray:
     """Return what the cells of each index cost at each level, (n, K), in 2**-16 bits.
 
-    A cell costs so much by its class, and so much for each step of its size.
+    `sizes` has that axis first, (n, R, C). A cell costs so much by its class, and so
+    much for each step of its size.
     """
     first, second = (i for i in range(3) if i != axis)
-    sums = _grouped(np.moveaxis(sizes, axis, 0), levels[first], levels[second])
+    sums = _grouped(sizes, levels[first], levels[second])
     rows, columns = (np.unique(levels[i], return_counts=True) for i in (first, second))
     pairs = (rows[0][:, None] + columns[0]).reshape(-1, 1) + tried  # (G, K)
     classes = np.clip(pairs - spec.LEAST_CLASS, 0, spec.CLASSES - 1)
@@ -106,9 +128,18 @@ def _grouped(sizes: IntArray, rows: IntArray, columns: IntArray) -> IntArray:
 def _level_prices(levels: list[IntArray], tried: IntArray) -> IntArray:
     """Return what scales cost, from how often they are there; (K,)."""
     every = np.concatenate(levels)
-    counts = (every[:, None] == tried).sum(0)
+    counts = np.bincount(every - spec.ZERO_SCALE, minlength=256)[
+        tried - spec.ZERO_SCALE
+    ]
     whole = SMOOTHING * len(every) + len(tried)
     return log2_large(np.array(whole)) - log2_large(SMOOTHING * counts + 1)
+
+
+def _cells_price(sizes: IntArray, levels: list[IntArray]) -> int:
+    """Return the bits of all cells, in 2**-16 bits."""
+    tried, own = np.unique(levels[2], return_inverse=True)
+    costs = _costs(np.moveaxis(sizes, 2, 0), levels, 2, tried)
+    return int(costs[np.arange(len(own)), own].sum())
 
 
 def _numbers_price(levels: list[IntArray]) -> int:
@@ -125,13 +156,11 @@ def _prices() -> tuple[IntArray, IntArray]:
     """Return what a cell of each class costs, and each step of its size, (CLASSES,).
 
     Of mean size m, its size k has the probability (1 - t) / (1 + t) t**k, t = m / (1 +
-    sqrt(1 + m * m)), of both signs together but for zero. Cells of the lowest class
-    that are zero cost nothing.
+    sqrt(1 + m * m)), of both signs together but for zero.
     """
     mean = np.sqrt(np.ldexp(1.0, np.arange(spec.CLASSES) + spec.LEAST_CLASS))
     ratio = mean / (1 + np.sqrt(1 + mean * mean))
     zero, larger = map(_bits, ((1 - ratio) / (1 + ratio), ratio))
-    zero[0] = 0
     return zero, larger
 
 

@@ -4,72 +4,70 @@ A filter without weights has, in a trained network, a norm and a bias that are z
 well. Scales say which rows these are.
 """
 
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from heapq import nsmallest
 
 import numpy as np
-from numpy.typing import NDArray
 
-from lnx.dtypes import ITEM_BYTES, DType
+from lnx.dtypes import DType
 from lnx.parts.records import FixedRecord
-from lnx.tensors.classes import Scales
-from lnx.tensors.container import Alias, Exact, Latent
+from lnx.tensors.container import Alias, Exact, Latent, elements
 from lnx.tensors.fixed_point import to_fixed
 from lnx.write.drafts import Draft
 from lnx.write.share_tables import histogram
 
 Tensors = Sequence[Latent | Exact | Alias]
+NEAREST = 4  # latent tensors of as many rows that are looked at
 
 
-def count_followers(tensors: Tensors) -> dict[int, int]:
-    """Return how many tensors may follow each latent one, by its place."""
-    return dict(Counter(place for place in _followed(tensors) if place is not None))
+def followed(tensors: Tensors) -> dict[int, int]:
+    """Return the place of the tensor that a vector may follow, by its own place.
+
+    Float32 vectors follow the nearest latent tensor that has as many rows, some of them
+    zero, and for which they have zeros there.
+    """
+    alive = {
+        i: np.any(tensor.symbols.reshape(tensor.shape[0], -1), axis=1)
+        for i, tensor in enumerate(tensors)
+        if isinstance(tensor, Latent) and _has_rows(tensor)
+    }
+    by_rows: dict[int, list[int]] = {}
+    for i, rows in alive.items():
+        if not rows.all():
+            by_rows.setdefault(len(rows), []).append(i)
+    found = {}
+    for i, tensor in enumerate(tensors):
+        if isinstance(tensor, Exact) and tensor.dtype is DType.F32:
+            numbers = np.ascontiguousarray(tensor.data).view("<u4")
+            places = by_rows.get(len(numbers), [])
+            for place in nsmallest(NEAREST, places, key=lambda x: abs(i - x)):
+                if not numbers[~alive[place]].any():
+                    found[i] = place
+                    break
+    return found
 
 
-def without_zero_rows(drafts: Sequence[Draft], tensors: Tensors) -> list[Draft]:
+def _has_rows(tensor: Latent) -> bool:
+    """Tell whether zero rows of a tensor are counted: those of dimension 0."""
+    within = elements(tensor.shape[2:]) % tensor.symbols.shape[1] == 0
+    return len(tensor.shape) > 1 and tensor.symbols.size > 0 and within
+
+
+def without_zero_rows(
+    drafts: Sequence[Draft], tensors: Tensors, places: Mapping[int, int]
+) -> list[Draft]:
     """Return drafts in which fixed-point tensors leave out zero rows where they can."""
     found = list(drafts)
-    for i, place in enumerate(_followed(tensors)):
-        record, tensor = drafts[i].record, tensors[i]
-        if place is None or not isinstance(record, FixedRecord):
+    for i, place in places.items():
+        record, tensor, scales = drafts[i].record, tensors[i], drafts[place].scales
+        if not isinstance(record, FixedRecord) or not isinstance(tensor, Exact):
             continue
-        scales = drafts[place].scales
-        if scales is not None and isinstance(tensor, Exact):
-            found[i] = _following(drafts[i], record, tensor, i - place, scales)
+        fixed = to_fixed(np.ascontiguousarray(tensor.data))
+        if scales is None or fixed is None:
+            continue
+        stored = scales.stored_rows
+        zeros = int(np.count_nonzero(~stored))
+        record = replace(record, back=i - place, left_out=zeros)
+        found[i] = Draft(record, planes=(histogram(fixed[1][stored]),))
     return found
-
-
-def _followed(tensors: Tensors) -> list[int | None]:
-    """Return the place of what each tensor may follow.
-
-    Float32 vectors follow the latest latent tensor before them that has as many rows,
-    where they are zero in each of its zero rows.
-    """
-    found: list[int | None] = []
-    latest: dict[int, int] = {}  # place by the number of rows
-    alive: dict[int, NDArray[np.bool_]] = {}  # which rows are, by place
-    for i, tensor in enumerate(tensors):
-        place = None
-        if isinstance(tensor, Latent):
-            if len(tensor.shape) > 1 and tensor.symbols.size:
-                rows = tensor.symbols.reshape(tensor.shape[0], -1)
-                latest[len(rows)], alive[i] = i, np.any(rows, axis=1)
-        elif isinstance(tensor, Exact) and tensor.dtype is DType.F32:
-            place = latest.get(len(tensor.data) // ITEM_BYTES[DType.F32])
-        if place is not None and isinstance(tensor, Exact):
-            left = np.ascontiguousarray(tensor.data).view("<u4")[~alive[place]]
-            place = place if len(left) and not left.any() else None
-        found.append(place)
-    return found
-
-
-def _following(
-    draft: Draft, record: FixedRecord, tensor: Exact, back: int, scales: Scales
-) -> Draft:
-    fixed, stored = to_fixed(np.ascontiguousarray(tensor.data)), scales.stored_rows
-    if fixed is None or len(stored) != len(fixed[1]):
-        return draft
-    zeros = int(np.count_nonzero(~stored))
-    kept = replace(record, back=back, left_out=zeros)
-    return Draft(kept, planes=(histogram(fixed[1][stored]),))

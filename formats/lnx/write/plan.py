@@ -3,6 +3,7 @@
 Integer arithmetic throughout, so equal containers give equal streams on every machine.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -32,7 +33,7 @@ from lnx.tensors.check import check_content
 from lnx.tensors.container import Container
 from lnx.write.cut import cut, cut_exact
 from lnx.write.drafts import Draft, draft_of
-from lnx.write.leave_out import count_followers, without_zero_rows
+from lnx.write.leave_out import followed, without_zero_rows
 from lnx.write.share_tables import Histogram, merge, share_tables
 
 
@@ -60,12 +61,13 @@ def make_plan(container: Container) -> Plan:
     """Decide how a container is written; raises ContentError for what cannot be."""
     check_content(container)
     index = {tensor.name: i for i, tensor in enumerate(container.tensors)}
-    followers = count_followers(container.tensors)
+    places = followed(container.tensors)
+    followers = Counter(places.values())
     drafts = [
-        draft_of(tensor, index, followers.get(i, 0))
+        draft_of(tensor, index, followers[i])
         for i, tensor in enumerate(container.tensors)
     ]
-    drafts = without_zero_rows(drafts, container.tensors)
+    drafts = without_zero_rows(drafts, container.tensors, places)
     _check_planes([d.record for d in drafts])
     tables: list[Table] = []
     records, class_tables = _choose(drafts, tables)
