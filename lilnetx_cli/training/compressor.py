@@ -5,16 +5,18 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from lilnetx_cli.errors import UsageError
 from lilnetx_cli.nn import Penalty, Start, penalty
+from lilnetx_cli.nn.channel_prior import Channels
 from lilnetx_cli.quantization.calls import Inputs, calls_of
 from lilnetx_cli.training.averaging import average_of
 from lilnetx_cli.training.course import LoopSizes, begin, trains
 from lilnetx_cli.training.finalize import SIDE_TOLERANCE
 from lilnetx_cli.training.loop_channels import Chooser, macs_controller
 from lilnetx_cli.training.loop_checks import check_network, check_runs
+from lilnetx_cli.training.macs_control import MacsController
 from lilnetx_cli.training.own_loop import Finalized, end_course, tensors_named
 from lilnetx_cli.training.rates import (
     groups_of,
@@ -112,7 +114,7 @@ class Compressor:
         )
         self._course.average = average
         self._check_reach()
-        advance(self._course, self._sizes, self._chooser)
+        advance(self._course, self._sizes, self._choose)
 
     @property
     def model(self) -> nn.Module:
@@ -244,6 +246,9 @@ class Compressor:
             check_size(course, course.controller.target, self._sizes.estimate)
             end_growth(course, course.controller)
 
+    def _choose(self, channels: Channels, macs: MacsController) -> Tensor:
+        return self._chooser(self.model, channels, macs)
+
     def _before(self, optimizer: torch.optim.Optimizer, *_: object) -> None:
         set_step_rates(self._course, optimizer)
 
@@ -257,4 +262,4 @@ class Compressor:
             if course.average is not None:
                 course.average.update(course.model)
             if course.step < course.steps:
-                advance(course, self._sizes, self._chooser)
+                advance(course, self._sizes, self._choose)

@@ -6,7 +6,6 @@ to follow, so that trained weights are not lost. Gradual pruning (Zhu and Gupta 
 the same idea with zeros alone.
 """
 
-import copy
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +13,6 @@ import torch
 from torch import Tensor, nn
 
 from lilnetx_cli.nn.latents import latent_groups, latent_weights
-from lilnetx_cli.nn.vanishing import spare_last
 
 # What optimizers of torch and transformers keep, and how it grows with the gradients:
 # as they do, or as their squares. Latents, and averages of them, shrink.
@@ -24,11 +22,6 @@ POWERS = {
     "exp_avg_sq_col": 2, "row_var": 2, "col_var": 2, "variance": 2, "ax": -1,
     "acc_delta": -2, "step_size": -1,
 }  # fmt: skip
-
-# By this power of what steps are still to grow, the latents of a channel get smaller in
-# steps: while they grow, latents that matter follow. In MobileNet-V2, at a quarter of a
-# run, it tells 97 % of the channels that live at the end.
-FOLLOWED = 0.5
 
 
 @dataclass(frozen=True)
@@ -63,28 +56,11 @@ def grow_steps(model: nn.Module, optimizer: Any, factor: float) -> None:  # noqa
     """
     if factor == 1:
         return
-    _grow(model, factor)
-    for _, _, latent in latent_weights(model):
-        _scale(optimizer.state.get(latent) or {}, factor)
-
-
-@torch.no_grad()
-def once_grown(model: nn.Module, factor: float) -> nn.Module:
-    """Return a copy of a network as it may round once steps grew by a factor.
-
-    No weight is lost entirely, as in training.
-    """
-    model = copy.deepcopy(model)
-    _grow(model, factor**FOLLOWED)
-    spare_last(model)
-    return model
-
-
-def _grow(model: nn.Module, factor: float) -> None:
     for group in latent_groups(model).values():
         group.step.mul_(factor)
     for _, _, latent in latent_weights(model):
         latent.div_(factor)
+        _scale(optimizer.state.get(latent) or {}, factor)
 
 
 def _scale(known: dict[str, Any], factor: float) -> None:

@@ -5,13 +5,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from lilnetx_cli.nn.channel_prior import Channels
-from lilnetx_cli.nn.living_channels import living, nonzero_slices
 from lilnetx_cli.nn.vanishing import spare_last
 from lilnetx_cli.training.cutting import Gauge, chosen
-from lilnetx_cli.training.growing import grow_steps, once_grown
+from lilnetx_cli.training.growing import grow_steps
 from lilnetx_cli.training.initial_weights import SPREAD
 from lilnetx_cli.training.macs_control import (
     MacsController,
@@ -28,12 +27,7 @@ UPDATES = 100  # of the controller in a run
 # Where nothing else acts, Adam halves what it does.
 PENALTY_EVERY = 4
 
-# Parts of the share that was asked for, below which nothing is believed of what lives
-# once steps have grown: a layer alone that is small would make it so.
-PLAUSIBLE = 0.5
-
-# Which channels of a network go.
-Choose = Callable[[nn.Module, Channels, MacsController], Tensor]
+Choose = Callable[[Channels, MacsController], Tensor]  # which channels go
 
 
 def weights_of(course: Steered) -> dict[str, float]:
@@ -50,9 +44,10 @@ def weights_of(course: Steered) -> dict[str, float]:
 def steer(session: Session, sizes: Sizer) -> None:
     """Set learning rates, the size of the steps and the weights of the penalty."""
 
-    def choose(model: nn.Module, channels: Channels, macs: MacsController) -> Tensor:
+    def choose(channels: Channels, macs: MacsController) -> Tensor:
         multiple = session.config.target.round_channels
-        return chosen(model, channels, macs.aim, gauge_of(session), multiple)
+        gauge = gauge_of(session)
+        return chosen(session.model, channels, macs.aim, gauge, multiple)
 
     if not session.config.train.plain:
         advance(session, sizes, choose)
@@ -100,27 +95,10 @@ def _steer_macs(
     if not macs.is_time(progress, macs_share(course.model, channels)):
         return
     macs.settle(progress)
-    macs.gone = _to_go(course, channels, macs, choose)
+    macs.gone = choose(channels, macs)
     take_out(course.model, channels, macs.gone)
     if course.controller is not None:
         course.controller.skip_change()
-
-
-def _to_go(
-    course: Steered, channels: Channels, macs: MacsController, choose: Choose
-) -> Tensor:
-    """Return the classes to take out, (K,).
-
-    Channels also die while steps grow: at first, so many fewer are chosen.
-    """
-    if macs.settled or macs.timed or course.growth is None:
-        return choose(course.model, channels, macs)
-    later = once_grown(course.model, course.spread / course.growth.last)
-    if macs_share(later, channels) < PLAUSIBLE * macs.aim:
-        return choose(course.model, channels, macs)
-    alive = living(channels, nonzero_slices(later, channels))
-    picked = choose(later, channels, macs) & alive
-    return ~living(channels, nonzero_slices(course.model, channels), picked)
 
 
 def share_of(course: Steered) -> float | None:

@@ -13,11 +13,9 @@ from lilnetx_cli.measure.latency import Latency
 from lilnetx_cli.measure.macs import count_macs
 from lilnetx_cli.models.registry import build_record
 from lilnetx_cli.nn import latent_weights, materialize, reparameterize
-from lilnetx_cli.nn.living_channels import living, nonzero_slices
 from lilnetx_cli.pruning import prune
 from lilnetx_cli.training import Stopped, cutting, read_resume, steering
 from lilnetx_cli.training.cutting import Gauge, chosen, smallest_share, without
-from lilnetx_cli.training.growing import Growth, once_grown
 from lilnetx_cli.training.macs_control import (
     AGAIN,
     BEGIN,
@@ -27,7 +25,6 @@ from lilnetx_cli.training.macs_control import (
     WEIGHT,
     MacsController,
     choose_gone,
-    macs_share,
 )
 from lilnetx_cli.training.size_control import SizeController
 from tests.nn.making import fill
@@ -64,9 +61,7 @@ def test_the_size_hears_of_channels_that_are_taken_out():
     """What they take with them is not a shrinking of the file by itself."""
     model, channels = with_latents(grouped(), torch.zeros(2, 1, 8, 8))
     size = SizeController(9_000, 10_000, before=9_500)
-    course = SimpleNamespace(
-        model=model, channels=channels, controller=size, growth=None
-    )
+    course = SimpleNamespace(model=model, channels=channels, controller=size)
     macs = MacsController(0.5)
     steering._steer_macs(course, macs, CHOOSE / 2, choose_half)
     assert size.before == 9_500
@@ -75,54 +70,10 @@ def test_the_size_hears_of_channels_that_are_taken_out():
     assert size.before is None
 
 
-def choose_half(_model, channels, _macs):
+def choose_half(channels, _macs):
     gone = torch.zeros(channels.count, dtype=torch.bool)
     gone[1::2] = True
     return gone
-
-
-def chosen_before_steps_grow(factor, target):
-    """Let a third of the channels be fine; return the network, channels, what goes."""
-    model, channels = with_latents(chain(), torch.zeros(2, 1, 8, 8))
-    with torch.no_grad():
-        for _, _, latent in list(latent_weights(model))[:3]:
-            latent[::3] = 0.6  # rounds to 1 now
-    course = SimpleNamespace(
-        model=model, channels=channels, growth=Growth(4.0, 1.0, 0.4), spread=factor
-    )
-    macs = MacsController(target)
-
-    def choose(network, channels, macs):
-        return choose_gone(network, channels, macs.aim)
-
-    return model, channels, steering._to_go(course, channels, macs, choose)
-
-
-def test_channels_that_die_while_steps_grow_count_as_gone():
-    """So that what is left then is the share, and not far less."""
-    model, channels, gone = chosen_before_steps_grow(4.0, 0.3)
-    assert macs_share(without(model, channels, gone), channels) > 0.35
-    grown = once_grown(without(model, channels, gone), 4.0)
-    assert 0.25 < macs_share(grown, channels) <= 0.3 * MORE
-    now, channels, gone = chosen_before_steps_grow(1.0, 0.3)
-    assert 0.25 < macs_share(without(now, channels, gone), channels) <= 0.3 * MORE
-
-
-@pytest.mark.parametrize("factor", [100.0, 1e6])
-def test_what_cannot_be_true_is_not_believed(factor):
-    """That all channels die, or all of a layer: they are chosen as they are now."""
-    model, channels, gone = chosen_before_steps_grow(factor, 0.3)
-    assert macs_share(once_grown(model, factor), channels) < 0.1
-    left = macs_share(without(model, channels, gone), channels)
-    assert 0.25 < left <= 0.3 * MORE
-
-
-def test_none_is_chosen_where_enough_is_about_to_die():
-    """Those that may die stay as well: some live on."""
-    model, channels, gone = chosen_before_steps_grow(4.0, 0.7)
-    assert 0.35 < macs_share(once_grown(model, 4.0), channels) < 0.7
-    assert macs_share(without(model, channels, gone), channels) > 0.95
-    assert torch.equal(gone, ~living(channels, nonzero_slices(model, channels)))
 
 
 def test_nothing_more_is_chosen_where_enough_has_died():
@@ -189,17 +140,6 @@ def grouped():
     return fill(nn.Sequential(*layers, *head))
 
 
-def chain():
-    """Convolutions one after the other."""
-    network = nn.Sequential(
-        nn.Conv2d(1, 16, 3, padding=1), nn.ReLU(),
-        nn.Conv2d(16, 32, 3, padding=1), nn.ReLU(), nn.MaxPool2d(4),
-        nn.Conv2d(32, 64, 3, padding=1), nn.ReLU(),
-        nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, 10),
-    )  # fmt: skip
-    return fill(network)
-
-
 LAST = "5.weight"
 
 
@@ -207,7 +147,13 @@ LAST = "5.weight"
 def test_no_layer_keeps_far_less_than_the_others(target, least):
     """Half as much of the share as of all, where its channels are the smallest."""
     images = torch.zeros(2, 1, 8, 8)
-    model, channels = with_latents(chain(), images)
+    network = nn.Sequential(
+        nn.Conv2d(1, 16, 3, padding=1), nn.ReLU(),
+        nn.Conv2d(16, 32, 3, padding=1), nn.ReLU(), nn.MaxPool2d(4),
+        nn.Conv2d(32, 64, 3, padding=1), nn.ReLU(),
+        nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, 10),
+    )  # fmt: skip
+    model, channels = with_latents(fill(network), images)
     with torch.no_grad():
         {name: latent for name, _, latent in latent_weights(model)}[LAST].mul_(0.3)
     gone = choose_gone(model, channels, target)
