@@ -1,10 +1,11 @@
 """Scales that take the fewest bits: cells, by their class, and the scales themselves.
 
 Rows and columns that are all zero have a scale of their own, so low that their cells
-cost nothing. The others are coarse where finer scales would cost more than they save.
+cost next to nothing. The others are coarse where finer ones cost more than they save.
 Cells are priced as two-sided geometric variables of the mean size that their class
 stands for. Source: rate-distortion choice of side information, as of Sullivan and
-Wiegand 1998; integers alone, so every machine finds the same scales.
+Wiegand 1998. Sums are integers, and what is left are single float64 operations, so
+every machine finds the same scales.
 
 Legend: O x I slices of L cells; K levels that are tried.
 """
@@ -128,9 +129,8 @@ def _grouped(sizes: IntArray, rows: IntArray, columns: IntArray) -> IntArray:
 def _level_prices(levels: list[IntArray], tried: IntArray) -> IntArray:
     """Return what scales cost, from how often they are there; (K,)."""
     every = np.concatenate(levels)
-    counts = np.bincount(every - spec.ZERO_SCALE, minlength=256)[
-        tried - spec.ZERO_SCALE
-    ]
+    counts = np.bincount(every - spec.ZERO_SCALE, minlength=256)
+    counts = counts[tried - spec.ZERO_SCALE]
     whole = SMOOTHING * len(every) + len(tried)
     return log2_large(np.array(whole)) - log2_large(SMOOTHING * counts + 1)
 
@@ -160,8 +160,7 @@ def _prices() -> tuple[IntArray, IntArray]:
     """
     mean = np.sqrt(np.ldexp(1.0, np.arange(spec.CLASSES) + spec.LEAST_CLASS))
     ratio = mean / (1 + np.sqrt(1 + mean * mean))
-    zero, larger = map(_bits, ((1 - ratio) / (1 + ratio), ratio))
-    return zero, larger
+    return _bits((1 - ratio) / (1 + ratio)), _bits(ratio)
 
 
 def _bits(shares: NDArray[np.float64]) -> IntArray:
