@@ -50,8 +50,8 @@ def with_network(
         record["input"] = asked.form
     elif splits is not None:
         record["size"] = splits.size
-    elif data is not None and len(data.batches[0]) == 1:
-        found = form_text(data.batches[0][0])
+    elif data is not None and (only := data.calls[0].only) is not None:
+        found = form_text(only)
         record |= {} if found is None else {"input": found}
     if splits is not None and dataset is not None and not is_factory(dataset):
         record["dataset"] = dataset

@@ -83,7 +83,7 @@ def _with_inputs(
             container,
             asked.goal,
             network_of(container, name, graph),
-            Calibration(data.batches, judge, calib.recalibrate),
+            Calibration(data.calls, judge, calib.recalibrate),
             exact_side=asked.exact_side,
             progress=ticker.move,
         )

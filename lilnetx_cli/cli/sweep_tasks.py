@@ -145,7 +145,7 @@ def _baselines(sweep: Sweep) -> Iterator[Task]:
     for snr in OUTPUT_SNRS:
 
         def with_inputs(path: Path, snr: float = snr) -> None:
-            inputs = calibration_of(sweep.splits).batches
+            inputs = calibration_of(sweep.splits).calls
             with sweep.out.progress("rounding, rounds") as ticker:
                 save_to_output_snr(
                     network(), sweep.record, inputs, snr, placed(path), ticker.move

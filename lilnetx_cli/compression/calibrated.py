@@ -16,8 +16,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from lilnetx_cli.calls import Call
 from lilnetx_cli.compression.moments import (
-    Batch,
     Moments,
     moments_of,
     order_of_use,
@@ -45,7 +45,7 @@ class Calibration:
     Attributes:
         network: in evaluation mode, on the device it runs on.
         names: of the weights, as in its state dict.
-        batches: arguments of calls.
+        calls: that the network is run on.
         norms: what batch norms see; nothing where they stay as they are.
         stages: groups of weights in the order of their use.
         sense: by weight, the share of the outputs' energy that a squared error of one
@@ -54,7 +54,7 @@ class Calibration:
 
     network: nn.Module
     names: tuple[str, ...]
-    batches: tuple[Batch, ...]
+    calls: tuple[Call, ...]
     norms: NormStatistics
     stages: tuple[tuple[str, ...], ...]
     ends: tuple[str | None, ...]
@@ -73,7 +73,7 @@ class RoundedNetwork:
 def study(
     network: nn.Module,
     names: Sequence[str],
-    batches: Sequence[Batch],
+    calls: Sequence[Call],
     *,
     recalibrate: bool = True,
     told: Told | None = None,
@@ -81,7 +81,7 @@ def study(
     """Run a dense network over its inputs, and see how much each weight matters."""
     state = network.state_dict(keep_vars=True)
     weights = {name: state[name] for name in names}
-    order = order_of_use(network, weights, batches[0])
+    order = order_of_use(network, weights, calls[0])
     count = max(1, -(-len(order.names) // STAGES))
     stages = tuple(
         order.names[start : start + count]
@@ -93,18 +93,16 @@ def study(
     )
     sense = {name: _plain_sense(weight) for name, weight in weights.items()}
     for at, (stage, end) in enumerate(zip(stages, ends, strict=True)):
-        moments = moments_of(network, network, stage, batches, end)
+        moments = moments_of(network, network, stage, calls, end)
         for name in stage:
             sense[name] = _sense(weights[name], _of(name, moments)) or sense[name]
         if told is not None:
             told(at + 1, len(stages))
-    norms = norm_statistics(network, batches, on=recalibrate)
+    norms = norm_statistics(network, calls, on=recalibrate)
     unused = tuple(name for name in names if name not in order.names)
     if unused:
         stages, ends = (*stages, unused), (*ends, None)
-    return Calibration(
-        network, tuple(names), tuple(batches), norms, stages, ends, sense
-    )
+    return Calibration(network, tuple(names), tuple(calls), norms, stages, ends, sense)
 
 
 def step_for(calibration: Calibration, name: str, error: float) -> float:
@@ -142,7 +140,7 @@ def round_network(
             dense,
             rounded,
             stage,
-            calibration.batches,
+            calibration.calls,
             end,
             partial(calibration.norms.moved, rounded),
         )

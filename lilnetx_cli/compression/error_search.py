@@ -71,7 +71,7 @@ class ErrorSearch:
         self._known = known
         self._exact_side = exact_side
         self._told = told
-        self._outputs = output_matrix(known.network, known.batches)
+        self._outputs = output_matrix(known.network, known.calls)
         state = known.network.state_dict()
         counts = [state[name].numel() for name in known.names]
         self._first = FIRST_SHARE / float(np.exp(np.mean(np.log(counts))))
@@ -83,7 +83,7 @@ class ErrorSearch:
             self._container,
             rounded,
             self._known.network,
-            self._known.batches,
+            self._known.calls,
             exact_side=self._exact_side,
         )
         return Try(error, made, len(lnx.dumps(made.container)))
@@ -109,7 +109,7 @@ class ErrorSearch:
                 " which weights matter: give other inputs, or add --snr or"
                 " --target-size"
             )
-        after = output_matrix(made.network, self._known.batches)
+        after = output_matrix(made.network, self._known.calls)
         return 0.0 if after is None else output_snr(self._outputs, after)
 
     def for_size(self, size: int) -> Try:

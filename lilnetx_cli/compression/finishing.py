@@ -12,9 +12,9 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils import _pytree as pytree
 
 import lnx
+from lilnetx_cli.calls import Call, first_calls
 from lilnetx_cli.checkpoint.convert import TO_TORCH, to_bytes
 from lilnetx_cli.compression.calibrated import RoundedNetwork
-from lilnetx_cli.compression.moments import Batch, call
 from lilnetx_cli.compression.problem import slice_length
 from lilnetx_cli.nn.batch_norm import fold_batch_norms
 from lilnetx_cli.nn.side_rounding import round_side
@@ -38,7 +38,7 @@ def finish(
     container: lnx.Container,
     rounded: RoundedNetwork,
     dense: nn.Module,
-    batches: Sequence[Batch],
+    calls: Sequence[Call],
     *,
     exact_side: bool,
 ) -> Finished:
@@ -51,7 +51,7 @@ def finish(
     _as_kept(network, container)
     if not exact_side:
         fold_batch_norms(network)
-        few = _first(batches, PROBED)
+        few = first_calls(calls, PROBED)
         change = _change(output_matrix(dense, few), output_matrix(network, few))
         tolerance = min(max(SIDE_SHARE * change, LEAST_CHANGE), MOST_CHANGE)
         round_side(
@@ -125,25 +125,25 @@ def names_of_norms(network: nn.Module) -> set[str]:
 
 
 @torch.no_grad()
-def output_matrix(network: nn.Module, batches: Sequence[Batch]) -> Tensor | None:
+def output_matrix(network: nn.Module, calls: Sequence[Call]) -> Tensor | None:
     """Return all float outputs on some inputs, one row each.
 
     Of several outputs those count that have a row for each input, if there are any.
     None where rows differ in length, where there are none, or for NaN and infinity.
     """
     rows = []
-    for batch in batches:
-        found: Any = call(network, batch)
+    for call in calls:
+        found: Any = call.copied().on(network)
         leaves = [
             leaf.float().flatten(1).cpu()
             for leaf in pytree.tree_leaves(found)
             if isinstance(leaf, Tensor) and leaf.is_floating_point() and leaf.dim()
         ]
-        leaves = [leaf for leaf in leaves if len(leaf) == len(batch[0])] or leaves
+        leaves = [leaf for leaf in leaves if len(leaf) == call.size] or leaves
         if leaves and len({len(leaf) for leaf in leaves}) == 1:
             rows.append(torch.cat(leaves, 1))
     widths = {row.shape[1] for row in rows}
-    if len(widths) != 1 or len(rows) != len(batches):
+    if len(widths) != 1 or len(rows) != len(calls):
         return None
     together = torch.cat(rows)
     return together if bool(together.isfinite().all()) else None
@@ -186,13 +186,3 @@ def _exact(tensor: lnx.Exact, value: Tensor) -> lnx.Exact:
     if dtype is None or tuple(value.shape) != tensor.shape:
         return tensor
     return replace(tensor, data=to_bytes(value.detach().to(dtype)))
-
-
-def _first(batches: Sequence[Batch], count: int) -> list[Batch]:
-    """Return the first batches that hold some inputs together."""
-    chosen: list[Batch] = []
-    for batch in batches:
-        if sum(len(known[0]) for known in chosen) >= count:
-            break
-        chosen.append(batch)
-    return chosen

@@ -1,20 +1,21 @@
 """`lilnetx.compress`: a network in memory -> a file, as the verb does it."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from numbers import Real
 from typing import Any
 
 from torch import Tensor, nn
 
 import lnx
+from lilnetx_cli.calls import Inputs
 from lilnetx_cli.checkpoint import Checkpoint, capture, pack, unpack
 from lilnetx_cli.compression.goal import Goal
 from lilnetx_cli.compression.held_out import HeldOut
 from lilnetx_cli.compression.kept_latents import has_latents
 from lilnetx_cli.compression.quantize import Calibration, quantize
 from lilnetx_cli.compression.record import Quality, bases_of, record_of
-from lilnetx_cli.data.calibration import as_batches, half_labelled, in_batches
+from lilnetx_cli.data.calibration import checked_calls, half_labelled, in_calls
 from lilnetx_cli.endings import check_lnx
 from lilnetx_cli.errors import UsageError, type_of
 from lilnetx_cli.models import rebuild
@@ -26,8 +27,6 @@ BOUNDS = {  # of a goal: least, most, unit
     "target_ratio": (1, 1e9, ""),
     "max_accuracy_drop": (0, 100, "points"),
 }
-
-Inputs = Tensor | Sequence[Tensor | tuple[Any, ...]]
 
 
 def compress(
@@ -54,9 +53,10 @@ def compress(
     weights of others are quantized to 40 dB, or, with inputs, as far as the outputs
     keep 25 dB.
 
-    `inputs` are a few hundred inputs of the network, in one tensor or in batches, each
-    a tensor or a tuple of arguments. `labels` (N,) belong to inputs in one tensor; then
-    the later half of both judges accuracy. `architecture` is the record of `save`.
+    `inputs` are a few hundred inputs of the network: in one tensor, or in a list of
+    batches, each a tensor, a tuple of arguments or a dict of named ones. `labels` (N,)
+    belong to inputs in one tensor; then the later half of both judges accuracy.
+    `architecture` is the record of `save`.
 
     `model` stays as it is. Returns what the verb's --json prints, except paths, times
     and memory. Raises UsageError for conflicting or unreachable goals, InputError,
@@ -89,9 +89,9 @@ def compress(
         return _written(found.container, found.quality, path)
     if network is None:
         raise UsageError("a state dict cannot be run: give the model itself")
-    batches, examples = _data(inputs, labels)
+    calls, examples = _data(inputs, labels)
     judge = None if examples is None or goal.drop is None else HeldOut(examples)
-    how = Calibration(batches, judge, recalibrate)
+    how = Calibration(calls, judge, recalibrate)
     found = quantize(container, goal, network, how, exact_side=exact_side)
     return _written(found.container, found.quality, path)
 
@@ -149,8 +149,8 @@ def _data(inputs: Inputs, labels: Tensor | None) -> tuple[Any, Any]:
     if labels is not None and isinstance(inputs, Tensor):
         return half_labelled(inputs, labels, "the call")
     if isinstance(inputs, Tensor):
-        return in_batches(inputs, "inputs"), None
-    return as_batches(inputs, "inputs"), None
+        return in_calls(inputs, "inputs"), None
+    return checked_calls(inputs, "inputs"), None
 
 
 def _written(

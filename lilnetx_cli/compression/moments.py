@@ -11,13 +11,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils import _pytree as pytree
 
+from lilnetx_cli.calls import Call
 from lilnetx_cli.compression.uses import Part, Use, Watch, plain_operations
 
 MOST_COLUMNS = 6144  # of a row; the moments of longer ones take too much memory
 
-Batch = tuple[Any, ...]  # the arguments of one call of the network
 Moved = Callable[[int], AbstractContextManager[Any]]
 
 
@@ -49,11 +48,6 @@ class Order:
 
     names: tuple[str, ...]
     repeated: bool
-
-
-def call(network: nn.Module, batch: Batch) -> Any:  # noqa: ANN401
-    """Run a network on a copy of a batch: some networks change their inputs."""
-    return network(*pytree.tree_map_only(Tensor, Tensor.clone, batch))
 
 
 class _EnoughError(Exception):
@@ -88,7 +82,7 @@ class _Sums:
 
 
 def order_of_use(
-    network: nn.Module, weights: Mapping[str, Tensor], batch: Batch
+    network: nn.Module, weights: Mapping[str, Tensor], call: Call
 ) -> Order:
     """Run a network once and see which of the weights are used, and when first."""
     seen: dict[str, int] = defaultdict(int)
@@ -97,7 +91,7 @@ def order_of_use(
         seen[use.part.name] += 1
 
     with plain_operations(network), Watch(weights, take):
-        call(network, batch)
+        call.copied().on(network)
     return Order(tuple(seen), any(count > 1 for count in seen.values()))
 
 
@@ -105,17 +99,17 @@ def moments_of(
     dense: nn.Module,
     rounded: nn.Module,
     names: Sequence[str],
-    batches: Sequence[Batch],
+    calls: Sequence[Call],
     until: str | None = None,
     moved: Moved = lambda _: nullcontext(),
 ) -> dict[Part, Moments]:
     """Return the moments of some weights; both networks have them under these names.
 
     A pass ends before the weight `until` is used. The same network given twice runs
-    once. The rounded network runs batch number i within `moved(i)`.
+    once. The rounded network makes call number i within `moved(i)`.
     """
     sums = _Sums()
-    for number, batch in enumerate(batches):
+    for number, call in enumerate(calls):
         queue: dict[Part, list[Use]] = defaultdict(list)
         twice = rounded is not dense
 
@@ -128,18 +122,18 @@ def moments_of(
                 sums.add(queue[use.part].pop(0), use)
 
         if twice:
-            _run(dense, names, batch, until, keep)
+            _run(dense, names, call, until, keep)
             with moved(number):
-                _run(rounded, names, batch, until, pair)
+                _run(rounded, names, call, until, pair)
         else:
-            _run(dense, names, batch, until, lambda use: sums.add(use, use))
+            _run(dense, names, call, until, lambda use: sums.add(use, use))
     return sums.means()
 
 
 def _run(
     network: nn.Module,
     names: Sequence[str],
-    batch: Batch,
+    call: Call,
     until: str | None,
     take: Callable[[Use], None],
 ) -> None:
@@ -154,6 +148,6 @@ def _run(
 
     try:
         with plain_operations(network), Watch(watched, see):
-            call(network, batch)
+            call.copied().on(network)
     except _EnoughError:
         pass

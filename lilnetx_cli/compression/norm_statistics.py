@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from lilnetx_cli.compression.moments import Batch, call
+from lilnetx_cli.calls import Call
 
 Seen = list[tuple[Tensor, Tensor]]  # mean and variance of each call, (C,) float64
 
@@ -24,12 +24,12 @@ class NormStatistics:
     """What the batch norms of a dense network get as inputs.
 
     Attributes:
-        batches: the inputs of the network.
-        seen: by the name of a norm, for each batch, what it saw.
+        calls: that the network is run on.
+        seen: by the name of a norm, for each call, what it saw.
         known: by its name, running mean and variance of the dense network.
     """
 
-    batches: tuple[Batch, ...]
+    calls: tuple[Call, ...]
     seen: dict[str, list[Seen]] = field(default_factory=dict)
     known: dict[str, tuple[Tensor, Tensor]] = field(default_factory=dict)
 
@@ -66,11 +66,11 @@ class NormStatistics:
 
     @torch.no_grad()
     def settle(self, network: nn.Module) -> None:
-        """Run all batches, and give the norms the statistics of them together."""
+        """Make all calls, and give the norms the statistics of them together."""
         totals: dict[str, Seen] = {name: [] for name in self.seen}
-        for number, batch in enumerate(self.batches):
+        for number, call in enumerate(self.calls):
             with self.moved(network, number) as found:
-                call(network, batch)
+                call.copied().on(network)
             for name, seen in found.items():
                 totals[name] += seen
         for name, norm in _norms(network).items():
@@ -92,18 +92,18 @@ class NormStatistics:
 
 @torch.no_grad()
 def norm_statistics(
-    network: nn.Module, batches: Sequence[Batch], *, on: bool
+    network: nn.Module, calls: Sequence[Call], *, on: bool
 ) -> NormStatistics:
     """Run a dense network; where not `on`, no norm will ever be changed."""
     norms = _norms(network) if on else {}
-    made = NormStatistics(tuple(batches))
+    made = NormStatistics(tuple(calls))
     for name, norm in norms.items():
         if norm.running_mean is not None and norm.running_var is not None:
             made.seen[name] = []
             made.known[name] = (norm.running_mean.clone(), norm.running_var.clone())
-    for batch in batches if made.seen else ():
+    for call in calls if made.seen else ():
         with _recorded(network, made):
-            call(network, batch)
+            call.copied().on(network)
     return made
 
 

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from torch import nn
 
 import lnx
+from lilnetx_cli.calls import Call
 from lilnetx_cli.compression.dense import dense_container
 from lilnetx_cli.compression.error_search import Judge
 from lilnetx_cli.compression.finishing import folded
 from lilnetx_cli.compression.goal import Goal, target_of_goal
 from lilnetx_cli.compression.kept_latents import needs_no_loss, smaller
 from lilnetx_cli.compression.lossy import Lossy, compress_container
-from lilnetx_cli.compression.moments import Batch
 from lilnetx_cli.compression.record import Quality
 from lilnetx_cli.compression.tries import Progress
 from lilnetx_cli.compression.with_inputs import compress_with_inputs
@@ -23,12 +23,12 @@ class Calibration:
     """What the outputs of a network are compared on.
 
     Attributes:
-        batches: arguments of calls of the network.
+        calls: that the network is run on.
         judge: measures accuracy; None where it is not asked for.
         recalibrate: whether the statistics of batch norms are measured again.
     """
 
-    batches: Sequence[Batch]
+    calls: Sequence[Call]
     judge: Judge | None = None
     recalibrate: bool = True
 
@@ -78,7 +78,7 @@ def quantize(
     made = compress_with_inputs(
         dense,
         network,
-        inputs.batches,
+        inputs.calls,
         target_of_goal(goal, dense, with_inputs=True),
         recalibrate=inputs.recalibrate,
         exact_side=exact_side,

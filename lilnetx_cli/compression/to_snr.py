@@ -8,10 +8,10 @@ from typing import Any
 from torch import nn
 
 import lnx
+from lilnetx_cli.calls import Call
 from lilnetx_cli.checkpoint import capture, pack
 from lilnetx_cli.compression.finishing import folded
 from lilnetx_cli.compression.lossy import compress_container
-from lilnetx_cli.compression.moments import Batch
 from lilnetx_cli.compression.targets import Target
 from lilnetx_cli.compression.tries import Progress
 from lilnetx_cli.compression.with_inputs import compress_with_inputs
@@ -37,7 +37,7 @@ def save_to_snr(
 def save_to_output_snr(
     network: nn.Module,
     record: Mapping[str, Any],
-    batches: Sequence[Batch],
+    calls: Sequence[Call],
     snr: float,
     path: Path,
     progress: Progress | None = None,
@@ -46,7 +46,7 @@ def save_to_output_snr(
     made = compress_with_inputs(
         pack(capture(network, architecture=record)),
         copy.deepcopy(network).eval(),
-        batches,
+        calls,
         Target(output_snr=snr),
         progress=progress,
     )

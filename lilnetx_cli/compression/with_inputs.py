@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from torch import nn
 
 import lnx
+from lilnetx_cli.calls import Call
 from lilnetx_cli.compression.calibrated import (
     study,
 )
@@ -18,7 +19,6 @@ from lilnetx_cli.compression.finishing import (
     output_snr,
 )
 from lilnetx_cli.compression.lossy import Lossy, fits, lossless
-from lilnetx_cli.compression.moments import Batch
 from lilnetx_cli.compression.running import check_runs
 from lilnetx_cli.compression.selection import extreme_names, weight_names
 from lilnetx_cli.compression.targets import Target
@@ -46,7 +46,7 @@ class WithInputs:
 def compress_with_inputs(
     container: lnx.Container,
     network: nn.Module,
-    batches: Sequence[Batch],
+    calls: Sequence[Call],
     target: Target,
     *,
     recalibrate: bool = True,
@@ -61,7 +61,7 @@ def compress_with_inputs(
     network does not take, and ContentError for what no file can store.
     """
     check_content(container)  # not after a search of minutes
-    check_runs(network, batches)
+    check_runs(network, calls)
     extreme, norms = extreme_names(container), names_of_norms(network)
     names = [name for name in weight_names(container) if name not in norms]
     if target.size is not None and (not names or fits(container, target.size)):
@@ -70,11 +70,11 @@ def compress_with_inputs(
         return WithInputs(Lossy(container, None, True, extreme), None, None)
     told = _told(progress)
     follow = recalibrate and not exact_side  # statistics of batch norms are kept, too
-    known = study(network, names, batches, recalibrate=follow, told=told)
+    known = study(network, names, calls, recalibrate=follow, told=told)
     search = ErrorSearch(container, known, exact_side, told)
     found = _found(search, target, judge)
     made, rounded = found.finished.container, found.finished.network
-    before, after = output_matrix(network, batches), output_matrix(rounded, batches)
+    before, after = output_matrix(network, calls), output_matrix(rounded, calls)
     close = None
     if before is not None and after is not None and differ(before):
         close = output_snr(before, after)

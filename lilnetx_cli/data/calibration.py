@@ -3,16 +3,16 @@
 All are on the CPU, where the network runs.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils import _pytree as pytree
 from torch.utils.data import Dataset
 
+from lilnetx_cli.calls import Call, Inputs, calls_of
 from lilnetx_cli.data.registry import Splits, check_no_folder, load_splits, pair_splits
 from lilnetx_cli.data.stream import Batch, EpochDataset, batches
 from lilnetx_cli.errors import InputError, type_of
@@ -30,12 +30,12 @@ class CalibrationData:
     """What a network is run on.
 
     Attributes:
-        batches: arguments of calls of the network.
+        calls: of the network.
         labelled: other examples, with labels; None where there are none.
         splits: the data set that they are from, if it is one.
     """
 
-    batches: tuple[tuple[Any, ...], ...]
+    calls: tuple[Call, ...]
     labelled: EpochDataset | None
     splits: Splits | None
 
@@ -82,8 +82,9 @@ def load_calibration(name: str, folder: Path | None) -> CalibrationData:
     A data set gives a few hundred training images without augmentation, and its
     validation split as labelled examples. The function returns inputs, or a pair of
     inputs and labels, of which the later half is for judging: a tensor, one input an
-    element, or a list of batches, each a tensor or a tuple of arguments. It may also
-    return what a data set's function does. Raises UsageError and InputError.
+    element, or a list of batches, each a tensor, a tuple of arguments or a dict of
+    named ones. It may also return what a data set's function does. Raises UsageError
+    and InputError.
     """
     if not is_factory(name):
         return calibration_of(load_splits(name, folder))
@@ -94,32 +95,30 @@ def load_calibration(name: str, folder: Path | None) -> CalibrationData:
     if isinstance(found, tuple) and len(found) == 2:
         return CalibrationData(*half_labelled(found[0], found[1], name), None)
     if isinstance(found, Tensor):
-        return CalibrationData(in_batches(found, name), None, None)
-    if isinstance(found, list) and found:
-        return CalibrationData(as_batches(found, name), None, None)
+        return CalibrationData(in_calls(found, name), None, None)
+    if isinstance(found, list | Mapping) and found:
+        return CalibrationData(checked_calls(found, name), None, None)
     raise InputError(
         f"{name} returns {type_of(found)}, expected inputs in one tensor, a list"
         " of batches, or a pair of inputs and labels"
     )
 
 
-def in_batches(inputs: Tensor, name: str) -> tuple[tuple[Any, ...], ...]:
-    """Return inputs in batches of about one size; raises InputError for too few."""
+def in_calls(inputs: Tensor, name: str) -> tuple[Call, ...]:
+    """Return calls with batches of about one size; raises InputError for too few."""
     _check_count(len(inputs) if inputs.dim() else 0, name)
     count = -(-len(inputs) // BATCH)
-    return tuple((part,) for part in inputs.cpu().chunk(count))
+    return tuple(Call((part,)) for part in inputs.cpu().chunk(count))
 
 
-def as_batches(found: Sequence[Any], name: str) -> tuple[tuple[Any, ...], ...]:
-    """Return batches as tuples of arguments; raises InputError for what is none."""
-    made = [batch if isinstance(batch, tuple) else (batch,) for batch in found]
-    for batch in made:
-        if not batch or not isinstance(batch[0], Tensor) or not batch[0].dim():
-            raise InputError(
-                f"{name} has a batch that does not begin with a tensor of inputs"
-            )
-    _check_count(sum(len(batch[0]) for batch in made), name)
-    return tuple(pytree.tree_map_only(Tensor, Tensor.cpu, batch) for batch in made)
+def checked_calls(inputs: Inputs, name: str) -> tuple[Call, ...]:
+    """Return the calls that inputs stand for; raises InputError for too few."""
+    calls = calls_of(inputs)
+    for call in calls:
+        if call.first is None:
+            raise InputError(f"{name} has a batch without a tensor of inputs")
+    _check_count(sum(call.size for call in calls), name)
+    return tuple(call.to("cpu") for call in calls)
 
 
 def calibration_of(splits: Splits) -> CalibrationData:
@@ -127,7 +126,7 @@ def calibration_of(splits: Splits) -> CalibrationData:
     generator = torch.Generator().manual_seed(SEED)
     order = torch.randperm(len(splits.calibration), generator=generator)[:INPUTS]
     loader = batches(splits.calibration, BATCH, sampler=order.tolist())
-    found = tuple((images,) for images, _ in loader)
+    found = tuple(Call((images,)) for images, _ in loader)
     most = min(MOST_LABELLED, len(splits.validation))
     labelled = Chosen(splits.validation, range(most)) if most > 1 else None
     return CalibrationData(found, labelled, splits)
@@ -137,7 +136,7 @@ def half_labelled(
     inputs: Any,  # noqa: ANN401
     labels: Any,  # noqa: ANN401
     name: str,
-) -> tuple[tuple[tuple[Any, ...], ...], EpochDataset]:
+) -> tuple[tuple[Call, ...], EpochDataset]:
     """Return one half of the inputs in batches, and the other one with its labels.
 
     Raises InputError for what is not a pair of inputs and labels.
@@ -153,7 +152,7 @@ def half_labelled(
         raise InputError(f"{name} returns labels in {kind}, expected int64")
     half = len(inputs) // 2
     labelled = Examples(inputs[half:].cpu(), labels[half:].cpu().long())
-    return in_batches(inputs[:half], name), labelled
+    return in_calls(inputs[:half], name), labelled
 
 
 def _size(found: Any) -> str:  # noqa: ANN401

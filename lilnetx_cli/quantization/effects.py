@@ -13,7 +13,8 @@ from torch.func import functional_call, jacrev, vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils import _pytree as pytree
 
-from lilnetx_cli.quantization.calls import Call, change_of, float_tensors, outputs_of
+from lilnetx_cli.calls import Call
+from lilnetx_cli.quantization.outputs import change_of, float_tensors, outputs_of
 
 EXAMPLES = 64  # that J is computed on
 AT_ONCE = 8  # of them, for the sake of memory

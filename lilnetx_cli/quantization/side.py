@@ -15,10 +15,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from lilnetx_cli.calls import Call
 from lilnetx_cli.nn.side_rounding import MANTISSA_BITS, round_mantissa
-from lilnetx_cli.quantization.calls import Call, change_of, outputs_of
 from lilnetx_cli.quantization.effects import joint_effects, single_effect
 from lilnetx_cli.quantization.feedback import feedback_factor, round_with_feedback
+from lilnetx_cli.quantization.outputs import change_of, outputs_of
 from lilnetx_cli.quantization.side_values import side_values
 
 TOGETHER = 512  # numbers that make up for each other

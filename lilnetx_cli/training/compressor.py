@@ -7,10 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from lilnetx_cli.calls import Inputs, calls_of
 from lilnetx_cli.errors import UsageError
 from lilnetx_cli.nn import Penalty, Start, penalty
 from lilnetx_cli.nn.channel_prior import Channels
-from lilnetx_cli.quantization.calls import Inputs, calls_of
 from lilnetx_cli.training.averaging import average_of
 from lilnetx_cli.training.course import LoopSizes, begin, trains
 from lilnetx_cli.training.finalize import SIDE_TOLERANCE

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 import lnx
+from lilnetx_cli.calls import Call, Caller
 from lilnetx_cli.checkpoint import Checkpoint, pack
 from lilnetx_cli.errors import InputError, UsageError, reason_of
 from lilnetx_cli.graph.coupling import coupled_channels
@@ -16,7 +17,7 @@ from lilnetx_cli.nn.batch_norm import unfold_batch_norms
 from lilnetx_cli.nn.channel_prior import Channels
 from lilnetx_cli.nn.equalizing import equalize_weights
 from lilnetx_cli.nn.gating import gate_dead_filters
-from lilnetx_cli.quantization.calls import Call, Caller, outputs_of
+from lilnetx_cli.quantization.outputs import outputs_of
 from lilnetx_cli.training.averaging import Average
 from lilnetx_cli.training.finalize import finalize
 from lilnetx_cli.training.groups import kinds_of

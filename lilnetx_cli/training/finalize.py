@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterator, Sequence
 import torch
 from torch import Tensor, nn
 
+from lilnetx_cli.calls import Call
 from lilnetx_cli.checkpoint import Checkpoint
 from lilnetx_cli.checkpoint.model_pt import take_latents
 from lilnetx_cli.data import EpochDataset, batches
@@ -16,7 +17,6 @@ from lilnetx_cli.nn.batch_norm import (
 from lilnetx_cli.nn.materialize import decode_in_place
 from lilnetx_cli.nn.side_rounding import with_short_decoders
 from lilnetx_cli.processes import ALONE, Processes
-from lilnetx_cli.quantization.calls import Call
 from lilnetx_cli.quantization.side import round_side_to_steps, round_side_unprobed
 from lilnetx_cli.training.devices import own_norms
 from lilnetx_cli.training.state import Session

@@ -6,10 +6,10 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from lilnetx_cli.calls import Call
 from lilnetx_cli.errors import UsageError
 from lilnetx_cli.nn.channel_prior import Channels
 from lilnetx_cli.processes import Processes
-from lilnetx_cli.quantization.calls import Call
 from lilnetx_cli.training.cutting import Gauge, chosen
 from lilnetx_cli.training.macs_control import MORE, MacsController, choose_gone
 

@@ -4,10 +4,11 @@ from collections.abc import Iterable, Mapping
 
 from torch import nn
 
+from lilnetx_cli.calls import Call
 from lilnetx_cli.errors import UsageError, type_of
 from lilnetx_cli.nn.latents import latent_groups
 from lilnetx_cli.nn.targets import find_targets, weight_names
-from lilnetx_cli.quantization.calls import Call, check_calls
+from lilnetx_cli.quantization.outputs import check_calls
 
 WRAPPERS = (nn.DataParallel, nn.parallel.DistributedDataParallel)
 

@@ -8,20 +8,14 @@ from typing import Any
 from torch import nn
 
 import lnx
+from lilnetx_cli.calls import Call, Caller, Inputs, calls_of, first_calls
 from lilnetx_cli.checkpoint import Checkpoint, pack
 from lilnetx_cli.errors import InputError, UsageError, reason_of, suggestion
 from lilnetx_cli.nn.batch_norm import calibrate_batch_norms
 from lilnetx_cli.nn.latents import latent_weights
 from lilnetx_cli.nn.side_rounding import with_short_decoders
 from lilnetx_cli.nn.vanishing import spare_last
-from lilnetx_cli.quantization.calls import (
-    Call,
-    Caller,
-    Inputs,
-    calls_of,
-    check_calls,
-    first_calls,
-)
+from lilnetx_cli.quantization.outputs import check_calls
 from lilnetx_cli.training.course import Course, LoopSizes
 from lilnetx_cli.training.finalize import SIDE_TOLERANCE
 from lilnetx_cli.training.finalize import finalize as shipped

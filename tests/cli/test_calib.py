@@ -1,5 +1,6 @@
 """`compress` with a network and its inputs."""
 
+import inspect
 import json
 
 import numpy as np
@@ -325,6 +326,14 @@ class TestInPython:
         record = lilnetx.compress(words_network(), tmp_path / "a.lnx", inputs=batches)
         assert record["output_snr_db"] >= 25
 
+    def test_named_arguments(self, tmp_path):
+        ids = words(20, 9, count=30)
+        both = tmp_path / "named.lnx", tmp_path / "positional.lnx"
+        first = next(iter(inspect.signature(words_network().forward).parameters))
+        lilnetx.compress(words_network(), both[0], inputs=[{first: ids}, {first: ids}])
+        lilnetx.compress(words_network(), both[1], inputs=[ids, ids])
+        assert both[0].read_bytes() == both[1].read_bytes()
+
     def test_a_network_that_torch_compiled(self, tmp_path):
         network = torch.compile(digits(), backend="eager")
         record = lilnetx.compress(
@@ -358,6 +367,10 @@ class TestInPython:
             ({"labels": torch.zeros(3)}, "labels need inputs"),
             ({"inputs": numbers(3, 1, 8, 8)}, "3 inputs"),
             ({"inputs": numbers(64, 1, 7, 8)}, "does not run"),
+            ({"inputs": {"pixels": numbers(64, 1, 8, 8)}}, "does not run"),
+            ({"inputs": [5]}, "int, expected a tensor"),
+            ({"inputs": (5,)}, "without a tensor"),
+            ({"inputs": []}, "no inputs"),
         ],
     )
     def test_contrary_wishes(self, tmp_path, wishes, words):

@@ -16,10 +16,10 @@ from lilnetx_cli.compression.norm_statistics import norm_statistics
 from lilnetx_cli.compression.with_inputs import compress_with_inputs
 from lilnetx_cli.data import load_splits
 from lilnetx_cli.data.calibration import (
-    as_batches,
     calibration_of,
+    checked_calls,
     half_labelled,
-    in_batches,
+    in_calls,
 )
 from lilnetx_cli.errors import UsageError
 from tests.compression.networks import Wide, digits, small, words_network
@@ -44,16 +44,16 @@ def decoded(network, made):
 
 def test_feedback_beats_plain_rounding_at_the_same_step():
     network, inputs = small()
-    batches = in_batches(inputs, "here")
-    known = study(network, weights_of(network), batches, recalibrate=False)
+    calls = in_calls(inputs, "here")
+    known = study(network, weights_of(network), calls, recalibrate=False)
     rounded = round_network(known, 1e-4)
     plain = copy.deepcopy(network)
     state = plain.state_dict()
     for name, step in rounded.steps.items():
         state[name].copy_(torch.round(state[name] / step) * step)
-    wanted = output_matrix(network, batches)
+    wanted = output_matrix(network, calls)
     found = [
-        output_snr(wanted, output_matrix(n, batches)) for n in (rounded.network, plain)
+        output_snr(wanted, output_matrix(n, calls)) for n in (rounded.network, plain)
     ]
     assert found[0] > found[1] + 3
 
@@ -61,7 +61,7 @@ def test_feedback_beats_plain_rounding_at_the_same_step():
 def test_indices_and_steps_are_the_weights():
     network, inputs = small()
     before = copy.deepcopy(network.state_dict())
-    known = study(network, weights_of(network), in_batches(inputs, "here"))
+    known = study(network, weights_of(network), in_calls(inputs, "here"))
     rounded = round_network(known, 1e-4)
     for name, value in rounded.network.state_dict().items():
         if name in rounded.indices:
@@ -74,9 +74,9 @@ def test_indices_and_steps_are_the_weights():
 
 def test_batch_norms_are_measured_again_unless_told_not_to():
     network, inputs = small()
-    batches = in_batches(inputs, "here")
+    calls = in_calls(inputs, "here")
     for recalibrate in (True, False):
-        known = study(network, weights_of(network), batches, recalibrate=recalibrate)
+        known = study(network, weights_of(network), calls, recalibrate=recalibrate)
         rounded = round_network(known, 1e-3).network
         same = torch.equal(rounded.norm.running_mean, network.norm.running_mean)
         assert same is not recalibrate
@@ -88,8 +88,8 @@ def test_a_size_is_met_from_below(share):
     network = digits()
     container = dense(network)
     size = int(share * len(lnx.dumps(container)))
-    batches = calibration_of(load_splits("digits", None)).batches
-    made = compress_with_inputs(container, network, batches, Target(size=size))
+    calls = calibration_of(load_splits("digits", None)).calls
+    made = compress_with_inputs(container, network, calls, Target(size=size))
     assert 0.99 * size <= len(lnx.dumps(made.lossy.container)) <= size
 
 
@@ -97,7 +97,7 @@ def test_a_size_too_small_names_the_smallest():
     network, inputs = small()
     with pytest.raises(UsageError, match=r"is out of reach: the smallest takes [\d,]+"):
         compress_with_inputs(
-            dense(network), network, in_batches(inputs, "here"), Target(size=300)
+            dense(network), network, in_calls(inputs, "here"), Target(size=300)
         )
 
 
@@ -105,7 +105,7 @@ def test_a_size_that_lossless_coding_meets_loses_nothing():
     network, inputs = small()
     container = dense(network)
     made = compress_with_inputs(
-        container, network, in_batches(inputs, "here"), Target(size=10**6)
+        container, network, in_calls(inputs, "here"), Target(size=10**6)
     )
     assert made.lossy.lossless
     assert made.lossy.container is container
@@ -114,34 +114,34 @@ def test_a_size_that_lossless_coding_meets_loses_nothing():
 @pytest.mark.parametrize("wanted", [12.0, 25.0, 40.0])
 def test_outputs_are_as_close_as_asked_for(wanted):
     network, inputs = small()
-    batches = in_batches(inputs, "here")
+    calls = in_calls(inputs, "here")
     made = compress_with_inputs(
-        dense(network), network, batches, Target(output_snr=wanted)
+        dense(network), network, calls, Target(output_snr=wanted)
     )
     assert wanted <= made.output_snr <= wanted + 3
     other = decoded(network, made)
-    again = output_snr(output_matrix(network, batches), output_matrix(other, batches))
+    again = output_snr(output_matrix(network, calls), output_matrix(other, calls))
     assert again == pytest.approx(made.output_snr, abs=0.1)
 
 
 def test_files_are_smaller_than_without_inputs():
     network = digits()
     container = dense(network)
-    batches = calibration_of(load_splits("digits", None)).batches
-    made = compress_with_inputs(container, network, batches, Target(output_snr=20))
+    calls = calibration_of(load_splits("digits", None)).calls
+    made = compress_with_inputs(container, network, calls, Target(output_snr=20))
     size = len(lnx.dumps(made.lossy.container))
     other = compress_container(container, Target(size=size))
     network_without = copy.deepcopy(network)
     network_without.load_state_dict(unpack(lnx.rebuild_all(other.container)))
-    wanted = output_matrix(network, batches)
-    assert output_snr(wanted, output_matrix(network_without, batches)) < 17
+    wanted = output_matrix(network, calls)
+    assert output_snr(wanted, output_matrix(network_without, calls)) < 17
 
 
 def test_tokens_recurrence_and_attention():
     network = words_network()
-    batches = in_batches(words(48, 9, count=30), "here")
+    calls = in_calls(words(48, 9, count=30), "here")
     container = dense(network)
-    made = compress_with_inputs(container, network, batches, Target(output_snr=20))
+    made = compress_with_inputs(container, network, calls, Target(output_snr=20))
     assert made.output_snr >= 20
     latents = [
         t.name for t in made.lossy.container.tensors if isinstance(t, lnx.Latent)
@@ -158,7 +158,7 @@ def test_accuracy_is_kept_on_examples_that_the_search_did_not_use():
     judge = HeldOut(data.labelled)
     assert judge.check(network) > 0.9
     made = compress_with_inputs(
-        dense(network), network, data.batches, Target(drop=0.02), judge=judge
+        dense(network), network, data.calls, Target(drop=0.02), judge=judge
     )
     before, after = made.accuracy
     assert before == judge.check(network)
@@ -178,7 +178,7 @@ def test_exact_side_keeps_biases_and_batch_norms_to_the_bit():
     made = compress_with_inputs(
         dense(network),
         network,
-        in_batches(inputs, "here"),
+        in_calls(inputs, "here"),
         Target(output_snr=20),
         exact_side=True,
     )
@@ -190,8 +190,8 @@ def test_exact_side_keeps_biases_and_batch_norms_to_the_bit():
 
 def test_a_network_that_did_not_change_keeps_its_statistics():
     network, inputs = small()
-    batches = in_batches(inputs[:40], "here")
-    norms = norm_statistics(network, batches, on=True)
+    calls = in_calls(inputs[:40], "here")
+    norms = norm_statistics(network, calls, on=True)
     other = copy.deepcopy(network)
     norms.settle(other)
     for name, value in network.state_dict().items():
@@ -200,22 +200,22 @@ def test_a_network_that_did_not_change_keeps_its_statistics():
 
 def test_statistics_follow_weights_that_changed():
     network, inputs = small()
-    batches = in_batches(inputs, "here")
+    calls = in_calls(inputs, "here")
     other = copy.deepcopy(network)
     with torch.no_grad():
         other.stem.weight.mul_(3)
-    norm_statistics(network, batches, on=True).settle(other)
-    wanted, found = output_matrix(network, batches), output_matrix(other, batches)
+    norm_statistics(network, calls, on=True).settle(other)
+    wanted, found = output_matrix(network, calls), output_matrix(other, calls)
     assert output_snr(wanted, found) > 40
 
 
 def test_long_biases_and_batch_norms_come_back_as_they_were_measured():
     inputs = numbers(48, 8, seed=2)
     network = filled(Wide(), 48, 8, seed=3).eval()
-    batches = in_batches(inputs, "here")
-    made = compress_with_inputs(dense(network), network, batches, Target(output_snr=20))
+    calls = in_calls(inputs, "here")
+    made = compress_with_inputs(dense(network), network, calls, Target(output_snr=20))
     other = decoded(network, made)
-    again = output_snr(output_matrix(network, batches), output_matrix(other, batches))
+    again = output_snr(output_matrix(network, calls), output_matrix(other, calls))
     assert again == pytest.approx(made.output_snr, abs=1e-6)
     latents = {
         t.name for t in made.lossy.container.tensors if isinstance(t, lnx.Latent)
@@ -229,13 +229,13 @@ def test_what_is_said_of_short_types_is_of_what_the_file_holds(dtype, exact_side
     network, inputs = small()
     network.to(dtype).float()
     state = {k: v.to(dtype) if v.dim() else v for k, v in network.state_dict().items()}
-    batches = in_batches(inputs, "here")
+    calls = in_calls(inputs, "here")
     made = compress_with_inputs(
-        pack(Checkpoint(state)), network, batches, Target(output_snr=35),
+        pack(Checkpoint(state)), network, calls, Target(output_snr=35),
         exact_side=exact_side,
     )  # fmt: skip
     other = decoded(network, made)
-    again = output_snr(output_matrix(network, batches), output_matrix(other, batches))
+    again = output_snr(output_matrix(network, calls), output_matrix(other, calls))
     assert again == pytest.approx(made.output_snr, abs=1e-6)
 
 
@@ -245,26 +245,26 @@ def test_what_is_said_of_short_types_is_of_what_the_file_holds(dtype, exact_side
 def test_inputs_whose_squares_are_beyond_a_type(dtype, size):
     network, inputs = small()
     network.to(dtype)
-    batches = in_batches((inputs * size).to(dtype), "here")
-    made = compress_with_inputs(dense(network), network, batches, Target(snr=30))
+    calls = in_calls((inputs * size).to(dtype), "here")
+    made = compress_with_inputs(dense(network), network, calls, Target(snr=30))
     assert made.lossy.snr >= 30
 
 
 def test_the_state_of_a_recurrent_layer_is_no_row_of_outputs():
     layer = fill(nn.LSTM(6, 12, batch_first=True), seed=2).eval()
-    batches = in_batches(numbers(40, 5, 6), "here")
-    made = compress_with_inputs(dense(layer), layer, batches, Target(output_snr=20))
+    calls = in_calls(numbers(40, 5, 6), "here")
+    made = compress_with_inputs(dense(layer), layer, calls, Target(output_snr=20))
     assert made.output_snr >= 20
     with torch.no_grad():
-        rows = layer(*batches[0])[0].flatten(1)
-    assert torch.equal(output_matrix(layer, batches), rows)
+        rows = calls[0].on(layer)[0].flatten(1)
+    assert torch.equal(output_matrix(layer, calls), rows)
 
 
 def test_outputs_that_are_no_numbers_have_no_snr():
     network, inputs = small()
     network.head.bias.data[0] = float("-inf")
     made = compress_with_inputs(
-        dense(network), network, in_batches(inputs, "here"), Target(snr=30)
+        dense(network), network, in_calls(inputs, "here"), Target(snr=30)
     )
     assert made.output_snr is None
 
@@ -282,7 +282,7 @@ def test_a_network_that_changes_its_inputs_gets_the_same_ones_again():
     network, inputs = fill(ChangesItsInputs()).eval(), numbers(40, 12)
     before = inputs.clone()
     made = compress_with_inputs(
-        dense(network), network, in_batches(inputs, "here"), Target(output_snr=20)
+        dense(network), network, in_calls(inputs, "here"), Target(output_snr=20)
     )
     assert 20 <= made.output_snr < 24
     assert torch.equal(inputs, before)
@@ -292,7 +292,7 @@ def test_steps_of_weights_that_died_out_are_not_zero():
     network, inputs = small()
     with torch.no_grad():
         network.deep.weight.mul_(1e-41)
-    known = study(network, weights_of(network), in_batches(inputs, "here"))
+    known = study(network, weights_of(network), in_calls(inputs, "here"))
     rounded = round_network(known, 1e-12)
     assert rounded.steps["deep.weight"] > 0
     value = rounded.network.deep.weight
@@ -311,8 +311,8 @@ class NamesItsInput(nn.Module):
 
 def test_batch_norms_that_are_called_with_a_named_input_follow():
     network = fill(NamesItsInput()).eval()
-    batches = in_batches(numbers(40, 12), "here")
-    made = compress_with_inputs(dense(network), network, batches, Target(output_snr=20))
+    calls = in_calls(numbers(40, 12), "here")
+    made = compress_with_inputs(dense(network), network, calls, Target(output_snr=20))
     assert made.output_snr >= 20
 
 
@@ -320,9 +320,7 @@ def test_batch_norms_that_are_called_with_a_named_input_follow():
 def test_inputs_come_to_the_cpu():
     inputs = numbers(40, 12).cuda()
     labels = torch.zeros(40, dtype=torch.int64).cuda()
-    batches, examples = half_labelled(inputs, labels, "here")
-    found = [
-        *batches, *in_batches(inputs, "here"), *as_batches([inputs], "here"),
-        examples.__getitems__([0]),
-    ]  # fmt: skip
-    assert all(tensor.is_cpu for batch in found for tensor in batch)
+    calls, examples = half_labelled(inputs, labels, "here")
+    made = [*calls, *in_calls(inputs, "here"), *checked_calls([inputs], "here")]
+    found = [tensor for call in made for tensor in call.args]
+    assert all(x.is_cpu for x in (*found, *examples.__getitems__([0])))

@@ -5,9 +5,9 @@ import pytest
 import torch
 from torch import nn
 
+from lilnetx_cli.calls import Call
 from lilnetx_cli.nn.batch_norm import fold_batch_norms
 from lilnetx_cli.nn.side_rounding import relative_change, round_side
-from lilnetx_cli.quantization.calls import Call
 from lilnetx_cli.quantization.side import round_side_to_steps, round_side_unprobed
 from lnx.tensors.fixed_point import to_fixed
 from tests.nn.making import filled, lively, numbers

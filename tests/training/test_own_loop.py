@@ -9,8 +9,9 @@ from torch import nn
 
 import lilnetx_cli as lilnetx
 import lnx
+from lilnetx_cli.calls import calls_of
 from lilnetx_cli.errors import InputError, UsageError
-from lilnetx_cli.quantization.calls import calls_of, change_of, outputs_of
+from lilnetx_cli.quantization.outputs import change_of, outputs_of
 from tests.nn.making import fill, lively, numbers, words
 
 WORDS, LENGTH, WIDTH = 32, 48, 24

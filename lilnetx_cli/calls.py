@@ -1,16 +1,14 @@
-"""What a network is called with, and the float tensors in what it returns."""
+"""What a network is called with: the arguments of a call, most of them batches."""
 
-import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields, is_dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
-from lilnetx_cli.errors import InputError, type_of, typed_reason
-from lilnetx_cli.nn.side_rounding import relative_change
+from lilnetx_cli.errors import InputError, type_of
 
 # One tensor, a tuple of arguments or a mapping of named ones; a list holds several.
 Inputs = Tensor | tuple[Any, ...] | Mapping[str, Any] | list[Any]
@@ -34,11 +32,28 @@ class Call:
         )
         return Call(args, kwargs)
 
+    def copied(self) -> "Call":
+        """Return the call with copies of its tensors: some networks change them."""
+        args, kwargs = pytree.tree_map_only(
+            Tensor, Tensor.clone, (self.args, dict(self.kwargs))
+        )
+        return Call(args, kwargs)
+
+    @property
+    def first(self) -> Tensor | None:
+        """The first tensor that is a batch; None where there is none."""
+        tensors = (x for x in self.leaves() if isinstance(x, Tensor) and x.dim())
+        return next(tensors, None)
+
+    @property
+    def only(self) -> Tensor | None:
+        """The only argument; None where there are several, or it is no batch."""
+        return self.first if len(self.leaves()) == 1 else None
+
     @property
     def size(self) -> int:
         """Examples in the batch: the length of the first tensor."""
-        tensors = (x for x in self.leaves() if isinstance(x, Tensor) and x.dim())
-        return next((len(tensor) for tensor in tensors), 1)
+        return 1 if self.first is None else len(self.first)
 
     def leaves(self) -> list[Any]:
         """Return all that the arguments hold, in order."""
@@ -70,16 +85,6 @@ def calls_of(inputs: Inputs) -> list[Call]:
     return found
 
 
-def check_calls(model: nn.Module, calls: Sequence[Call]) -> None:
-    """Raise InputError, with the reason, where a network does not take a call."""
-    try:
-        outputs_of(model, calls)
-    except Exception as error:
-        raise InputError(
-            f"the network does not run on the inputs: {typed_reason(error)}"
-        ) from error
-
-
 def first_calls(calls: Sequence[Call], examples: int) -> list[Call]:
     """Return the first calls that have so many examples together, or all."""
     found: list[Call] = []
@@ -88,58 +93,6 @@ def first_calls(calls: Sequence[Call], examples: int) -> list[Call]:
             break
         found.append(call)
     return found
-
-
-@torch.no_grad()
-def outputs_of(model: nn.Module, calls: Sequence[Call]) -> list[Tensor]:
-    """Return all float tensors that a network returns, call after call.
-
-    What a network draws at random, it draws alike each time. The random state of torch
-    stays as it was.
-    """
-    found: list[Tensor] = []
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        for call in calls:
-            found += float_tensors(call.on(model))
-    return found
-
-
-def float_tensors(found: object) -> Iterator[Tensor]:
-    """Yield the float tensors in a tensor, a mapping, a sequence or a dataclass."""
-    if isinstance(found, Tensor):
-        if found.is_floating_point():
-            yield found
-    elif isinstance(found, Mapping):  # also the outputs of Hugging Face's networks
-        for value in found.values():
-            yield from float_tensors(value)
-    elif isinstance(found, list | tuple):
-        for value in found:
-            yield from float_tensors(value)
-    elif is_dataclass(found):
-        for each in fields(found):
-            yield from float_tensors(getattr(found, each.name))
-
-
-def change_of(new: Sequence[Tensor], wanted: Sequence[Tensor]) -> float:
-    """Return the largest relative change of a tensor: RMS of the change over its RMS.
-
-    Infinite where there is nothing to compare, or where shapes differ. Numbers that
-    were not finite before, as those of masks, do not count.
-    """
-    if not wanted or [x.shape for x in new] != [x.shape for x in wanted]:
-        return math.inf
-    return max(_change(*pair) for pair in zip(new, wanted, strict=True))
-
-
-def _change(new: Tensor, wanted: Tensor) -> float:
-    finite = wanted.isfinite()
-    if not bool(finite.all()):
-        new, wanted = new[finite], wanted[finite]
-    if not wanted.numel():
-        return 0.0
-    change = relative_change(new, wanted)
-    return math.inf if math.isnan(change) else change
 
 
 def _call_of(batch: object) -> Call:
