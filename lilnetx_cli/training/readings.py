@@ -14,7 +14,7 @@ from lilnetx_cli.measure.sparsity import slice_sparsity
 from lilnetx_cli.training.reports import EpochReport, StepReport
 from lilnetx_cli.training.sizes import Sizes, estimate_file
 from lilnetx_cli.training.state import Session
-from lilnetx_cli.training.steering import share_of
+from lilnetx_cli.training.steering import quickness, share_of
 from lnx import LnxError
 
 ESTIMATE_SHARE = 0.03  # of the time, for the numbers beside the progress bar
@@ -93,7 +93,7 @@ def epoch_report(session: Session, sizes: Sizes, seconds: float) -> EpochReport:
         estimated_bytes=sizes.estimate(session.model),
         slice_sparsity=_zero_slices(session.model),
         macs_share=share_of(session),
-        lr=session.optimizer.param_groups[0]["lr"],
+        lr=_scheduled_rate(session),
         seconds=seconds,
     )
 
@@ -105,6 +105,13 @@ def fingerprint(model: nn.Module) -> int:
         flat = parameter.detach().cpu().contiguous().view(-1)
         digest.update(flat.view(torch.uint8).numpy().tobytes())
     return int.from_bytes(digest.digest(), "big")
+
+
+def _scheduled_rate(session: Session) -> float:
+    """Return the learning rate of the first parameters, as if steps were coarse."""
+    first = session.optimizer.param_groups[0]
+    rate = float(first["lr"])
+    return rate / quickness(session) if first["latents"] else rate
 
 
 def _bits(session: Session) -> float | None:

@@ -44,7 +44,8 @@ class EpochReport:
         slice_sparsity: share of zero slices, None without latents.
         macs_share: share of the multiply-adds that living channels take, None where no
             channels are pressed.
-        lr: of the latents, or of plain weights, at the end of the epoch.
+        lr: of the latents, or of plain weights, at the end of the epoch; as scheduled,
+            before fine latents learn faster.
     """
 
     event: str

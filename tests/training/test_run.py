@@ -15,6 +15,7 @@ from lilnetx_cli.nn import penalty
 from lilnetx_cli.training import Stopped, finish, loop, read_resume, run_training
 from lilnetx_cli.training.reach import check_fits
 from lilnetx_cli.training.state import Totals
+from lilnetx_cli.training.steering import cosine
 from tests.training.silent import Silent
 
 
@@ -35,6 +36,17 @@ def run(config, folder, *, stop=never, resume=None, splits=None):
 def metrics(folder):
     text = (folder / "metrics.jsonl").read_text("utf-8")
     return [json.loads(line) for line in text.splitlines()]
+
+
+def test_the_learning_rate_is_told_as_scheduled(tmp_path, tiny):
+    config = tiny(
+        train__epochs=3, train__max_steps=None, train__batch_size=256, train__warmup=0.0
+    )
+    run(config, tmp_path)
+    steps = metrics(tmp_path)[-1]["step"]
+    for line in metrics(tmp_path)[:-1]:
+        wanted = config.train.lr * cosine(line["step"] - 1, steps, 0.0)
+        assert line["lr"] == pytest.approx(wanted)
 
 
 def test_a_run_writes_its_files(tmp_path, tiny, digits):
