@@ -297,11 +297,11 @@ class TestInPython:
 
     @pytest.mark.parametrize(
         "inputs",
-        [None, pytest.param(numbers(64, 1, 28, 28), marks=pytest.mark.slow)],
+        [None, pytest.param(numbers(16, 1, 8, 8), marks=pytest.mark.slow)],
     )
     def test_a_state_dict_whose_network_is_known_stays_as_it_is(self, tmp_path, inputs):
         form = {"channels": 1, "classes": 10}
-        state = filled(build("resnet20", form), 16, 1, 28, 28).state_dict()
+        state = filled(build("resnet20", form), 16, 1, 8, 8).state_dict()
         before = {name: value.clone() for name, value in state.items()}
         lilnetx.compress(
             state, tmp_path / "a.lnx", inputs=inputs,
