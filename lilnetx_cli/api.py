@@ -19,6 +19,7 @@ from lilnetx_cli.models.inputs import example_input
 from lilnetx_cli.models.pruned import made_smaller
 from lilnetx_cli.nn import (
     Penalty,
+    PlainWeightsWarning,
     RoundingWarning,
     materialize,
     penalty,
@@ -34,6 +35,7 @@ __all__ = [
     "Compressor",
     "Finalized",
     "Penalty",
+    "PlainWeightsWarning",
     "Pruned",
     "RoundingWarning",
     "compress",

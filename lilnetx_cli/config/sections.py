@@ -26,12 +26,17 @@ class Section(BaseModel):
 
 
 class ModelConfig(Section):
-    """Which network."""
+    """Which network.
+
+    Attributes:
+        include: names of weights that get latents beside those of known layers.
+    """
 
     name: str = "resnet20"
     args: dict[str, int] = Field(default_factory=dict)
     pretrained: bool = False
     init: Path | None = None
+    include: list[str] = Field(default_factory=list)
 
     @property
     def trained(self) -> bool:

@@ -9,6 +9,7 @@ from lilnetx_cli.nn.latents import (
 )
 from lilnetx_cli.nn.materialize import materialize
 from lilnetx_cli.nn.penalty import Penalty, penalty
+from lilnetx_cli.nn.plain_weights import PlainWeightsWarning
 from lilnetx_cli.nn.reparameterize import RoundingWarning, Start, reparameterize
 from lilnetx_cli.nn.rounding import round_ste
 
@@ -17,6 +18,7 @@ __all__ = [
     "LatentGroup",
     "LatentWeight",
     "Penalty",
+    "PlainWeightsWarning",
     "RoundingWarning",
     "Start",
     "density_parameters",

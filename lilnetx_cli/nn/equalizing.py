@@ -1,6 +1,6 @@
 """Weights of one size before all batch norms, which take the factor away again."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import cast
 
 import torch
@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from lilnetx_cli.nn.norm_pairs import filters_before_norms
-from lilnetx_cli.nn.targets import find_targets
+from lilnetx_cli.nn.targets import Chosen, find_targets
 
 # Outputs may change by this share of their RMS: the eps of a norm does not scale.
 TOLERANCE = 0.01
@@ -18,7 +18,7 @@ TOLERANCE = 0.01
 def equalize_weights(
     model: nn.Module,
     outputs: Callable[[nn.Module], Tensor | None],
-    exclude: Iterable[str | type[nn.Module]] = (),
+    exclude: Chosen = (),
 ) -> int:
     """Scale weights before batch norms to the smallest RMS of their group, in place.
 

@@ -2,7 +2,6 @@
 
 import math
 import warnings
-from collections.abc import Iterable
 from typing import Literal, TypeVar, cast
 
 import torch
@@ -17,8 +16,9 @@ from lilnetx_cli.nn.latents import (
     latent_groups,
 )
 from lilnetx_cli.nn.looks_trained import looks_trained
+from lilnetx_cli.nn.plain_weights import warn_of_plain_weights
 from lilnetx_cli.nn.recurrent import read_weights_when_called
-from lilnetx_cli.nn.targets import Target, Tie, check_alike, find_targets
+from lilnetx_cli.nn.targets import Chosen, Target, Tie, check_alike, find_targets
 
 Start = Literal["trained", "random"]
 
@@ -45,7 +45,8 @@ def reparameterize(
     model: ModuleT,
     *,
     start: Start = "trained",
-    exclude: Iterable[str | type[nn.Module]] = (),
+    exclude: Chosen = (),
+    include: Chosen = (),
     spread: float | None = None,
 ) -> ModuleT:
     """Swap weights for quantized latents, in place.
@@ -66,16 +67,19 @@ def reparameterize(
     `spread` overrules the size in quantization steps, 16 and 0.3, with which the
     tightest weight of each group starts: its RMS, or for "random" its standard
     deviation. `exclude` holds names or types of modules to leave as they are, with all
-    that is in them; those with a parametrization of their own are left, too.
+    that is in them; those with a parametrization of their own are left, too. `include`
+    holds types of layers that are not known here, all of whose floats of two or more
+    dimensions become latents, and names of single weights ("blocks.*.kernel").
 
-    Warns with RoundingWarning when rounding changes a trained weight by more than a
+    Warns with PlainWeightsWarning where many weights are in layers of other types. And
+    with RoundingWarning when rounding changes a trained weight by more than a
     third of its RMS. With start="random", weights count as trained if norms have
     learned scales or shifts, or if the rows of most weights differ more in size than
     drawn rows would.
 
     Raises ValueError for another start, a spread of 0 or less, a model that is
-    reparameterized already, an excluded name that no module has, and weights that are
-    not float32, or of one group on several devices.
+    reparameterized already, a name that no module or no weight has, and weights that
+    are not float32, or of one group on several devices.
     """
     if start not in SPREADS:
         raise ValueError(f"start is {start!r}, expected 'trained' or 'random'")
@@ -83,7 +87,9 @@ def reparameterize(
         raise ValueError(f"spread is {spread}, expected more than 0")
     if latent_groups(model):
         raise ValueError("the model is reparameterized already")
-    targets, ties = find_targets(model, exclude)
+    exclude, include = list(exclude), list(include)
+    targets, ties = find_targets(model, exclude, include)
+    warn_of_plain_weights(model, targets, exclude)
     groups = _by_group(targets)
     for key, members in groups.items():
         check_alike(key, members)

@@ -2,12 +2,15 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 from torch.nn.utils import parametrize
+
+Chosen = Iterable[str | type[nn.Module]]  # by name or by type
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,22 +61,25 @@ class Tie:
 
 
 def find_targets(
-    model: nn.Module, exclude: Iterable[str | type[nn.Module]]
+    model: nn.Module, exclude: Chosen, include: Chosen = ()
 ) -> tuple[list[Target], list[Tie]]:
     """Return the weights that become latents, and those tied to them.
 
     Left out are modules excluded by name or type, with all that is in them, and modules
     with a parametrization of their own. A weight that an excluded module shares stays
-    as it is everywhere. Raises ValueError for a name that no module has.
+    as it is everywhere. Included are weights of other layers: see `names_of`. Raises
+    ValueError for a name that no module or no weight has.
     """
-    excluded = list(exclude)
+    excluded, included = list(exclude), list(include)
     modules = dict(model.named_modules())
     _check_names(modules, excluded)
+    _check_included(modules, included)
     apart = [n for n, m in modules.items() if _is_excluded(n, m, excluded)]
     owners: dict[int, Target | None] = {}
     free: list[Target] = []
     for name, module in modules.items():
-        names = () if _is_kept(name, module, apart) else weight_names(module)
+        kept = _is_kept(name, module, apart)
+        names = () if kept else names_of(name, module, included)
         order = tuple(module._parameters)
         free += [Target(module, tensor, order) for tensor in names]
         others = (p for n, p in module._parameters.items() if n not in names)
@@ -89,8 +95,33 @@ def find_targets(
     return targets, ties
 
 
+def names_of(name: str, module: nn.Module, include: Chosen) -> tuple[str, ...]:
+    """Return the names of the weights of one layer, `name`, that become latents.
+
+    Those of the kinds that are known. In a layer of an included type, all floats of two
+    or more dimensions as well; and those whose full name is included, in which `*`
+    stands for anything.
+    """
+    known = weight_names(module)
+    return (*known, *(x for x in _included(name, module, include) if x not in known))
+
+
+def _included(name: str, module: nn.Module, include: Chosen) -> list[str]:
+    asked = list(include)
+    types = tuple(x for x in asked if isinstance(x, type))
+    names = [x for x in asked if isinstance(x, str)]
+    found = []
+    for own, weight in module._parameters.items():
+        if weight is None or weight.dim() < 2 or not weight.is_floating_point():
+            continue
+        full = f"{name}.{own}".removeprefix(".")
+        if isinstance(module, types) or any(fnmatchcase(full, x) for x in names):
+            found.append(own)
+    return found
+
+
 def weight_names(module: nn.Module) -> tuple[str, ...]:
-    """Return the names of the weights of one layer that can become latents."""
+    """Return the names of the weights of a layer of a kind that is known."""
     if isinstance(module, _ConvNd | nn.Linear):
         names: tuple[str, ...] = ("weight",)
     elif isinstance(module, nn.Embedding | nn.EmbeddingBag):
@@ -120,7 +151,8 @@ def check_alike(key: str, members: list[Target]) -> None:
 
 def _is_kept(name: str, module: nn.Module, apart: list[str]) -> bool:
     inside = any(not x or name == x or name.startswith(f"{x}.") for x in apart)
-    return inside or parametrize.is_parametrized(module)
+    behind = isinstance(module, parametrize.ParametrizationList)
+    return inside or behind or parametrize.is_parametrized(module)
 
 
 def _is_excluded(
@@ -137,3 +169,14 @@ def _check_names(
     unknown = sorted(x for x in excluded if isinstance(x, str) and x not in modules)
     if unknown:
         raise ValueError(f"no module named {unknown[0]!r} to exclude")
+
+
+def _check_included(
+    modules: dict[str, nn.Module], included: list[str | type[nn.Module]]
+) -> None:
+    for asked in included:
+        if not any(_included(*item, [asked]) for item in modules.items()):
+            found = f"named {asked!r}"
+            if isinstance(asked, type):
+                found = f"in a layer of type {asked.__name__}"
+            raise ValueError(f"no weight of two or more dimensions {found} to include")

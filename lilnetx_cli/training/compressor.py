@@ -68,6 +68,7 @@ class Compressor:
         growth: float = GROWTH,
         ema: float | None = None,
         exclude: Iterable[str | type[nn.Module]] = (),
+        include: Iterable[str | type[nn.Module]] = (),
         exact: Iterable[str] = (),
         tolerance: float = SIDE_TOLERANCE,
         architecture: Mapping[str, Any] | None = None,
@@ -75,20 +76,21 @@ class Compressor:
         """Put latents into a network, in place.
 
         `inputs` are some that it is trained on, as `finalize` takes them; `steps` are
-        those of the optimizer in the whole loop; `start`, `exclude` and the weights are
-        those of `reparameterize` and `penalty`, `exact`, `tolerance` and `architecture`
-        those of `finalize`. Quantization steps grow over the share `growth` of the
-        steps. `target_latency` is a share of the time of a batch of 32 in torch, on the
-        device of the inputs; with `round_channels=8` layers keep multiples of 8. Both
-        are for networks that take one tensor. With `ema=0.999` a moving average of the
-        weights ships, of which a step keeps that share. Build optimizer and wrappers
-        (DistributedDataParallel, torch.compile) after this.
+        those of the optimizer in the whole loop; `start`, `exclude`, `include` and the
+        weights are those of `reparameterize` and `penalty`, `exact`, `tolerance` and
+        `architecture` those of `finalize`. Quantization steps grow over the share
+        `growth` of the steps. `target_latency` is a share of the time of a batch of 32
+        in torch, on the device of the inputs; with `round_channels=8` layers keep
+        multiples of 8. Both are for networks that take one tensor. With `ema=0.999` a
+        moving average of the weights ships, of which a step keeps that share. Build
+        optimizer and wrappers (DistributedDataParallel, torch.compile) after this.
 
         Raises UsageError for bad arguments, OutOfReach for a size or a share that the
         network cannot reach, GraphError if channels to remove cannot be found,
         InputError for inputs that the network does not take.
         """
-        check_network(model, {"exclude": exclude, "exact": exact})
+        lists = {"exclude": exclude, "include": include, "exact": exact}
+        check_network(model, lists)
         calls = calls_of(inputs)
         check_runs(model, calls[0])
         kept = tuple(tensors_named(model, exact))
@@ -102,6 +104,7 @@ class Compressor:
             calls,
             start=start,
             exclude=list(exclude),
+            include=list(include),
             weights={
                 "rate_weight": rate_weight,
                 "slice_weight": slice_weight,

@@ -17,6 +17,7 @@ from lilnetx_cli.nn.batch_norm import unfold_batch_norms
 from lilnetx_cli.nn.channel_prior import Channels
 from lilnetx_cli.nn.equalizing import equalize_weights
 from lilnetx_cli.nn.gating import gate_dead_filters
+from lilnetx_cli.nn.targets import Chosen
 from lilnetx_cli.quantization.outputs import outputs_of
 from lilnetx_cli.training.averaging import Average
 from lilnetx_cli.training.finalize import finalize
@@ -143,7 +144,8 @@ def begin(
     calls: Sequence[Call],
     *,
     start: Start,
-    exclude: Sequence[str | type[nn.Module]],
+    exclude: Chosen,
+    include: Chosen,
     weights: dict[str, float],
     steps: int,
     growing: float,
@@ -157,7 +159,7 @@ def begin(
     InputError.
     """
     check_numbers(steps, size, growing)
-    apart = left_out(model, exclude)
+    apart = left_out(model, exclude, include)
     if macs is not None and weights["channel_weight"]:
         raise UsageError(
             "target_macs and target_latency set channel_weight: leave it out"
@@ -169,7 +171,9 @@ def begin(
     unfold_batch_norms(Caller(model), calls)  # type: ignore[arg-type]
     try:
         equalize_weights(model, lambda net: _flat_outputs(net, calls[:1]), apart)
-        reparameterize(model, start=start, spread=FIRST_SPREAD, exclude=apart)
+        reparameterize(
+            model, start=start, spread=FIRST_SPREAD, exclude=apart, include=include
+        )
     except ValueError as error:
         raise UsageError(str(error)) from error
     growth = Growth(FIRST_SPREAD, SPREAD, growing, quick=start == "random")

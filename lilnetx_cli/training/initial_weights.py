@@ -12,10 +12,10 @@ from lilnetx_cli.checkpoint import Checkpoint, LatentEntry, read_source, unpack
 from lilnetx_cli.checkpoint.model_pt import put_latents
 from lilnetx_cli.config import RunConfig
 from lilnetx_cli.data import EpochDataset, Splits, batches
-from lilnetx_cli.errors import refusing
+from lilnetx_cli.errors import UsageError, refusing
 from lilnetx_cli.measure.accuracy import check_scores, plain_tensor
 from lilnetx_cli.models.pretrained import pretrained_state, start_from
-from lilnetx_cli.nn import reparameterize
+from lilnetx_cli.nn import Start, reparameterize
 from lilnetx_cli.nn.batch_norm import unfold_batch_norms
 from lilnetx_cli.nn.equalizing import equalize_weights
 from lilnetx_cli.training.growing import Growth
@@ -68,9 +68,11 @@ def initialize(
         return Beginning(SPREAD, text)
     last = settings.spread or SPREAD
     first = settings.first_spread or FIRST_SPREAD
-    reparameterize(
-        model, start="random" if trained is None else "trained", spread=first
-    )
+    start: Start = "random" if trained is None else "trained"
+    try:
+        reparameterize(model, start=start, include=config.model.include, spread=first)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
     if trained is not None and trained.latents:
         put_latents(model, trained)
         return Beginning(last, text)

@@ -1,13 +1,13 @@
 """What a loop of the user's own is refused for before anything changes."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from torch import nn
 
 from lilnetx_cli.calls import Call
 from lilnetx_cli.errors import UsageError, type_of
 from lilnetx_cli.nn.latents import latent_groups
-from lilnetx_cli.nn.targets import find_targets, weight_names
+from lilnetx_cli.nn.targets import Chosen, find_targets, names_of
 from lilnetx_cli.quantization.outputs import check_calls
 
 WRAPPERS = (nn.DataParallel, nn.parallel.DistributedDataParallel)
@@ -44,30 +44,32 @@ def check_network(model: object, names: Mapping[str, object]) -> None:
 
 
 def left_out(
-    model: nn.Module, exclude: Iterable[str | type[nn.Module]]
+    model: nn.Module, exclude: Chosen, include: Chosen
 ) -> list[str | type[nn.Module]]:
     """Return what gets no latents: what is excluded, and layers that are frozen.
 
-    Raises UsageError for a name that no module has, and where nothing is left.
+    Raises UsageError for a name that no module or weight has, and where nothing is
+    left.
     """
-    apart = [*exclude, *_frozen(model)]
+    apart = [*exclude, *_frozen(model, include)]
     try:
-        targets, _ = find_targets(model, apart)
+        targets, _ = find_targets(model, apart, include)
     except ValueError as error:
         raise UsageError(str(error)) from error
     if not targets and not latent_groups(model):
         raise UsageError(
             "the network has no weights to train: none that is a convolution's, a"
-            " linear or an embedding layer's and neither excluded nor frozen"
+            " linear or an embedding layer's and neither excluded nor frozen; name"
+            " layers of other classes, or weights, in include"
         )
     return apart
 
 
-def _frozen(model: nn.Module) -> list[str]:
+def _frozen(model: nn.Module, include: Chosen) -> list[str]:
     """Return the names of layers all of whose weights are frozen: they stay."""
     found = []
     for name, module in model.named_modules():
-        weights = [module._parameters[x] for x in weight_names(module)]
+        weights = [module._parameters[x] for x in names_of(name, module, include)]
         if weights and not any(x is not None and x.requires_grad for x in weights):
             found.append(name)
     return found

@@ -23,7 +23,7 @@ from lilnetx_cli.config import (
 from lilnetx_cli.data import Splits
 from lilnetx_cli.errors import FileError, reason_of
 from lilnetx_cli.measure.sparsity import channel_sparsity, slice_sparsity
-from lilnetx_cli.nn import RoundingWarning
+from lilnetx_cli.nn import PlainWeightsWarning, RoundingWarning
 from lilnetx_cli.training.devices import quiet_copies
 from lilnetx_cli.training.finish import Finished, finish
 from lilnetx_cli.training.loop import train
@@ -42,6 +42,7 @@ from lilnetx_cli.training.tracking import (
 
 # Times the share that was asked for, above which a word is due; clocks are not exact.
 MOST_MACS, MOST_TIME = 1.02, 1.1
+TOLD = PlainWeightsWarning, RoundingWarning  # by the observer
 
 
 @dataclass(frozen=True)
@@ -85,10 +86,10 @@ def run_training(
     the steps of a run raise.
     """
     check_tracker(config.train.track)
-    session, spoiled = _opened(config, splits, resume)
+    session, told = _opened(config, splits, resume)
     main = session.processes.first
     observer = observer if main else Unheard()
-    _tell_start(session, spoiled, observer)
+    _tell_start(session, told, observer)
     lines = _Lines(session, folder / METRICS)
     if resume is not None:
         changed = restore_session(session, resume)
@@ -219,24 +220,25 @@ def _opened(
 ) -> tuple[Session, list[str]]:
     """Return a session and what it warns of, for the observer to show."""
     with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", RoundingWarning)
+        for kind in TOLD:
+            warnings.simplefilter("always", kind)
         form = None if resume is None else resume.get("form")
         session = open_session(config, splits, fresh=resume is None, form=form)
     if resume is None:
         check_reach(session)
-    spoiled = [str(x.message) for x in caught if x.category is RoundingWarning]
+    told = [str(x.message) for x in caught if x.category in TOLD]
     for other in caught:
-        if other.category is not RoundingWarning:
+        if other.category not in TOLD:
             warnings.warn_explicit(
                 other.message, other.category, other.filename, other.lineno
             )
-    return session, spoiled
+    return session, told
 
 
-def _tell_start(session: Session, spoiled: list[str], observer: Observer) -> None:
+def _tell_start(session: Session, told: list[str], observer: Observer) -> None:
     if session.started is not None:
         observer.on_note(session.started)
-    for text in spoiled:
+    for text in told:
         observer.on_warning(text)
 
 

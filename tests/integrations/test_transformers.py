@@ -67,6 +67,35 @@ def test_a_training_ends_at_its_size(tmp_path):
     assert torch.equal(one, two)
 
 
+def test_layers_of_hugging_face_have_latents_where_they_are_included(tmp_path):
+    config = transformers.GPT2Config(
+        vocab_size=40, n_positions=16, n_embd=16, n_layer=1, n_head=2,
+        bos_token_id=2, eos_token_id=2,
+    )  # fmt: skip
+    model = fill(transformers.GPT2LMHeadModel(config))
+    own = transformers.pytorch_utils.Conv1D
+    compressor = lilnetx.Compressor(model, batch(), steps=2, include=[own])
+    optimizer = torch.optim.Adam(compressor.parameter_groups(lr=1e-3))
+    compressor.attach(optimizer)
+    for _ in range(2):
+        loss = model(**batch(), labels=batch()["input_ids"]).loss
+        optimizer.zero_grad()
+        (loss + compressor.penalty().total).backward()
+        optimizer.step()
+    final = compressor.finalize()
+    lilnetx.save(final, tmp_path / "model.lnx")
+    kinds = {t.name: t.kind for t in lnx.summary(tmp_path / "model.lnx").tensors}
+    layers = [name for name, m in model.named_modules() if isinstance(m, own)]
+    assert len(layers) == 4
+    assert {kinds[f"{name}.weight"] for name in layers} == {"latent"}
+    again = lilnetx.load_model(
+        tmp_path / "model.lnx", model=transformers.GPT2LMHeadModel(config)
+    )
+    with torch.no_grad():
+        one, two = again(**batch()).logits, final.model(**batch()).logits
+    assert torch.equal(one, two)
+
+
 def test_a_training_goes_on_from_a_checkpoint(tmp_path):
     whole = trained(tmp_path / "whole").model.state_dict()
     trained(tmp_path / "half", steps=6)

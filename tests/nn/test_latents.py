@@ -6,6 +6,7 @@ from torch import nn
 
 from lilnetx_cli.models import build
 from lilnetx_cli.nn import (
+    PlainWeightsWarning,
     density_parameters,
     latent_weights,
     materialize,
@@ -13,6 +14,7 @@ from lilnetx_cli.nn import (
     reparameterize,
 )
 from lilnetx_cli.nn.latents import latent_groups
+from lilnetx_cli.nn.side_rounding import relative_change
 from tests.nn.making import drawn, fill, lively, numbers
 
 
@@ -113,6 +115,68 @@ def test_parts_made_on_their_own_keep_their_groups():
     assert len(density_parameters(model)) == 6
     penalty(model).total.backward()
     materialize(model)
+
+
+class Mixer(nn.Module):
+    """A layer of one's own: no type that is known."""
+
+    def __init__(self, size):
+        super().__init__()
+        self.kernel = nn.Parameter(torch.empty(size, size))
+        self.shift = nn.Parameter(torch.empty(size))
+
+    def forward(self, x):
+        return torch.einsum("nc,cd->nd", x, self.kernel) + self.shift
+
+
+@pytest.mark.parametrize("include", [[Mixer], ["*.kernel"], ["0.kernel", Mixer]])
+def test_layers_of_other_types_have_latents_where_they_are_included(include):
+    model = fill(nn.Sequential(Mixer(6), nn.ReLU(), Mixer(6), nn.Linear(6, 3)))
+    inputs = numbers(5, 6)
+    before = model(inputs)
+    reparameterize(model, include=include)
+    names = [name for name, _, _ in latent_weights(model)]
+    assert names == ["0.kernel", "2.kernel", "3.weight"]
+    assert relative_change(model(inputs).detach(), before.detach()) < 0.1
+    plain = materialize(model)
+    assert torch.equal(plain(inputs), model(inputs))
+    assert [name for name, _ in plain.named_parameters()][:2] == ["0.kernel", "0.shift"]
+
+
+def test_weights_tied_to_an_included_one_stay_tied():
+    model = fill(nn.Sequential(Mixer(6), Mixer(6)))
+    model[1].kernel = model[0].kernel
+    reparameterize(model, include=[Mixer])
+    assert [name for name, _, _ in latent_weights(model)] == ["0.kernel"]
+    assert torch.equal(model[1].kernel, model[0].kernel)
+
+
+def test_what_is_excluded_is_not_included():
+    model = fill(nn.Sequential(Mixer(6), Mixer(6)))
+    reparameterize(model, include=[Mixer], exclude=["0"])
+    assert [name for name, _, _ in latent_weights(model)] == ["1.kernel"]
+
+
+@pytest.mark.parametrize("include", [["0.shift"], ["kernel"], [nn.Bilinear]])
+def test_nothing_to_include_is_an_error(include):
+    with pytest.raises(ValueError, match="no weight of two or more dimensions"):
+        reparameterize(nn.Sequential(Mixer(2), nn.Linear(2, 2)), include=include)
+
+
+def test_many_weights_without_latents_are_told():
+    model = fill(nn.Sequential(Mixer(6), nn.Linear(6, 6)))
+    with pytest.warns(PlainWeightsWarning, match=r"36 weights .*\(Mixer\).*include"):
+        reparameterize(model)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("how", ["few", "frozen", "excluded", "included"])
+def test_weights_that_are_to_stay_are_not_told(how):
+    size = 60 if how == "few" else 6
+    model = fill(nn.Sequential(Mixer(6), nn.Linear(6, size)))
+    model[0].kernel.requires_grad_(how != "frozen")
+    exclude = [Mixer] if how == "excluded" else []
+    reparameterize(model, exclude=exclude, include=[Mixer] * (how == "included"))
 
 
 def test_excluding_a_container_excludes_what_is_in_it():

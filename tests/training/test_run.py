@@ -283,6 +283,41 @@ def test_devices_that_are_not_there(tmp_path, tiny):
         run(tiny(train__precision="fp16"), tmp_path)
 
 
+OWN_LAYER = """
+import torch
+from torch import nn
+
+
+class Mixer(nn.Module):
+    def __init__(self, inputs, outputs):
+        super().__init__()
+        self.kernel = nn.Parameter(torch.randn(inputs, outputs) / inputs**0.5)
+
+    def forward(self, x):
+        return torch.einsum("nc,cd->nd", x.flatten(1), self.kernel)
+
+
+def make(channels, classes):
+    return nn.Sequential(Mixer(64 * channels, 32), nn.ReLU(), nn.Linear(32, classes))
+"""
+
+
+def test_weights_of_other_layers_have_latents_where_they_are_included(tmp_path, tiny):
+    (tmp_path / "net.py").write_text(OWN_LAYER)
+    name = f"{tmp_path / 'net.py'}:make"
+    _, watcher = run(tiny(model__name=name), tmp_path / "without")
+    assert any("(Mixer) are of no known type" in text for text in watcher.warnings)
+    config = tiny(model__name=name, model__include=["*.kernel"])
+    folder = tmp_path / "with"
+    with pytest.raises(Stopped):
+        run(config, folder, stop=lambda: True)
+    result, watcher = run(config, folder, resume=read_resume(folder / "resume.pt"))
+    assert set(load_checkpoint(result.checkpoint).latents) == {"0.kernel", "2.weight"}
+    assert watcher.warnings == []
+    with pytest.raises(UsageError, match="named 'kernel' to include"):
+        run(tiny(model__name=name, model__include=["kernel"]), tmp_path / "wrong")
+
+
 def test_a_layer_that_is_about_to_vanish_is_named_once(tmp_path, tiny):
     """Pressed far too hard, no weight goes as a whole."""
     net = tmp_path / "net.py"
