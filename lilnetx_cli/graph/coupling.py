@@ -1,16 +1,20 @@
 """The coupled channels of a network, as the channel prior wants them."""
 
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.conv import _ConvTransposeNd
 
 from lilnetx_cli.graph.channel_graph import ChannelGraph, read_channels
 from lilnetx_cli.graph.counting import counted_operations
-from lilnetx_cli.graph.tracing import GraphError, arguments_of, trace
+from lilnetx_cli.graph.tracing import GraphError, Traced, arguments_of, trace
 from lilnetx_cli.nn.channel_prior import Channels, Layer
 
+MOST_TRIES = 4  # times that the channels are followed
 REST = ""  # the name of what no weight of a layer computes
 
 
@@ -25,7 +29,8 @@ def coupled_channels(model: nn.Module, inputs: Tensor | tuple[Any, ...]) -> Chan
     training = model.training
     model.eval()
     try:
-        graph = read_channels(model, trace(model, inputs))
+        traced = trace(model, inputs)
+        graph = read_channels(model, traced)
         macs, every = _macs(model, inputs)
     finally:
         model.train(training)
@@ -40,11 +45,15 @@ def coupled_channels(model: nn.Module, inputs: Tensor | tuple[Any, ...]) -> Chan
         )
         for reader in graph.readers
     }
-    for key in macs.keys() - layers.keys():  # depthwise: each channel reads itself
-        labels = graph.axes.get((key, 0))
-        if labels is not None:
-            rows = classes[labels]
-            layers[key] = Layer(rows, rows, macs[key], depthwise=True)
+    depthwise = {  # each channel reads itself
+        key: classes[graph.axes[key, 0]]
+        for key in macs.keys() - layers.keys()
+        if (key, 0) in graph.axes
+    }
+    for key, rows in depthwise.items():
+        layers[key] = Layer(rows, rows, macs[key], depthwise=True)
+    for key, through in _ways(model, traced, layers).items():
+        layers[key] = replace(layers[key], through=tuple(through))
     if not any(layer.macs for layer in layers.values()):
         raise GraphError("no layer was found whose channels could be taken out")
     rest = every - sum(layer.macs for layer in layers.values())
@@ -52,6 +61,58 @@ def coupled_channels(model: nn.Module, inputs: Tensor | tuple[Any, ...]) -> Chan
         fixed = torch.zeros(1, dtype=torch.long)
         layers[REST] = Layer(fixed, fixed, rest)
     return Channels(count, layers)
+
+
+def _ways(
+    model: nn.Module, traced: Traced, layers: Mapping[str, Layer]
+) -> dict[str, list[str]]:
+    """Return the depthwise weights that all which a layer reads came through.
+
+    With these at zero, so is what it reads of their channels; not so behind
+    x + depthwise(x). Weights that share no channel are tried at once; of many that do,
+    as in a residual stream, the last ones are not.
+    """
+    found: dict[str, list[str]] = {}
+    left = [key for key, layer in layers.items() if layer.depthwise]
+    for _ in range(MOST_TRIES):
+        tried: list[str] = []
+        for key in left:
+            rows = [layers[other].rows for other in tried]
+            if not any(torch.isin(layers[key].rows, x).any() for x in rows):
+                tried.append(key)
+        if not tried:
+            break
+        left = [key for key in left if key not in tried]
+        for reader in read_channels(model, _without(model, traced, tried)).readers:
+            zero = reader.known & (reader.value == 0)
+            columns = layers[reader.key].columns
+            for key in tried:
+                own = torch.isin(columns, layers[key].rows)
+                if own.any() and bool(zero[own].all()):
+                    found.setdefault(reader.key, []).append(key)
+    return found
+
+
+def _without(model: nn.Module, traced: Traced, zero: list[str]) -> Traced:
+    """Return a pass with some weights at zero, which norms leave at zero; others not.
+
+    A gate does the same for batch norms while a network is trained.
+    """
+    shifts = {
+        f"{name}.{own}".removeprefix(".")
+        for name, module in model.named_modules()
+        if isinstance(module, _NormBase | nn.GroupNorm | nn.LayerNorm)
+        for own in ("bias", "running_mean")
+    }
+    values = {
+        name: torch.zeros_like(value)
+        if name in zero or name in shifts
+        else torch.ones_like(value)
+        if value.is_floating_point() and value.dim() > 1
+        else value
+        for name, value in traced.values.items()
+    }
+    return replace(traced, values=values)
 
 
 def _is_transposed(model: nn.Module, key: str) -> bool:

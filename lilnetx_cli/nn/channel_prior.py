@@ -32,6 +32,8 @@ class Layer:
         depthwise: whether each channel reads itself alone.
         grouped: whether it is a convolution of several groups, which go as a whole.
         transposed: whether its weight has columns first, as transposed convolutions do.
+        through: weights of the depthwise layers that all it reads of their channels
+            came through, which is nothing where their rows are zero.
     """
 
     rows: Tensor
@@ -40,6 +42,7 @@ class Layer:
     depthwise: bool = False
     grouped: bool = False
     transposed: bool = False
+    through: tuple[str, ...] = ()
 
     @property
     def ungrouped(self) -> bool:

@@ -37,50 +37,64 @@ def nonzero_slices(model: nn.Module, channels: Channels) -> Nonzero:
 def living(channels: Channels, nonzero: Nonzero, gone: Tensor | None = None) -> Tensor:
     """Return which classes live when those in `gone` are taken out, (K,) in and out.
 
-    A channel lives while a layer gives it something from a living one, each depthwise
-    layer lets it through, and a living channel reads it. What layers without latents
-    give and read, and class 0, lives.
+    A channel lives while a layer gives it something from a living one, and a living
+    channel reads it, through depthwise layers that are not zero. What layers without
+    latents give and read, and class 0, lives.
     """
     alive = torch.ones(channels.count, dtype=torch.bool)
     if gone is not None:
         alive &= ~gone
     alive[0] = True
+    ended = _ended(channels, nonzero)
     while True:
-        now = alive & _given(channels, nonzero, alive) & _read(channels, nonzero, alive)
+        read = _read(channels, nonzero, alive, ended)
+        now = alive & _given(channels, nonzero, alive) & read
         now[0] = True
         if bool((now == alive).all()):
             return alive
         alive = now
 
 
+def _ended(channels: Channels, nonzero: Nonzero) -> dict[str, Tensor]:
+    """Return which classes no row of a depthwise layer lets through, (K,)."""
+    found = {}
+    for name, layer in channels.layers.items():
+        if layer.depthwise and name in nonzero:
+            found[name] = torch.ones(channels.count, dtype=torch.bool)
+            found[name][layer.rows[nonzero[name].any(1)]] = False
+    return found
+
+
 def _given(channels: Channels, nonzero: Nonzero, alive: Tensor) -> Tensor:
     given, asked = torch.zeros_like(alive), torch.zeros_like(alive)
-    passed = torch.ones_like(alive)
     for name, layer in channels.layers.items():
-        slices = nonzero.get(name)
         if layer.depthwise:
-            if slices is not None:
-                passed[layer.rows[~slices.any(1)]] = False
             continue
         asked[layer.rows] = True
+        slices = nonzero.get(name)
         if slices is None:
             given[layer.rows] = True
             continue
         rows = (slices & alive[layer.columns]).any(1)  # (O,)
         given[layer.rows[rows]] = True
-    return (given | ~asked) & passed
+    return given | ~asked
 
 
-def _read(channels: Channels, nonzero: Nonzero, alive: Tensor) -> Tensor:
+def _read(
+    channels: Channels, nonzero: Nonzero, alive: Tensor, ended: Mapping[str, Tensor]
+) -> Tensor:
     read, asked = torch.zeros_like(alive), torch.zeros_like(alive)
     for name, layer in channels.layers.items():
         if layer.depthwise:
             continue
         asked[layer.columns] = True
         slices = nonzero.get(name)
-        if slices is None:
-            read[layer.columns] = True
-            continue
-        columns = (slices & alive[layer.rows][:, None]).any(0)  # (I,)
+        columns = torch.ones(len(layer.columns), dtype=torch.bool)  # (I,)
+        if slices is not None:
+            columns = (slices & alive[layer.rows][:, None]).any(0)
+        for depthwise in layer.through:
+            if depthwise in ended:
+                own = torch.isin(layer.columns, channels.layers[depthwise].rows)
+                columns &= ~(own & ended[depthwise][layer.columns])
         read[layer.columns[columns]] = True
     return read | ~asked

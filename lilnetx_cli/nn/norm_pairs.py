@@ -19,16 +19,19 @@ def filters_before_norms(
     scale and shift, those that also follow something else, and layers whose output
     channels are not dimension 0 of their weight.
     """
-    made: dict[int, tuple[Tensor, nn.Module]] = {}  # the tensor, kept alive
+    # The tensor, kept alive, and its version: what was added to it in place is more
+    # than the layer gave.
+    made: dict[int, tuple[Tensor, int, nn.Module]] = {}
     before: dict[_BatchNorm, set[nn.Module | None]] = {}
 
     def after_conv(module: nn.Module, args: Any, output: Tensor) -> None:  # noqa: ANN401
         del args
-        made[id(output)] = (output, module)
+        made[id(output)] = (output, output._version, module)
 
     def before_norm(module: _BatchNorm, args: tuple[Tensor, ...]) -> None:
-        found = made.get(id(args[0]))
-        before.setdefault(module, set()).add(found[1] if found else None)
+        _, version, conv = made.get(id(args[0]), (None, 0, None))
+        same = args[0]._version == version
+        before.setdefault(module, set()).add(conv if same else None)
 
     handles = []
     for module in model.modules():

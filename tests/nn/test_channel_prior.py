@@ -130,6 +130,8 @@ def test_a_channel_lives_by_what_it_is_given_and_who_reads_it():
     found["back.weight"][1] = 0
     assert not alive("first", 1)
     found["depthwise.weight"][3] = 0
+    assert alive("first", 3)  # the inner layer reads it before
+    found["inner.weight"][:, 3] = 0
     assert not alive("first", 3)  # nothing comes through
     found["back.weight"][:, 2] = 0
     assert not alive("inner", 2)  # nobody reads it
@@ -153,6 +155,52 @@ def test_what_is_chosen_is_what_pruning_cuts(name, more, target):
     small = prune(plain, (images,)).model
     dense = count_macs(plain, images).macs
     assert count_macs(small, images).macs == pytest.approx(share * dense, rel=0.01)
+
+
+class Depthwise(nn.Module):
+    """Channels go through depthwise layers: of two rows each, or with a way by."""
+
+    def __init__(self, kind):
+        super().__init__()
+        self.kind = kind
+        rows = 16 if kind == "two rows" else 8
+        self.first = nn.Conv2d(3, 8, 3)
+        self.depthwise = nn.Conv2d(8, rows, 3, padding=1, groups=8, bias=False)
+        self.next = nn.Conv2d(rows, rows, 3, groups=rows, bias=False)
+        self.last = nn.Conv2d(rows, 5, 1)
+
+    def forward(self, x):
+        x = self.first(x).relu()
+        y = self.depthwise(x)
+        return self.last(self.next(x + y if self.kind == "way by" else y))
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(
+    ("kind", "zero", "dead"),
+    [
+        ("two rows", [0, 1, 2, 5], [0]),
+        ("way by", [0, 1, 2], []),
+        ("alone", [0, 3], [0, 3]),
+    ],
+)
+def test_a_channel_ends_where_no_row_lets_it_through(kind, zero, dead):
+    model, images = fill(Depthwise(kind)), numbers(2, 3, 8, 8)
+    channels = coupled_channels(model, (images,))
+    reparameterize(model)
+    latents(model)["depthwise.weight"][zero] = 0
+    alive = living(channels, nonzero_slices(model, channels))
+    found = [x for x in range(8) if not alive[class_of(channels, "first", x)]]
+    assert found == dead
+    plain = materialize(model.eval())
+    small = prune(plain, (images,)).model
+    share = count_macs(small, images).macs / count_macs(plain, images).macs
+    assert macs_share(model, channels) == pytest.approx(share)
+    before = plain(images)
+    take_out(model, channels, ~alive)
+    assert torch.equal(materialize(model)(images), before)
+    latents(model)["next.weight"][:] = 0  # the only way on
+    assert not living(channels, nonzero_slices(model, channels))[1:].any()
 
 
 class Upwards(nn.Module):

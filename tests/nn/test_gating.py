@@ -67,6 +67,37 @@ def test_only_norms_that_follow_one_convolution_are_gated(model):
     assert gated == {"after_first.weight", "after_first.bias"}
 
 
+class InPlace(nn.Module):
+    """A batch norm follows what was added to, or cut, in place."""
+
+    def __init__(self, how):
+        super().__init__()
+        self.how = how
+        self.first = nn.Conv2d(3, 6, 3, padding=1, bias=False)
+        self.second = nn.Conv2d(6, 6, 3, padding=1, bias=False)
+        self.norm = nn.BatchNorm2d(6)
+
+    def forward(self, x):
+        x = self.first(x)
+        out = self.second(x)
+        if self.how == "sum":
+            out += x
+        elif self.how == "relu":
+            out.relu_()
+        return self.norm(out)
+
+
+@pytest.mark.parametrize(("how", "count"), [("none", 1), ("sum", 0), ("relu", 0)])
+def test_a_norm_after_a_change_in_place_is_not_gated(how, count, images):
+    network = reparameterize(fill(InPlace(how)))
+    with torch.no_grad():
+        latents_of(network, "second.weight")[DEAD] = 0
+    network.eval()
+    before = network(images)
+    assert gate_dead_filters(network, lambda net: net(images)) == count
+    assert torch.equal(network(images), before) == (how != "none")
+
+
 @pytest.mark.parametrize("training", [True, False])
 def test_a_dead_filter_stays_zero_through_its_norm(model, images, training):
     seen = []
