@@ -33,6 +33,7 @@ class Step:
         form: the arguments: where tensors come from, "#" for each number.
         numbers: these, in order; None is any number.
         fed: whether one of the tensors depends on the inputs.
+        settings: of a layer, what it computes with beside tensors.
     """
 
     where: str
@@ -40,6 +41,7 @@ class Step:
     form: Any
     numbers: tuple[Number, ...]
     fed: bool
+    settings: Any = ()
 
     def only_resizes(self) -> bool:
         """Tell whether the numbers say how large the result is, not what is in it."""
@@ -52,10 +54,10 @@ class Step:
 
     def allows(self, other: "Step") -> bool:
         """Tell whether another step is this call with numbers that are allowed."""
-        return self.same_call(other) and all(
-            mine is None or mine == yours
-            for mine, yours in zip(self.numbers, other.numbers, strict=True)
-        )
+        if self.settings != other.settings or not self.same_call(other):
+            return False
+        both = zip(self.numbers, other.numbers, strict=True)
+        return all(mine is None or mine == yours for mine, yours in both)
 
     def opened(self, numbers: Sequence[Number] | None = None) -> "Step":
         """Return this call with any numbers, or where others are None alone."""

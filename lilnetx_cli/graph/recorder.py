@@ -1,11 +1,13 @@
 """Records the path that a forward takes, by torch's own hooks into its functions."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
+from torch.utils import _pytree as pytree
 
 from lilnetx_cli.graph.origins import Origins, described, tensors_of
 from lilnetx_cli.graph.paths import Path, Step
@@ -14,6 +16,7 @@ from lilnetx_cli.nn.constant import Constant
 Listener = Callable[[str, Any], None]  # hears the name of a layer and what it gives
 # What they give may be the tensor itself, as its memory happens to lie.
 PASS_ON = frozenset(("contiguous", "to", "float", "double", "half", "bfloat16"))
+PLAIN = (int, float, str, type(None))
 # Texts may tell sizes; gradients may be on or off.
 SILENT = frozenset(("_assert", "_set_grad_enabled", "_enter_inference_mode"))
 
@@ -110,10 +113,11 @@ class Recorder(TorchFunctionMode):
         )
 
         def enter(module: nn.Module, args: Any, kwargs: Any) -> None:  # noqa: ANN401
-            del module
             self._where.append(name)
             if layer:
-                self._layers.append(self._count(self._described("", (args, kwargs))))
+                step = self._described("", (args, kwargs))
+                step = replace(step, settings=_settings(module))
+                self._layers.append(self._count(step))
 
         def leave(module: nn.Module, args: Any, output: Any) -> None:  # noqa: ANN401
             del module, args
@@ -149,6 +153,21 @@ class Recorder(TorchFunctionMode):
                 self._makers.add(step)
             if step in self._keep:
                 self.kept.append(tensor)
+
+
+def _settings(layer: nn.Module) -> dict[str, Any]:
+    """Return what a layer computes with beside tensors: forward may change it."""
+    return {
+        name: value
+        for name, value in sorted(vars(layer).items())
+        if not name.startswith("_") and name != "training" and _is_plain(value)
+    }
+
+
+def _is_plain(value: Any) -> bool:  # noqa: ANN401
+    if isinstance(value, tuple | list):
+        return all(map(_is_plain, value))
+    return isinstance(value, PLAIN)
 
 
 def path_of(
@@ -201,6 +220,20 @@ def returning(model: nn.Module, dead_ends: frozenset[int]) -> Iterator[list[Tens
             handle.remove()
         for recorder in running:  # was interrupted
             recorder.stop()
+
+
+def form_of(args: Any, kwargs: Any) -> Hashable | None:  # noqa: ANN401
+    """Return what a network is called with, less what is in its tensors.
+
+    None where there is more than tensors, numbers and texts.
+    """
+    leaves, form = pytree.tree_flatten((args, dict(kwargs)))
+    if not all(isinstance(leaf, (Tensor, *PLAIN)) for leaf in leaves):
+        return None
+    return str(form), tuple(
+        tuple(leaf.shape) if isinstance(leaf, Tensor) else (type(leaf), leaf)
+        for leaf in leaves
+    )
 
 
 def shapes_of(value: Any) -> tuple[tuple[int, ...], ...]:  # noqa: ANN401

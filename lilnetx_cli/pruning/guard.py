@@ -1,10 +1,19 @@
 """Runs a pruned network only where it was shown to give the same as the dense one.
 
 Which channels are dead was found on certain paths through the network. At a size that
-is new, forward may take another one, or compute with another number.
+is new, or with another flag, forward may take another one, or compute with another
+number.
 """
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import (
+    Callable,
+    Collection,
+    Hashable,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from contextlib import contextmanager
 from typing import Any
 
@@ -15,7 +24,7 @@ from torch.utils._python_dispatch import _disable_current_modes
 
 from lilnetx_cli.graph.channel_graph import ChannelGraph
 from lilnetx_cli.graph.paths import Path, Step, in_common, same_calls
-from lilnetx_cli.graph.recorder import Recorder, shapes_of
+from lilnetx_cli.graph.recorder import Recorder, form_of, shapes_of
 from lilnetx_cli.graph.tracing import WHOLE, GraphError
 from lilnetx_cli.pruning.cases import Case, cloned, fresh
 
@@ -23,17 +32,17 @@ Shapes = tuple[tuple[int, ...], ...]
 
 
 class SizeGuard:
-    """A hook of a pruned network: raises GraphError for sizes that it is not made for.
+    """A hook of a pruned network: raises GraphError for inputs that it is not made for.
 
-    Sizes at which the network was compared pass. Others are tried once, by a copy of it
-    whose path is watched. The hook goes with copies of the network, is not part of its
-    state dict, and leaves nothing in what torch.export makes of it. A network in
-    training mode, or compiled, is not watched.
+    Inputs pass whose sizes, flags and numbers it was compared with. Others are tried
+    once, by a copy of the network whose path is watched. The hook goes with copies of
+    the network, is not part of its state dict, and leaves nothing in what torch.export
+    makes of it. A network in training mode, or compiled, is not watched.
 
     Args:
         paths: that forward may take, numbers that depend on sizes left open; each with
             the numbers of dimensions of what goes in.
-        shapes: of what goes in, that need no watching.
+        known: forms of what goes in, that need no watching.
         hooks: ids of hooks that belong to the network. Those that are added later are
             taken for observers: the copy runs without them.
     """
@@ -43,27 +52,28 @@ class SizeGuard:
     def __init__(
         self,
         paths: Sequence[tuple[tuple[int, ...], Path]],
-        shapes: Iterable[Shapes],
+        known: Iterable[Hashable],
         hooks: Iterable[int] = (),
     ) -> None:
         self.paths = tuple(paths)
-        self.shapes = set(shapes)
+        self.known = set(known)
         self.hooks = frozenset(hooks)
 
     def __call__(self, module: nn.Module, args: Any, kwargs: Any) -> None:  # noqa: ANN401
         """Look at what goes into a module, before it runs."""
         if module.training or torch.compiler.is_dynamo_compiling():
             return
-        shapes = shapes_of((args, kwargs))
-        plain = all(type(size) is int for shape in shapes for size in shape)
-        if plain and shapes in self.shapes:  # torch.export may leave sizes open
+        shapes, form = shapes_of((args, kwargs)), form_of(args, kwargs)
+        if any(type(size) is not int for shape in shapes for size in shape):
+            form = None  # torch.export may leave sizes open
+        if form is not None and form in self.known:
             return
         ranks = tuple(map(len, shapes))
         paths = [path for known, path in self.paths if known == ranks]
         with _unseen():
             runs = _Watch(shapes, paths).run(_bare(module, self.hooks), args, kwargs)
-        if runs and plain:
-            self.shapes.add(shapes)
+        if runs and form is not None:
+            self.known.add(form)
 
 
 @contextmanager
@@ -130,7 +140,7 @@ class _Watch:
         sizes = " and ".join(" x ".join(map(str, shape)) for shape in self._shapes)
         raise GraphError(
             f"the network was not pruned for inputs of {sizes}: it takes a different"
-            f" path there, first at {where!r}; prune it with an example of that size,"
+            f" path there, first at {where!r}; prune it with an example like that,"
             " or use the dense one"
         )
 
@@ -152,7 +162,7 @@ def guard(
         path = _open_path([case.path for case in group], smaller, graph.parted)
         if path is not None:
             paths.append((group[0].ranks, path))
-    known = [shapes_of(case.inputs) for case in equal]
+    known = [form_of(case.inputs, {}) for case in equal]
     hooks = [key for own in _forward_hooks(model) for key in own]
     model.register_forward_pre_hook(SizeGuard(paths, known, hooks), with_kwargs=True)
 

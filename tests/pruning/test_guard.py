@@ -189,6 +189,56 @@ def test_numbers_are_watched_too():
         smaller(images(31))
 
 
+class Flagged(nn.Module):
+    """Adds to channels that are zero, where it is told to."""
+
+    def __init__(self):
+        super().__init__()
+        self.first = nn.Conv2d(3, 8, 3)
+        self.last = nn.Conv2d(8, 4, 3)
+
+    def forward(self, x, shift=False, by=0.0):
+        y = self.first(x)
+        y = y + 0.5 if shift else y
+        y = y + by if by else y
+        return self.last(y.relu())
+
+
+def flagged():
+    return filled(Flagged(), bias=0.0, dead=["first"])
+
+
+@pytest.mark.parametrize("size", [8, 12])  # one that was compared, and a new one
+@pytest.mark.parametrize(
+    ("args", "kwargs"),
+    [((), {"shift": True}), ((), {"by": 0.5}), ((True,), {}), ((False, 0.5), {})],
+)
+def test_flags_and_numbers_that_are_new_are_watched(size, args, kwargs):
+    dense = flagged()
+    smaller = prune(dense, (images(8),)).model
+    assert len(smaller.first.bias) == 4
+    x = images(size)
+    same = dense(x, shift=False, by=0.0)
+    assert torch.allclose(smaller(x, shift=False, by=0.0), same, atol=1e-6)
+    with pytest.raises(GraphError, match="a different path"):
+        smaller(x, *args, **kwargs)
+    assert torch.allclose(smaller(x), same, atol=1e-6)
+
+
+def test_settings_of_layers_that_forward_changes_are_watched():
+    def forward(s, x):
+        s.b.padding = (1, 1) if x.shape[-1] > 100 else (0, 0)
+        return s.b(s.a(x)).mean((2, 3))
+
+    layers = {"a": nn.Conv2d(3, 8, 3), "b": nn.Conv2d(8, 8, 3)}
+    dense = filled(Net(forward, **layers), dead=["a"])
+    smaller = prune(dense, (images(8),)).model
+    assert len(smaller.a.bias) == 4
+    assert torch.allclose(smaller(images(9)), dense(images(9)), atol=1e-5)
+    with pytest.raises(GraphError, match="a different path"):
+        smaller(images(104))
+
+
 def test_a_network_of_which_nothing_leaves_takes_what_it_took(dense):
     alive = copy.deepcopy(dense)
     with torch.no_grad():
