@@ -115,7 +115,8 @@ def call_factory(name: str, arguments: Mapping[str, Any]) -> Any:  # noqa: ANN40
             given.pop(key, None)
     for key in given:
         if not takes_all and key not in taken:
-            hint = suggestion(key, taken, f", it takes: {', '.join(sorted(taken))}")
+            names = ", ".join(sorted(taken)) or "none"
+            hint = suggestion(key, taken, f", it takes: {names}")
             raise UsageError(f"{name} takes no argument {key!r}{hint}")
     try:
         return factory(**given)

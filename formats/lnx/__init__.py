@@ -85,3 +85,7 @@ def __getattr__(name: str) -> Any:  # noqa: ANN401
     value = getattr(import_module(f"{__name__}.{_LATER[name]}"), name)
     globals()[name] = value
     return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

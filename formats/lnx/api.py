@@ -80,7 +80,10 @@ def arrays(
     max_size: int = spec.DEFAULT_MAX_SIZE,
     jobs: int = 1,
 ) -> dict[str, AnyArray]:
-    """Decode a file to numpy arrays by name; as `decode`, less the types."""
+    """Decode a file to numpy arrays by name; as `decode`, less the types.
+
+    BF16 and float8, which numpy lacks, come as unsigned integers of the same bits.
+    """
     found = decode(path, names, max_size=max_size, jobs=jobs)
     return {tensor.name: tensor.array for tensor in found}
 

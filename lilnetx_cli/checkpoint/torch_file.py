@@ -79,4 +79,9 @@ def _refusal(path: Path, error: Exception) -> str:
             "is not a PyTorch checkpoint, a damaged one, or needs code to load,"
             f" {TRUST}"
         )
+    if isinstance(error, ModuleNotFoundError | AttributeError):
+        return (
+            f"needs code that is not there: {reason_of(error)}; run with PYTHONPATH"
+            " naming the folder of that module, or save the state dict of the network"
+        )
     return f"is not a PyTorch checkpoint, or a damaged one: {reason_of(error)}"

@@ -168,7 +168,7 @@ def check_output(path: Path, *, force: bool, source: Path | None = None) -> None
     if path.exists() and not path.is_file():
         raise LilnetxError(f"output {str(path)!r} is not a regular file")
     if source is not None and same_file(path, source):
-        raise UsageError(f"output {str(path)!r} is the input")
+        raise UsageError(f"output {str(path)!r} is the input: name another with -o")
     if path.exists() and not force:
         raise UsageError(f"output {str(path)!r} exists: overwrite it with -f")
     if not path.parent.is_dir():

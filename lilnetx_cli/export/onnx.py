@@ -38,6 +38,7 @@ def open_onnx(path: Path, threads: int | None = None) -> Callable[[Any], Any]:
     except ImportError as error:
         raise LilnetxError(f"onnxruntime is not installed: {ONNX_PACKAGES}") from error
     options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4  # failures are raised, and need not be printed, too
     if threads is not None:
         options.intra_op_num_threads = threads
     session = onnxruntime.InferenceSession(

@@ -13,6 +13,7 @@ from lilnetx_cli.graph.channel_graph import ChannelGraph, read_channels
 from lilnetx_cli.graph.counting import counted_operations
 from lilnetx_cli.graph.tracing import GraphError, Traced, arguments_of, trace
 from lilnetx_cli.nn.channel_prior import Channels, Layer
+from lilnetx_cli.nn.evaluating import evaluating
 
 MOST_TRIES = 4  # times that the channels are followed
 REST = ""  # the name of what no weight of a layer computes
@@ -26,14 +27,10 @@ def coupled_channels(model: nn.Module, inputs: Tensor | tuple[Any, ...]) -> Chan
     or has no layers with channels.
     """
     inputs = arguments_of(inputs)
-    training = model.training
-    model.eval()
-    try:
+    with evaluating(model):
         traced = trace(model, inputs)
         graph = read_channels(model, traced)
         macs, every = _macs(model, inputs)
-    finally:
-        model.train(training)
     classes, count = _numbered(_whole_groups(graph))
     layers = {
         reader.key: Layer(
@@ -154,11 +151,17 @@ def _macs(model: nn.Module, inputs: tuple[Any, ...]) -> tuple[dict[str, int], in
     with counted_operations() as counter:
         model(*inputs)
     counts, root = counter.get_flop_counts(), type(model).__name__
-    every = counter.get_total_flops() // 2 // len(inputs[0])
+
+    def macs(name: str) -> int:
+        flops = counts.get(f"{root}.{name}" if name else root, {})
+        return sum(flops.values()) // 2 // len(inputs[0])
+
     found = {}
     for name, layer in model.named_modules():
-        flops = counts.get(f"{root}.{name}" if name else root)
-        if flops and layer._parameters.get("weight") is not None:
-            macs = sum(flops.values()) // 2 // len(inputs[0])
-            found[f"{name}.weight".removeprefix(".")] = macs
-    return found, every
+        if layer._parameters.get("weight") is None:
+            continue
+        parts = [f"{name}.{x}".removeprefix(".") for x, _ in layer.named_children()]
+        own = macs(name) - sum(map(macs, parts))
+        if own:
+            found[f"{name}.weight".removeprefix(".")] = own
+    return found, counter.get_total_flops() // 2 // len(inputs[0])

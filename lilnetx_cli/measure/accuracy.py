@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from lilnetx_cli.data import EpochDataset, batches, received
 from lilnetx_cli.errors import InputError, type_of
+from lilnetx_cli.nn.evaluating import evaluating
 from lilnetx_cli.processes import ALONE, Processes
 
 EVALUATION_BATCH = 256
@@ -64,17 +65,15 @@ def measure_accuracy(
     Several processes share the batches, and each returns what one would find alone.
     """
     device = next(model.parameters()).device
-    was_training = model.training
-    model.eval()
     own = processes.own_share(range(len(dataset)), batch_size)
     loader = batches(dataset, batch_size, sampler=own, workers=workers)
     counted: list[_Counted] = []
-    for images, labels in received(loader):
-        scores = model(images.to(device))
-        check_scores(scores, len(images), int(labels.max()) + 1)
-        counted.append(_count(scores.float().cpu(), labels))
-        progress(sum(batch.examples for batch in counted))
-    model.train(was_training)
+    with evaluating(model):
+        for images, labels in received(loader):
+            scores = model(images.to(device))
+            check_scores(scores, len(images), int(labels.max()) + 1)
+            counted.append(_count(scores.float().cpu(), labels))
+            progress(sum(batch.examples for batch in counted))
     return _summed(processes.in_turn(counted))
 
 

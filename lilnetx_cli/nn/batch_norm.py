@@ -1,84 +1,120 @@
 """Batch norms: measure their statistics again, fold them, and undo that."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from lilnetx_cli.calls import Call
+from lilnetx_cli.nn.evaluating import evaluating
+
+OWN = "weight", "bias", "running_mean", "running_var"
+
 
 @torch.no_grad()
-def calibrate_batch_norms(model: nn.Module, images: Iterable[Tensor]) -> None:
-    """Measure the running statistics of all batch norms again, as plain averages.
+def calibrate_batch_norms(
+    model: nn.Module,
+    images: Iterable[Tensor | Call],
+    without: Collection[nn.Module] = (),
+) -> None:
+    """Measure the running statistics of batch norms again, as plain averages.
 
     The old averages are of weights that have moved since, and rounding moved them more.
+    The norms in `without` stay as they are.
     """
-    set_statistics(model, batch_statistics(model, images))
+    set_statistics(model, batch_statistics(model, images, without), without)
 
 
 @torch.no_grad()
-def batch_statistics(model: nn.Module, images: Iterable[Tensor]) -> list[Tensor]:
-    """Return means and variances of the inputs of all batch norms, (2C,) a batch.
+def batch_statistics(
+    model: nn.Module,
+    images: Iterable[Tensor | Call],
+    without: Collection[nn.Module] = (),
+) -> list[Tensor]:
+    """Return the statistics of the inputs of batch norms, (1 + 2C,) a batch.
 
-    They are those that training normalizes with; the running ones are lost. Without
-    batch norms nothing is run.
+    That is the number of images, then means and variances that training normalizes
+    with; the running ones are lost. Without batch norms nothing is run.
     """
-    norms = _tracking(model)
+    norms = _tracking(model, without)
     if not norms:
         return []
-    was_training, momenta = model.training, [norm.momentum for norm in norms]
-    model.eval()
-    for norm in norms:
-        norm.momentum = None  # a mean over the uses of a norm that is used again
-        norm.train()
-    found = []
-    for batch in images:
+    momenta, found = [norm.momentum for norm in norms], []
+    with evaluating(model):
         for norm in norms:
-            norm.reset_running_stats()
-        model(batch)
-        found.append(torch.cat([x.flatten() for x in running_statistics(model)]).cpu())
+            norm.momentum = None  # a mean over the uses of a norm that is used again
+            norm.train()
+        for batch in images:
+            for norm in norms:
+                norm.reset_running_stats()
+            model(batch)
+            count = batch.size if isinstance(batch, Call) else len(batch)
+            own = [x.flatten().cpu() for x in running_statistics(model, without)]
+            found.append(torch.cat([torch.tensor([float(count)]), *own]))
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
-    model.train(was_training)
     return found
 
 
 @torch.no_grad()
-def set_statistics(model: nn.Module, found: Sequence[Tensor]) -> None:
-    """Make the mean of what `batch_statistics` found the running statistics."""
+def set_statistics(
+    model: nn.Module, found: Sequence[Tensor], without: Collection[nn.Module] = ()
+) -> None:
+    """Make the mean of what `batch_statistics` found the running statistics.
+
+    A batch counts by its images.
+    """
     if not found:
         return
-    mean = torch.stack([x.double() for x in found]).mean(0)
-    own = running_statistics(model)
+    rows = torch.stack([x.double() for x in found])
+    mean = rows[:, 0] / rows[:, 0].sum() @ rows[:, 1:]
+    own = running_statistics(model, without)
     parts = torch.split(mean, [tensor.numel() for tensor in own])
     for tensor, part in zip(own, parts, strict=True):
         tensor.copy_(part.view_as(tensor))
-    for norm in _tracking(model):
+    for norm in _tracking(model, without):
         if norm.num_batches_tracked is not None:
             norm.num_batches_tracked.fill_(len(found))
 
 
-def running_statistics(model: nn.Module) -> list[Tensor]:
-    """Return running means and variances of all batch norms, themselves."""
-    norms = _tracking(model)
+def running_statistics(
+    model: nn.Module, without: Collection[nn.Module] = ()
+) -> list[Tensor]:
+    """Return running means and variances of batch norms: the tensors, no copies."""
+    norms = _tracking(model, without)
     pairs = [(norm.running_mean, norm.running_var) for norm in norms]
     return [tensor for pair in pairs for tensor in pair if tensor is not None]
 
 
-def _tracking(model: nn.Module) -> list[_BatchNorm]:
+def _tracking(model: nn.Module, without: Collection[nn.Module]) -> list[_BatchNorm]:
+    apart = {id(module) for module in without}
     norms = [m for m in model.modules() if isinstance(m, _BatchNorm)]
-    return [norm for norm in norms if norm.track_running_stats]
+    return [
+        norm for norm in norms if norm.track_running_stats and id(norm) not in apart
+    ]
+
+
+def norms_with(model: nn.Module, tensors: Collection[str]) -> list[nn.Module]:
+    """Return the batch norms that have one of some tensors, by their plain names."""
+    return [
+        module
+        for name, module in model.named_modules()
+        if isinstance(module, _BatchNorm)
+        and any(f"{name}.{own}".removeprefix(".") in tensors for own in OWN)
+    ]
 
 
 @torch.no_grad()
-def fold_batch_norms(model: nn.Module) -> None:
+def fold_batch_norms(model: nn.Module, without: Collection[nn.Module] = ()) -> None:
     """Fold running statistics and eps of batch norms into scale and shift, in place.
 
     Afterwards the mean is 0 and the variance 1. Outputs in evaluation mode stay the
-    same, up to float32 rounding. A channel that was always zero gets scale 0.
+    same, up to float32 rounding. A channel that was always zero gets scale 0. The norms
+    in `without` stay as they are.
     """
-    for norm in model.modules():
-        if isinstance(norm, _BatchNorm) and norm.affine and norm.track_running_stats:
+    for norm in _tracking(model, without):
+        if norm.affine:
             _fold(norm)
 
 
@@ -95,15 +131,19 @@ def _fold(norm: _BatchNorm) -> None:
 
 
 @torch.no_grad()
-def unfold_batch_norms(network: nn.Module, images: Iterable[Tensor]) -> int:
+def unfold_batch_norms(
+    network: nn.Module,
+    images: Iterable[Tensor | Call],
+    without: Collection[nn.Module] = (),
+) -> int:
     """Undo the folding of batch norms, in place; return how many were folded.
 
     Statistics are those of the images, and scale and shift make up for them, so that
     the outputs stay the same. A folded network cannot be trained: its batch norms would
     also divide by the deviation of each batch. Norms that nothing has trained have the
-    statistics of folded ones, and stay as they are.
+    statistics of folded ones, and stay as they are; so do those in `without`.
     """
-    norms = [m for m in network.modules() if isinstance(m, _BatchNorm) and _folded(m)]
+    norms = [norm for norm in _tracking(network, without) if _folded(norm)]
     seen: dict[nn.Module, list[Tensor]] = {norm: [] for norm in norms}
     handles = [
         norm.register_forward_pre_hook(
@@ -111,11 +151,9 @@ def unfold_batch_norms(network: nn.Module, images: Iterable[Tensor]) -> int:
         )
         for norm in norms
     ]
-    was_training = network.training
-    network.eval()
-    for batch in images if norms else ():
-        network(batch)
-    network.train(was_training)
+    with evaluating(network):
+        for batch in images if norms else ():
+            network(batch)
     for handle in handles:
         handle.remove()
     for norm, inputs in seen.items():

@@ -1,6 +1,6 @@
 """Weights of one size before all batch norms, which take the factor away again."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import cast
 
 import torch
@@ -19,6 +19,7 @@ def equalize_weights(
     model: nn.Module,
     outputs: Callable[[nn.Module], Tensor | None],
     exclude: Chosen = (),
+    without: Collection[nn.Module] = (),
 ) -> int:
     """Scale weights before batch norms to the smallest RMS of their group, in place.
 
@@ -26,7 +27,8 @@ def equalize_weights(
     takes several times the bits of the tightest. Biases and running statistics follow,
     so that a plain network computes what it did. `outputs` runs it in evaluation mode;
     where the outputs do change, or are not one tensor, all is undone. Weights in
-    `exclude`, as for `reparameterize`, stay. Returns how many weights were scaled.
+    `exclude`, as for `reparameterize`, stay, and so do those before the norms in
+    `without`. Returns how many weights were scaled.
     """
     targets, _ = find_targets(model, exclude)
     before = outputs(model)
@@ -41,7 +43,7 @@ def equalize_weights(
     done: list[tuple[_BatchNorm, nn.Module, float]] = []
     for target in targets:
         size, norm = _rms(target.weight), norms.get(target.module)
-        if size > 0 and norm is not None:
+        if size > 0 and norm is not None and norm not in without:
             factor = smallest[target.group] / size
             _scale(norm, target.module, factor)
             done.append((norm, target.module, factor))

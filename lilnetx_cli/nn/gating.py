@@ -5,7 +5,7 @@ Behind a gate it stays zero, so that training sees the network that is left when
 filter is cut out, and cutting it out is exact.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import torch
@@ -46,15 +46,24 @@ class Gate(nn.Module):
 
 
 @torch.no_grad()
-def gate_dead_filters(model: nn.Module, run: Callable[[nn.Module], Any]) -> int:
+def gate_dead_filters(
+    model: nn.Module,
+    run: Callable[[nn.Module], Any],
+    without: Collection[nn.Module] = (),
+) -> int:
     """Gate the batch norms that directly follow convolutions with latents, in place.
 
     `run` calls the network once, in evaluation mode, which shows which norm follows
-    which convolution. A batch norm that also follows something else stays as it is.
+    which convolution. A batch norm that also follows something else stays as it is, and
+    so do those in `without`.
     Returns how many are gated. `materialize` takes the gates off.
     """
     found = filters_before_norms(model, run)
-    pairs = {norm: conv for norm, conv in found.items() if _has_latents(conv)}
+    pairs = {
+        norm: conv
+        for norm, conv in found.items()
+        if norm not in without and _has_latents(conv)
+    }
     for norm, conv in pairs.items():
         order = tuple(norm._parameters)
         for name in order:

@@ -7,6 +7,8 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 
+from lilnetx_cli.nn.evaluating import evaluating
+
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
 
@@ -39,12 +41,10 @@ def filters_before_norms(
             handles.append(module.register_forward_hook(after_conv))
         elif type(module) in NORMS and cast("_BatchNorm", module).affine:
             handles.append(module.register_forward_pre_hook(before_norm))
-    was_training = model.training
-    model.eval()
     try:
-        run(model)
+        with evaluating(model):
+            run(model)
     finally:
-        model.train(was_training)
         for handle in handles:
             handle.remove()
     alone = {norm: next(iter(c)) for norm, c in before.items() if len(c) == 1}

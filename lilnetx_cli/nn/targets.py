@@ -74,7 +74,7 @@ def find_targets(
     modules = dict(model.named_modules())
     _check_names(modules, excluded)
     _check_included(modules, included)
-    apart = [n for n, m in modules.items() if _is_excluded(n, m, excluded)]
+    apart = names_apart(model, excluded)
     owners: dict[int, Target | None] = {}
     free: list[Target] = []
     for name, module in modules.items():
@@ -93,6 +93,23 @@ def find_targets(
         elif owner is not None:
             ties.append(Tie(target, owner))
     return targets, ties
+
+
+def names_apart(model: nn.Module, exclude: Chosen) -> list[str]:
+    """Return the names of the modules that are excluded by name or type."""
+    asked = list(exclude)
+    types = tuple(x for x in asked if isinstance(x, type))
+    named = [x for x in asked if isinstance(x, str)]
+    return [
+        name
+        for name, module in model.named_modules()
+        if name in named or isinstance(module, types)
+    ]
+
+
+def is_inside(name: str, modules: Iterable[str]) -> bool:
+    """Tell whether a module is one of some, or in one."""
+    return any(not x or name == x or name.startswith(f"{x}.") for x in modules)
 
 
 def names_of(name: str, module: nn.Module, include: Chosen) -> tuple[str, ...]:
@@ -150,17 +167,9 @@ def check_alike(key: str, members: list[Target]) -> None:
 
 
 def _is_kept(name: str, module: nn.Module, apart: list[str]) -> bool:
-    inside = any(not x or name == x or name.startswith(f"{x}.") for x in apart)
+    inside = is_inside(name, apart)
     behind = isinstance(module, parametrize.ParametrizationList)
     return inside or behind or parametrize.is_parametrized(module)
-
-
-def _is_excluded(
-    name: str, module: nn.Module, excluded: list[str | type[nn.Module]]
-) -> bool:
-    return any(
-        name == x if isinstance(x, str) else isinstance(module, x) for x in excluded
-    )
 
 
 def _check_names(

@@ -60,8 +60,9 @@ def round_side_to_steps(
     A step is a power of two. Steps are such that the numbers of any tensor move the
     outputs alike, for that costs the fewest bits, and the largest with which no float
     tensor of the outputs changes by more than the tolerance: RMS of the change over its
-    RMS. Buffers that the outputs do not depend on stay. So do the names in `without`. A
-    network without float outputs keeps the mantissa bits of float16 instead.
+    RMS. Buffers that the outputs do not depend on stay. So do the names in `without`,
+    and everything where no step is fine enough, as with a tolerance of 0. A network
+    without float outputs keeps the mantissa bits of float16 instead.
     """
     chosen = side_values(model, without)
     wanted = outputs_of(model, calls)
@@ -73,20 +74,21 @@ def round_side_to_steps(
     kept = {name: chosen[name].detach().double() for name in effects.moved}
     numbers = sum(value.numel() for value in kept.values())
     allowed = COARSEST * tolerance * math.sqrt(12 / max(1, numbers))
-    for _ in range(MOST_TRIES if kept else 0):
+    for _ in range(MOST_TRIES if kept and allowed else 0):
         _put(chosen, _rounded(kept, effects, allowed))
         change = change_of(outputs_of(model, calls), wanted)
         if change <= tolerance:
             return
         allowed *= _finer(change, tolerance)
+    _put(chosen, kept)
 
 
 def _finer(change: float, tolerance: float) -> float:
     """Return what steps are multiplied by that change the outputs too much.
 
-    Outputs change about as much as steps: half of the way is sure not to be too far.
+    Outputs change about as much as steps do: half of the way does not go too far.
     """
-    if not tolerance or not math.isfinite(change):
+    if not math.isfinite(change):
         return FINER
     return FINER ** max(1, int(0.5 * math.log(tolerance / change, FINER)))
 
@@ -209,7 +211,7 @@ def _step(value: Tensor, moved: float, allowed: float) -> float:
     coarsest = top - 1 - LEAST_BITS
     if not moved and value.dim() > 1:
         return _own_step(value)
-    if not moved or not allowed:
+    if not moved:
         return float(2.0**coarsest)
     wanted = round(math.log2(allowed / moved)) if math.isfinite(moved) else -math.inf
     return float(2.0 ** min(max(wanted, top - MOST_BITS), coarsest))

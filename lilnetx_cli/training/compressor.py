@@ -15,14 +15,18 @@ from lilnetx_cli.training.averaging import average_of
 from lilnetx_cli.training.course import LoopSizes, begin, trains
 from lilnetx_cli.training.finalize import SIDE_TOLERANCE
 from lilnetx_cli.training.loop_channels import Chooser, macs_controller
-from lilnetx_cli.training.loop_checks import check_network, check_runs
+from lilnetx_cli.training.loop_checks import (
+    check_network,
+    check_runs,
+    check_tolerance,
+    untouched,
+)
 from lilnetx_cli.training.macs_control import MacsController
 from lilnetx_cli.training.own_loop import Finalized, end_course, tensors_named
 from lilnetx_cli.training.rates import (
     groups_of,
     restore_rates,
     set_step_rates,
-    use_plain_rates,
 )
 from lilnetx_cli.training.reach import check_share, check_size, end_growth
 from lilnetx_cli.training.steering import (
@@ -33,6 +37,7 @@ from lilnetx_cli.training.steering import (
 )
 
 FEW_STEPS = 0.9  # of those that were planned: finalize warns below
+UNFOLLOWED = 2  # penalties without an optimizer: a warning is due
 GROWTH = 0.4  # share of the steps over which quantization steps grow
 
 
@@ -89,11 +94,13 @@ class Compressor:
         network cannot reach, GraphError if channels to remove cannot be found,
         InputError for inputs that the network does not take.
         """
+        check_tolerance(tolerance)
         lists = {"exclude": exclude, "include": include, "exact": exact}
         check_network(model, lists)
         calls = calls_of(inputs)
         check_runs(model, calls[0])
-        kept = tuple(tensors_named(model, exact))
+        exclude = list(exclude)
+        kept = (*tensors_named(model, exact), *untouched(model, exclude))
         record = None if architecture is None else dict(architecture)
         self._sizes = LoopSizes(calls, kept, tolerance, record)
         macs = macs_controller(target_macs, target_latency, round_channels)
@@ -103,8 +110,9 @@ class Compressor:
             model,
             calls,
             start=start,
-            exclude=list(exclude),
+            exclude=exclude,
             include=list(include),
+            kept=kept,
             weights={
                 "rate_weight": rate_weight,
                 "slice_weight": slice_weight,
@@ -116,6 +124,7 @@ class Compressor:
             macs=macs,
         )
         self._course.average = average
+        self._asked = 0  # penalties, while no optimizer was attached
         self._check_reach()
         advance(self._course, self._sizes, self._choose)
 
@@ -172,7 +181,6 @@ class Compressor:
                 " model.parameters()"
             )
         known.append(optimizer)
-        use_plain_rates(optimizer)
         optimizer.register_step_pre_hook(self._before)
         optimizer.register_step_post_hook(self._after)
 
@@ -181,8 +189,18 @@ class Compressor:
         return trains(optimizer, self.model)
 
     def penalty(self) -> Penalty:
-        """Return the penalty at the present step: add its total to the task loss."""
+        """Return the penalty at the present step: add its total to the task loss.
+
+        Warns at the second call where no optimizer is attached by then.
+        """
         course = self._course
+        self._asked += not course.optimizer.optimizers
+        if self._asked == UNFOLLOWED:
+            warnings.warn(
+                "no optimizer is followed: give it to compressor.attach before the"
+                " loop, or the steps do not count and finalize refuses the network",
+                stacklevel=2,
+            )
         return penalty(course.model, channels=course.channels, **weights_of(course))
 
     def backward(self) -> Penalty:
@@ -193,6 +211,8 @@ class Compressor:
         the step alone, so that several processes draw alike.
         """
         parameters = [p for p in self.model.parameters() if p.requires_grad]
+        if not parameters:
+            return self.penalty()
         devices = sorted({p.device.index or 0 for p in parameters if p.is_cuda})
         with torch.enable_grad(), torch.random.fork_rng(devices):
             torch.default_generator.manual_seed(self.step)
@@ -246,7 +266,8 @@ class Compressor:
             gauge = self._chooser.gauge
             check_share(course.model, course.channels, course.macs, gauge)
         if course.controller is not None:
-            check_size(course, course.controller.target, self._sizes.estimate)
+            target, sizes = course.controller.target, self._sizes
+            check_size(course, target, sizes.estimate, sizes.nearly_exact)
             end_growth(course, course.controller)
 
     def _choose(self, channels: Channels, macs: MacsController) -> Tensor:

@@ -1,7 +1,8 @@
 """The course of a training loop of the user's own: what `train` keeps in a session."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -13,9 +14,10 @@ from lilnetx_cli.checkpoint import Checkpoint, pack
 from lilnetx_cli.errors import InputError, UsageError, reason_of
 from lilnetx_cli.graph.coupling import coupled_channels
 from lilnetx_cli.nn import Start, latent_weights, reparameterize
-from lilnetx_cli.nn.batch_norm import unfold_batch_norms
+from lilnetx_cli.nn.batch_norm import norms_with, unfold_batch_norms
 from lilnetx_cli.nn.channel_prior import Channels
 from lilnetx_cli.nn.equalizing import equalize_weights
+from lilnetx_cli.nn.evaluating import evaluating
 from lilnetx_cli.nn.gating import gate_dead_filters
 from lilnetx_cli.nn.targets import Chosen
 from lilnetx_cli.quantization.outputs import outputs_of
@@ -146,6 +148,7 @@ def begin(
     start: Start,
     exclude: Chosen,
     include: Chosen,
+    kept: Collection[str],
     weights: dict[str, float],
     steps: int,
     growing: float,
@@ -155,8 +158,8 @@ def begin(
     """Put latents into a network, in place, and plan the course of its training.
 
     The same as a run of `train` does, but that trained latents learn no faster while
-    they are fine: the rates of a loop may be high. Raises UsageError, GraphError and
-    InputError.
+    they are fine: the rates of a loop may be high. Batch norms with tensors in `kept`
+    stay as they are. Raises UsageError, GraphError and InputError.
     """
     check_numbers(steps, size, growing)
     apart = left_out(model, exclude, include)
@@ -168,9 +171,12 @@ def begin(
     channels = None
     if macs is not None or weights["channel_weight"]:
         channels = coupled_channels(model, positional(calls[0]))
-    unfold_batch_norms(Caller(model), calls)  # type: ignore[arg-type]
+    norms = norms_with(model, kept)
+    if start == "trained":
+        unfold_batch_norms(Caller(model), calls, norms)
     try:
-        equalize_weights(model, lambda net: _flat_outputs(net, calls[:1]), apart)
+        outputs = partial(_flat_outputs, calls=calls[:1])
+        equalize_weights(model, outputs, apart, norms)
         reparameterize(
             model, start=start, spread=FIRST_SPREAD, exclude=apart, include=include
         )
@@ -182,7 +188,7 @@ def begin(
         count = sum(latent.numel() for _, _, latent in latent_weights(model))
         watching = start == "trained" or channels is not None
         controller = SizeController(size, count, growing, watching)
-    gate_dead_filters(model, calls[0].on)
+    gate_dead_filters(model, calls[0].on, norms)
     return Course(
         model, weights, steps, FIRST_SPREAD, growth, controller, channels, macs
     )
@@ -211,7 +217,6 @@ def trains(optimizer: torch.optim.Optimizer, model: nn.Module) -> bool:
 
 
 def _flat_outputs(network: nn.Module, calls: Sequence[Call]) -> Tensor | None:
-    was_training = network.training
-    found = outputs_of(network.eval(), calls)
-    network.train(was_training)
+    with evaluating(network):
+        found = outputs_of(network, calls)
     return torch.cat([x.flatten().float() for x in found]) if found else None

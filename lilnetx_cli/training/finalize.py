@@ -12,6 +12,7 @@ from lilnetx_cli.data import EpochDataset, batches
 from lilnetx_cli.nn.batch_norm import (
     batch_statistics,
     fold_batch_norms,
+    norms_with,
     set_statistics,
 )
 from lilnetx_cli.nn.materialize import decode_in_place
@@ -53,12 +54,12 @@ def finalize(
     Batch norms are folded, side values rounded as far as the outputs of the probe allow
     (`round_side_to_steps`), decoders rounded to float16, weights decoded in the fixed
     order. Without a probe side values are rounded by their own size alone. Tensors
-    named in `exact` stay as they are.
+    named in `exact` stay as they are, and so do batch norms with such a tensor.
     """
     short = with_short_decoders(model)
     latents, decoders = take_latents(short)
     network = decode_in_place(short).cpu().eval()
-    fold_batch_norms(network)
+    fold_batch_norms(network, norms_with(network, set(exact)))
     kept = {*latents, *exact}
     if probe is None:
         round_side_unprobed(network, kept)

@@ -18,6 +18,7 @@ from lilnetx_cli.models.pretrained import pretrained_state, start_from
 from lilnetx_cli.nn import Start, reparameterize
 from lilnetx_cli.nn.batch_norm import unfold_batch_norms
 from lilnetx_cli.nn.equalizing import equalize_weights
+from lilnetx_cli.nn.evaluating import evaluating
 from lilnetx_cli.training.growing import Growth
 
 UNFOLDING_IMAGES = 256
@@ -83,9 +84,8 @@ def initialize(
 @torch.no_grad()
 def _outputs(network: nn.Module, images: Tensor, classes: int) -> Tensor | None:
     """Return the scores for images; raises InputError for anything else."""
-    was_training = network.training
-    output = network.eval()(images)
-    network.train(was_training)
+    with evaluating(network):
+        output = network(images)
     check_scores(output, len(images), classes)
     return plain_tensor(output)
 

@@ -6,8 +6,15 @@ from torch import nn
 
 from lilnetx_cli.calls import Call
 from lilnetx_cli.errors import UsageError, type_of
+from lilnetx_cli.nn.evaluating import evaluating
 from lilnetx_cli.nn.latents import latent_groups
-from lilnetx_cli.nn.targets import Chosen, find_targets, names_of
+from lilnetx_cli.nn.targets import (
+    Chosen,
+    find_targets,
+    is_inside,
+    names_apart,
+    names_of,
+)
 from lilnetx_cli.quantization.outputs import check_calls
 
 WRAPPERS = (nn.DataParallel, nn.parallel.DistributedDataParallel)
@@ -21,6 +28,12 @@ def check_numbers(steps: int, size: int | None, growth: float) -> None:
         raise UsageError(f"target_size is {size!r}, expected a whole number of bytes")
     if not 0 <= growth <= 1:
         raise UsageError(f"growth is {growth}, expected a share from 0 to 1")
+
+
+def check_tolerance(tolerance: float) -> None:
+    """Raise UsageError for what is no share of the outputs."""
+    if not 0 <= tolerance <= 1:
+        raise UsageError(f"tolerance is {tolerance!r}, expected a share from 0 to 1")
 
 
 def check_network(model: object, names: Mapping[str, object]) -> None:
@@ -65,6 +78,25 @@ def left_out(
     return apart
 
 
+def untouched(model: nn.Module, exclude: Chosen) -> list[str]:
+    """Return the names of the tensors that are to stay as they are.
+
+    That is all in excluded modules, parameters that are frozen, and the buffers of
+    layers whose parameters all are.
+    """
+    found: list[str] = []
+    apart = names_apart(model, exclude)
+    for name, module in model.named_modules():
+        own = dict(module.named_parameters(recurse=False))
+        frozen = [x for x, parameter in own.items() if not parameter.requires_grad]
+        if own and len(frozen) == len(own):
+            frozen += [x for x, _ in module.named_buffers(recurse=False)]
+        if is_inside(name, apart):
+            frozen = [x for x in module.state_dict() if "." not in x]
+        found += [f"{name}.{x}".removeprefix(".") for x in frozen]
+    return found
+
+
 def _frozen(model: nn.Module, include: Chosen) -> list[str]:
     """Return the names of layers all of whose weights are frozen: they stay."""
     found = []
@@ -77,6 +109,5 @@ def _frozen(model: nn.Module, include: Chosen) -> list[str]:
 
 def check_runs(model: nn.Module, call: Call) -> None:
     """Raise InputError where a network does not take its inputs; nothing is learned."""
-    was_training = model.training
-    check_calls(model.eval(), [call.to(next(model.parameters()).device)])
-    model.train(was_training)
+    with evaluating(model):
+        check_calls(model, [call.to(next(model.parameters()).device)])

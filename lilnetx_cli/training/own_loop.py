@@ -1,6 +1,7 @@
 """What `train` does at the end of a run, for any network and any loop."""
 
 import copy
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -11,7 +12,7 @@ import lnx
 from lilnetx_cli.calls import Call, Caller, Inputs, calls_of, first_calls
 from lilnetx_cli.checkpoint import Checkpoint, pack
 from lilnetx_cli.errors import InputError, UsageError, reason_of, suggestion
-from lilnetx_cli.nn.batch_norm import calibrate_batch_norms
+from lilnetx_cli.nn.batch_norm import calibrate_batch_norms, norms_with
 from lilnetx_cli.nn.latents import latent_weights
 from lilnetx_cli.nn.side_rounding import with_short_decoders
 from lilnetx_cli.nn.vanishing import spare_last
@@ -21,9 +22,11 @@ from lilnetx_cli.training.finalize import SIDE_TOLERANCE
 from lilnetx_cli.training.finalize import finalize as shipped
 from lilnetx_cli.training.fit_size import effects_on_loss, fit_size
 from lilnetx_cli.training.loop_channels import Chooser
+from lilnetx_cli.training.loop_checks import check_tolerance
 from lilnetx_cli.training.macs_control import take_out
 from lilnetx_cli.training.reach import check_fits
 
+BEHIND = re.compile(r"parametrizations\.([^.]+)\.original\d*$")  # a tensor's name
 PROBED = 256  # examples on which outputs are compared
 
 
@@ -78,6 +81,7 @@ def finalize(
             "the network has no latents: reparameterize it before training, or compress"
             " a trained one with lilnetx.compress"
         )
+    check_tolerance(tolerance)
     calls = calls_of(inputs)
     kept = tensors_named(model, exact)
     found = finalize_calls(model, calls, tolerance=tolerance, exact=kept)
@@ -93,7 +97,8 @@ def finalize_calls(
     calls = [call.to("cpu") for call in calls]
     check_calls(copied, calls[:1])
     try:
-        calibrate_batch_norms(Caller(copied), calls)  # type: ignore[arg-type]
+        apart = norms_with(copied, set(exact))
+        calibrate_batch_norms(Caller(copied), calls, apart)
     except ValueError as error:
         raise InputError(
             f"batch norms cannot be measured on the inputs: {reason_of(error)}"
@@ -146,7 +151,7 @@ def tensors_named(model: nn.Module, names: Iterable[str]) -> list[str]:
 
     Raises UsageError for one that there is not.
     """
-    tensors = [*model.state_dict()]
+    tensors = [BEHIND.sub(r"\1", name) for name in model.state_dict()]
     found: list[str] = []
     for name in names:
         inside = [x for x in tensors if x == name or x.startswith(f"{name}.")]

@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import torch
 from torch import nn
@@ -14,7 +15,7 @@ from lilnetx_cli.training.cutting import Gauge, smallest_share
 from lilnetx_cli.training.growing import grow_steps
 from lilnetx_cli.training.macs_control import MacsController, choose_gone
 from lilnetx_cli.training.size_control import SizeController, spread_of
-from lilnetx_cli.training.sizes import estimate_file
+from lilnetx_cli.training.sizes import estimate_file, nearly_exact_file
 from lilnetx_cli.training.state import Session
 from lilnetx_cli.training.steered import Steered
 from lilnetx_cli.training.steering import gauge_of
@@ -43,7 +44,8 @@ def check_reach(session: Session) -> None:
         check_size(
             session,
             session.controller.target,
-            lambda model: estimate_file(model, session),
+            partial(estimate_file, session=session),
+            partial(nearly_exact_file, session=session),
         )
         if session.config.train.spread is None:
             end_growth(session, session.controller)
@@ -73,12 +75,17 @@ def check_share(
         )
 
 
-def check_size(course: Steered, target: int, estimate: Estimate) -> None:
+def check_size(
+    course: Steered, target: int, estimate: Estimate, nearly_exact: Estimate
+) -> None:
     """Make steps fine enough for a file of a size, given what estimates its bytes.
 
     Raises OutOfReach for one that the network cannot have.
     """
-    smallest = estimate(_nearly_empty(course.model))
+    empty = _nearly_empty(course.model)
+    smallest = estimate(empty)
+    if target < smallest:  # estimates round what is beside the latents less far
+        smallest = min(smallest, nearly_exact(empty))
     if target < smallest:
         raise OutOfReach(
             f"a file of {target:,} bytes is out of reach: even with nearly all weights"
@@ -91,9 +98,9 @@ def check_size(course: Steered, target: int, estimate: Estimate) -> None:
         size = estimate(course.model)
     if size < target:
         raise OutOfReach(
-            f"a file of {target:,} bytes is out of reach: the finest latents of this"
-            f" network take {size:,}; to keep every bit, train without a size, then"
-            " lilnetx compress --lossless"
+            f"a file of {target:,} bytes is more than this network can fill: its finest"
+            f" latents take {size:,}; ask for less, or to keep every bit, train without"
+            " a size, then lilnetx compress --lossless"
         )
 
 
@@ -118,8 +125,8 @@ def end_growth(course: Steered, controller: SizeController) -> None:
 
 
 def _largest(model: nn.Module) -> float:
-    sizes = [latent.detach().abs().max() for _, _, latent in latent_weights(model)]
-    return float(torch.stack(sizes).max())
+    latents = [latent.detach() for _, _, latent in latent_weights(model)]
+    return max((float(x.abs().max()) for x in latents if x.numel()), default=0.0)
 
 
 @torch.no_grad()

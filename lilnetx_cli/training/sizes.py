@@ -38,16 +38,19 @@ class Sizes:
         if self.session.config.train.plain:
             return None
 
-        def find() -> int:
-            images = probe_images(self.session, FEW_IMAGES)
-            return exact_bytes(finalize(model, images)[1], self.session)
-
-        return self.session.processes.from_first(find)
+        first = self.session.processes.from_first
+        return first(lambda: nearly_exact_file(model, self.session))
 
 
 def estimate_file(model: nn.Module, session: Session) -> int:
     """Return how many bytes the file of a network would have now, without coding it."""
     return lnx.estimate(_container(finalize(model, None)[1], session)).file
+
+
+def nearly_exact_file(model: nn.Module, session: Session) -> int:
+    """Return how many bytes the file would have now, all rounded as at the end."""
+    images = probe_images(session, FEW_IMAGES)
+    return exact_bytes(finalize(model, images)[1], session)
 
 
 def exact_bytes(checkpoint: Checkpoint, session: Session) -> int:

@@ -13,6 +13,7 @@ from lilnetx_cli.errors import InputError, UsageError, refusing, type_of
 from lilnetx_cli.models import FORM, describe, rebuild
 from lilnetx_cli.models.filling import OTHER_NETWORK
 from lilnetx_cli.models.pruned import with_cuts
+from lilnetx_cli.nn.evaluating import evaluating
 from lilnetx_cli.training.initial_weights import read_trained
 from lilnetx_cli.user_code import is_factory
 
@@ -81,9 +82,8 @@ def _check_outputs(
     teacher: nn.Module, model: nn.Module, images: Tensor, file: str
 ) -> None:
     """Raise InputError where outputs are not like those of the network."""
-    was_training = model.training
-    own = model.eval()(images)
-    model.train(was_training)
+    with evaluating(model):
+        own = model(images)
     form = tuple(images.shape[1:])
     with refusing(f"the teacher {file!r} does not take images of shape {form}"):
         found = teacher(images)

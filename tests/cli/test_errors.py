@@ -54,7 +54,7 @@ LINES = [
         2,
         "--input-shape needs",
     ),
-    (("decompress", "model.lnx", "-o", "-"), 2, "writes no standard output"),
+    (("decompress", "model.lnx", "-o", "-"), 2, "cannot write to standard output"),
     (("decompress", "model.lnx", "-o", "x.gguf"), 2, "has the suffix '.gguf'"),
     (("compress", "none.pt"), 2, "does not exist"),
     (

@@ -9,6 +9,7 @@ import lnx
 from lnx.binary.source import Memory
 from lnx.parts.prefix import read_head
 from lnx.parts.records import FixedRecord
+from lnx.tensors.classes import Scales
 from tests.format.making import assert_equal, exact
 from tests.format.test_cheap_scales import GRID, pruned
 
@@ -147,6 +148,21 @@ def test_a_norm_is_read_alone(tmp_path, jobs):
     found = lnx.arrays(path, ["n.bias"], jobs=jobs)
     assert list(found) == ["n.bias"]
     np.testing.assert_array_equal(found["n.bias"], numbers.data.view("<f4"))
+
+
+def test_rows_of_those_that_are_not_read_are_not_looked_up(tmp_path, monkeypatch):
+    conv, path, looks = layer(), tmp_path / "m.lnx", []
+    norms = [norm(f"n{i}", alive_of(conv)) for i in range(20)]
+    lnx.save(container_of(conv, *norms), path)
+    made = Scales.stored_rows.fget
+
+    def look(scales):
+        looks.append(scales)
+        return made(scales)
+
+    monkeypatch.setattr(Scales, "stored_rows", property(look))
+    lnx.arrays(path, ["n1"])
+    assert len(looks) == 1
 
 
 def test_the_summary_counts_what_is_stored(tmp_path):

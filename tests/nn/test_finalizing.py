@@ -101,6 +101,28 @@ def test_calibration_is_a_plain_average():
     assert model.training
 
 
+def test_a_batch_counts_by_its_images():
+    one, other = (nn.Sequential(nn.BatchNorm1d(3)) for _ in range(2))
+    images = numbers(100, 3) * 3 + 1
+    calibrate_batch_norms(one, [images])
+    calibrate_batch_norms(other, [images[:96], images[96:]])
+    assert torch.allclose(one[0].running_mean, other[0].running_mean, atol=1e-5)
+    ratio = other[0].running_var / one[0].running_var
+    assert torch.allclose(ratio, torch.ones(3), atol=0.05)
+
+
+def test_norms_that_are_to_stay_are_neither_measured_nor_folded():
+    model = nn.Sequential(nn.BatchNorm1d(3), nn.BatchNorm1d(3))
+    for norm in model:
+        norm.running_mean.copy_(numbers(3, seed=1))
+        norm.running_var.fill_(4.0)
+    calibrate_batch_norms(model, [numbers(50, 3)], [model[0]])
+    fold_batch_norms(model, [model[0]])
+    assert torch.equal(model[0].running_mean, numbers(3, seed=1))
+    assert bool((model[0].running_var == 4).all() and (model[0].weight == 1).all())
+    assert bool((model[1].running_var == 1).all() and (model[1].weight != 1).all())
+
+
 @pytest.mark.parametrize("bits", [3, 7, 10])
 def test_mantissa_has_so_many_bits(bits):
     values = numbers(1000)

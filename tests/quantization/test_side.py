@@ -55,6 +55,27 @@ def test_the_outputs_stay_within_the_tolerance(tolerance, classes):
     assert bits_of(model) > 0
 
 
+class Steep(nn.Module):
+    """No rounding of its bias is fine enough."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(6, 4)
+
+    def forward(self, x):
+        return self.layer(x).mul(1e7).softmax(-1)
+
+
+@pytest.mark.parametrize("steep", [False, True])
+def test_where_no_step_is_fine_enough_everything_stays(steep):
+    model = filled(Steep(), 32, 6) if steep else network()
+    x = numbers(96, 6) if steep else images()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    round_side_to_steps(model, [Call((x,))], 1e-6 if steep else 0.0)
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, before[name]), name
+
+
 def test_a_larger_tolerance_takes_fewer_bits():
     found = []
     for tolerance in (0.1, 0.02, 0.004):

@@ -108,6 +108,126 @@ def test_a_loop_learns_and_ends_at_its_size(name, tmp_path, monkeypatch):
     assert torch.equal(again(images()), final.model(images()))
 
 
+class Transfer(nn.Module):
+    """A backbone of another data set, and a head."""
+
+    def __init__(self):
+        super().__init__()
+        self.backbone = nn.Sequential(
+            nn.Conv2d(2, 8, 3, bias=False), nn.BatchNorm2d(8), nn.ReLU()
+        )
+        self.body = nn.Conv2d(8, 8, 3)
+        self.head = nn.Sequential(nn.LayerNorm(8), nn.Linear(8, 3))
+
+    def forward(self, x):
+        return self.head(self.body(self.backbone(x)).relu().mean((2, 3)))
+
+
+@pytest.mark.parametrize(
+    ("options", "frozen", "stays"),
+    [
+        ({"exclude": ["head"]}, "backbone", ("head.", "backbone.")),
+        ({"exclude": [nn.LayerNorm]}, "", ("head.0.",)),
+        ({"exact": ["backbone", "body.bias"]}, "", ("backbone.1.", "body.bias")),
+    ],
+)
+def test_what_is_frozen_excluded_or_exact_keeps_every_bit(options, frozen, stays):
+    model = fill(Transfer())
+    model.backbone[1].running_mean.copy_(numbers(8))
+    model.backbone[1].running_var.fill_(1.5)
+    model.train()
+    if frozen:
+        model.backbone.requires_grad_(False).eval()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    compressor = lilnetx.Compressor(model, images(), steps=2, **options)
+    assert model.body.training
+    assert model.backbone[1].training == (not frozen)
+    model.eval()
+    optimizer = torch.optim.SGD(compressor.parameter_groups(lr=0.0), lr=0.0)
+    compressor.attach(optimizer)
+    for step in range(2):
+        task(model, step).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    state = compressor.finalize().model.state_dict()
+    kept = [name for name in before if name.startswith(stays)]
+    assert kept
+    for name in kept:
+        assert torch.equal(state[name], before[name]), name
+
+
+@pytest.mark.parametrize("tolerance", [-1, 2, float("nan")])
+def test_a_tolerance_is_a_share(tolerance):
+    with pytest.raises(UsageError, match="expected a share from 0 to 1"):
+        lilnetx.Compressor(drawn(network()), images(), steps=2, tolerance=tolerance)
+    model = lilnetx.reparameterize(fill(network()))
+    with pytest.raises(UsageError, match="expected a share from 0 to 1"):
+        lilnetx.finalize(model, images(), tolerance=tolerance)
+
+
+@pytest.mark.parametrize("early", [False, True])
+def test_rates_of_sgd_follow_a_schedule_whenever_it_is_attached(early):
+    torch.manual_seed(0)
+    compressor = lilnetx.Compressor(drawn(network()), images(), steps=9, growth=0.0)
+    optimizer = torch.optim.SGD(compressor.parameter_groups(lr=0.01), lr=0.01)
+    if early:
+        compressor.attach(optimizer)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 0.1**step)
+    compressor.attach(optimizer)
+    steps = latent_groups(compressor.model)
+    seen = []
+
+    def see(optimizer, *_):
+        groups = [g for g in optimizer.param_groups if "latents" in g]
+        seen.append([g["lr"] * float(steps[g["latents"]].step) ** 2 for g in groups])
+
+    optimizer.register_step_pre_hook(see)
+    for _ in range(3):
+        task(compressor.model, 0).backward()
+        optimizer.step()
+        schedule.step()
+    for number, rates in enumerate(seen):
+        assert rates == pytest.approx([0.01 * 0.1**number] * len(rates))
+
+
+def test_a_step_that_fails_leaves_rates_as_they_were():
+    compressor, optimizer = opened()
+    rates = [group["lr"] for group in optimizer.param_groups]
+
+    def fails():
+        raise ZeroDivisionError
+
+    for _ in range(2):
+        with pytest.raises(ZeroDivisionError):
+            optimizer.step(fails)
+    loop(compressor, optimizer, last=1)
+    assert [group["lr"] for group in optimizer.param_groups] == rates
+
+
+def test_drawn_scales_of_norms_are_not_taken_for_folded_ones():
+    model = nn.Sequential(nn.Conv2d(2, 8, 3, bias=False), nn.BatchNorm2d(8), nn.ReLU())
+    model = fill(model)
+    with torch.no_grad():
+        model[1].weight.copy_(1 + 0.02 * numbers(8))
+        model[1].bias.zero_()
+    model[1].reset_running_stats()
+    before = model[1].weight.detach().clone()
+    lilnetx.Compressor(model, images() * 0.01, steps=2, start="random")
+    assert torch.equal(model[1].weight, before)
+
+
+def test_a_layer_without_outputs_is_no_obstacle():
+    layers = [nn.Conv2d(2, 32, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten()]
+    model = fill(nn.Sequential(*layers, nn.Linear(32, 0)))
+    lilnetx.Compressor(model, images(), steps=3, target_size=500)
+
+
+def test_without_anything_to_train_backward_only_tells_the_penalty():
+    compressor, _ = opened()
+    compressor.model.requires_grad_(False)
+    assert float(compressor.backward().total) > 0
+
+
 def test_steps_grow_from_fine_to_coarse_and_the_network_trains_on():
     compressor, optimizer = opened()
     before = {n: float(g.step) for n, g in latent_groups(compressor.model).items()}

@@ -253,7 +253,8 @@ def test_a_trained_start_grows_coarse_without_a_size_too(tmp_path, tiny):
 
 
 @pytest.mark.parametrize(
-    ("size", "said"), [(300, "with nearly all weights zero"), (10**7, "finest latents")]
+    ("size", "said"),
+    [(300, "with nearly all weights zero"), (10**7, "more than this network can fill")],
 )
 def test_a_size_out_of_reach_is_told_before_the_first_step(
     tmp_path, tiny, digits, size, said

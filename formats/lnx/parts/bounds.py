@@ -34,8 +34,8 @@ def check_budget(size: int, max_size: int) -> None:
     """Raise LimitError for tensors that take more than max_size bytes."""
     if size > max_size:
         raise LimitError(
-            f"decoded size is {size} bytes, the limit is {max_size}: raise it only"
-            " for a file you trust"
+            f"decoded size is {size} bytes, the limit is {max_size}: raise it"
+            " (--max-size, max_size=) only for a file you trust"
         )
 
 

@@ -177,7 +177,7 @@ def _foreign(magic: bytes) -> str:
     }
     for start, name in known.items():
         if magic.startswith(start):
-            return f"this is {name}, not a .lnx file"
+            return f"this is {name}, not a .lnx file: lilnetx compress makes one of it"
     return f"not a .lnx file: it starts with {magic[:4].hex(' ')}"
 
 

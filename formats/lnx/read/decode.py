@@ -6,7 +6,6 @@ from functools import partial
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lnx import spec
 from lnx.coding import range_coder
@@ -56,20 +55,20 @@ def read_tensors(
         kind: _read_matrices(opened, coder, kind, {r.name for r in chosen}, classes)
         for kind in SECTIONS
     }
-    digests = Digests()
+    digests, followed = Digests(), _followed(records)
     hashed: Callable[[], None] = _nothing
-    rows = _stored_rows(records, classes)
     for record in chosen:
         with located(f"tensor {printable(record.name)}"):
             needed = {kind: next(symbols[kind]) for kind in _sections(record)}
             mask = needed.pop(MASKS, None)
+            leader = followed.get(record.name)
             tensor = assemble(
                 record,
                 records,
                 opened.decoders,
                 mask,
                 next(iter(needed.values()), None),
-                rows.get(record.name),
+                None if leader is None else classes.scales[leader].stored_rows,
             )
             array = None
             if not isinstance(tensor, Alias):
@@ -98,12 +97,10 @@ def read_classes(opened: Opened, coder: Coder) -> ClassMap:
     return replace(found, scales=scales)
 
 
-def _stored_rows(
-    records: Sequence[TensorRecord], classes: ClassMap
-) -> dict[str, NDArray[np.bool_]]:
-    """Return which elements are stored of tensors that leave some out, by name."""
+def _followed(records: Sequence[TensorRecord]) -> dict[str, str]:
+    """Return, by name, which tensors the ones that leave out elements follow."""
     return {
-        record.name: classes.scales[records[i - record.back].name].stored_rows
+        record.name: records[i - record.back].name
         for i, record in enumerate(records)
         if isinstance(record, FixedRecord) and record.back
     }

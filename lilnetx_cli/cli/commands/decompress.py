@@ -148,7 +148,7 @@ def _has_trellis(file: Path) -> bool:
 def _check_name(target: Path) -> None:
     """Raise UsageError for an output that nothing is written to."""
     if target == STANDARD:
-        raise UsageError("decompress writes no standard output: name a file with -o")
+        raise UsageError("decompress cannot write to standard output: name a file")
     if target.suffix not in SUFFIXES:
         raise UsageError(
             f"output {str(target)!r} has the suffix {target.suffix!r},"
