@@ -98,7 +98,7 @@ def decode(
 ) -> list[Decoded]:
     """Decode a file, all of it or the tensors of some names, in file order.
 
-    With names, the other tensors are neither read nor decoded, and only the hashes of
+    With names, of the other tensors only the scales are read, and only the hashes of
     the header and of the chunks that are read are checked. Tied names share one array,
     which counts once against max_size; with copies it counts once for each name, for a
     caller who then copies it. Raises what `load` does, and LnxError for a name that is

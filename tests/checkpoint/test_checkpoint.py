@@ -1,4 +1,5 @@
 import dataclasses
+import sys
 
 import pytest
 import torch
@@ -245,6 +246,20 @@ def test_whole_modules_load_only_when_trusted(tmp_path):
         read_source(path)
     source = read_source(path, unsafe_pickle=True)
     assert_states_equal(model.state_dict(), source.checkpoint.state_dict)
+
+
+def test_a_module_whose_code_is_missing_is_named(tmp_path, monkeypatch):
+    (tmp_path / "their_net.py").write_text(
+        "from torch import nn\n\n\nclass Net(nn.Linear):\n    pass\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    from their_net import Net
+
+    torch.save(Net(2, 2), tmp_path / "m.pt")
+    monkeypatch.undo()
+    monkeypatch.delitem(sys.modules, "their_net")
+    with pytest.raises(FileError, match=r"No module named 'their_net'; .*PYTHONPATH"):
+        read_source(tmp_path / "m.pt", unsafe_pickle=True)
 
 
 def test_real_weights_shrink_without_loss(tmp_path):

@@ -203,6 +203,25 @@ def test_a_channel_ends_where_no_row_lets_it_through(kind, zero, dead):
     assert not living(channels, nonzero_slices(model, channels))[1:].any()
 
 
+class Wrapped(nn.Linear):
+    """A layer with a layer in it."""
+
+    def __init__(self):
+        super().__init__(6, 5)
+        self.inner = nn.Linear(6, 6)
+
+    def forward(self, x):
+        return super().forward(self.inner(x).relu())
+
+
+def test_a_layer_in_a_layer_counts_once():
+    model, x = fill(nn.Sequential(Wrapped(), nn.ReLU(), nn.Linear(5, 4))), numbers(2, 6)
+    layers = coupled_channels(model, (x,)).layers
+    assert {name: layer.macs for name, layer in layers.items()} == {
+        "0.weight": 30, "0.inner.weight": 36, "2.weight": 20,
+    }  # fmt: skip
+
+
 class Upwards(nn.Module):
     """Transposed convolutions with more rows than columns, and with fewer."""
 

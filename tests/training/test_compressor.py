@@ -222,6 +222,37 @@ def test_a_layer_without_outputs_is_no_obstacle():
     lilnetx.Compressor(model, images(), steps=3, target_size=500)
 
 
+class Positions(nn.Module):
+    """Most of its numbers are no weights of a layer."""
+
+    def __init__(self):
+        super().__init__()
+        self.positions = nn.Parameter(torch.empty(64, 96))
+        self.layer = nn.Linear(96, 8)
+
+    def forward(self, x):
+        return self.layer(x + self.positions[: len(x)]).tanh()
+
+
+@pytest.mark.filterwarnings("ignore::lilnetx_cli.PlainWeightsWarning")
+def test_a_size_that_coarse_positions_reach_is_not_refused():
+    model = drawn(Positions())
+    with torch.no_grad():
+        model.positions.mul_(1e-3)  # rounded to nothing, they change no output
+    x = numbers(32, 96)
+    with pytest.raises(OutOfReach, match="with nearly all weights zero"):
+        lilnetx.Compressor(drawn(Positions()), x, steps=5, target_size=1500)
+    lilnetx.Compressor(model, x, steps=5, target_size=1500, tolerance=0.1)
+
+
+def test_a_loop_without_an_attached_optimizer_is_told():
+    compressor = lilnetx.Compressor(drawn(network()), images(), steps=5)
+    compressor.penalty()
+    with pytest.warns(UserWarning, match=r"compressor\.attach"):
+        compressor.penalty()
+    compressor.penalty()
+
+
 def test_without_anything_to_train_backward_only_tells_the_penalty():
     compressor, _ = opened()
     compressor.model.requires_grad_(False)
@@ -245,7 +276,7 @@ def test_steps_of_a_tiny_network_are_no_finer_than_its_size_asks_for():
     """Though much of the file is not weights: with coarser steps it is too small."""
     model = fill(nn.Sequential(nn.Linear(16, 32), nn.ReLU(), nn.Linear(32, 4)))
     compressor = lilnetx.Compressor(
-        model, numbers(64, 16), steps=STEPS, start="random", target_size=900
+        model, numbers(64, 16), steps=STEPS, start="random", target_size=1500
     )
     course = compressor._course
     grow_steps(
