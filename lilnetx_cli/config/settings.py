@@ -23,6 +23,7 @@ from lnx.errors import printable
 
 # What a plain run has none of.
 PLAIN_HAS_NO = ("loss", "target")
+SHARES = ("target.macs", "target.latency")
 RATES = ("lr", "norm_lr")
 
 
@@ -165,7 +166,8 @@ def _explain(error: ValidationError) -> str:
         return f"setting {key} is {value}, expected a table: set {key}.{inner}, ..."
     wanted = wanted_of(first["msg"])
     wrong = f": {first['msg'].lower()}" if wanted is None else f", expected {wanted}"
-    return f"setting {one_line(key)} is {value}{wrong}"
+    share = ", a share such as 0.5" if key in SHARES else ""
+    return f"setting {one_line(key)} is {value}{wrong}{share}"
 
 
 def _meant(key: str) -> str:
