@@ -16,7 +16,6 @@ FILE_DIGEST_BYTES: Final = 16
 
 LEAVES_OUT: Final = 1  # a required feature: fixed tensors may follow others
 KNOWN_REQUIRED: Final = LEAVES_OUT
-KNOWN_OPTIONAL: Final = 0
 
 MAX_HEADER_BYTES: Final = 1 << 24
 MAX_BLOCK_BYTES: Final = 1 << 24

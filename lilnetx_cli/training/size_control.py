@@ -167,7 +167,7 @@ class SizeController:
     def _settling(self) -> float:
         """What a file shrinks by over the last part of a run, as it looks by now.
 
-        None where it is mostly no latents.
+        Nothing where most of it is no latents.
         """
         if self.bits > MOST_BITS:
             return 0.0

@@ -27,8 +27,8 @@ class LatentRecord:
         zero_slices: number of slices with nothing but zeros.
         zero_rows: indices of dimension 0 with nothing but zeros.
         zero_columns: indices of dimension 1 with nothing but zeros.
-        share: what a non-zero latent takes of the payload, for display, beside what
-            those of other tensors take.
+        share: weight of a non-zero latent when the bytes of the payload are shared out
+            among tensors, for display.
     """
 
     kind: ClassVar[Kind] = Kind.LATENT

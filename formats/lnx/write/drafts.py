@@ -54,7 +54,8 @@ class Draft:
         planes: one for each column, or of the scales; empty for a tensor without rows.
         scales: what picks the class of a cell, or None where planes have tables.
         classes: with scales, how often each symbol appears in each class.
-        saves: what other tensors save by them, about, in 2**-16 bits.
+        saves: about how much shorter the scales make the tensors that follow this one,
+            in 2**-16 bits.
     """
 
     record: TensorRecord
