@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -20,6 +21,7 @@ from lilnetx_cli.nn.batch_norm import unfold_batch_norms
 from lilnetx_cli.nn.equalizing import equalize_weights
 from lilnetx_cli.nn.evaluating import evaluating
 from lilnetx_cli.training.growing import Growth
+from lilnetx_cli.training.loop_checks import left_out
 
 UNFOLDING_IMAGES = 256
 UNFOLDING_BATCH = 32
@@ -50,10 +52,11 @@ def initialize(
 
     Latents of a lilnetx checkpoint are taken as they are, with their decoders, so that
     nothing is rounded twice. Other weights start fine, and their steps grow. Weights
-    before batch norms start with one size. Raises
-    InputError for weights that do not fit.
+    before batch norms start with one size. Layers that are frozen stay as they are.
+    Raises InputError for weights that do not fit.
     """
-    settings, text = config.train, None
+    settings, include, text = config.train, config.model.include, None
+    apart = [] if settings.plain else left_out(model, (), include)
     if trained is not None:
         text = start_from(model, trained.state_dict).text()
     images, classes = list(_images(splits.calibration)), splits.classes
@@ -64,14 +67,15 @@ def initialize(
         if settings.plain or (trained is not None and trained.latents):
             _outputs(model, images[0], classes)
         else:
-            equalize_weights(model, lambda net: _outputs(net, images[0], classes))
+            outputs = partial(_outputs, images=images[0], classes=classes)
+            equalize_weights(model, outputs, apart)
     if settings.plain:
         return Beginning(SPREAD, text)
     last = settings.spread or SPREAD
     first = settings.first_spread or FIRST_SPREAD
     start: Start = "random" if trained is None else "trained"
     try:
-        reparameterize(model, start=start, include=config.model.include, spread=first)
+        reparameterize(model, start=start, exclude=apart, include=include, spread=first)
     except ValueError as error:
         raise UsageError(str(error)) from error
     if trained is not None and trained.latents:

@@ -283,6 +283,30 @@ def test_devices_that_are_not_there(tmp_path, tiny):
         run(tiny(train__precision="fp16"), tmp_path)
 
 
+FROZEN = """
+from torch import nn
+
+
+def make(channels, classes):
+    net = nn.Sequential(
+        nn.Conv2d(channels, 8, 3), nn.ReLU(), nn.Flatten(), nn.Linear(288, classes)
+    )
+    nn.init.constant_(net[0].weight, 0.123)
+    net[0].requires_grad_(False)
+    return net
+"""
+
+
+def test_frozen_layers_stay_as_they_are(tmp_path, tiny):
+    (tmp_path / "net.py").write_text(FROZEN)
+    config = tiny(model__name=f"{tmp_path / 'net.py'}:make")
+    result, _ = run(config, tmp_path / "run")
+    checkpoint = load_checkpoint(result.checkpoint)
+    assert set(checkpoint.latents) == {"3.weight"}
+    weight = checkpoint.state_dict["0.weight"]
+    assert torch.equal(weight, torch.full_like(weight, 0.123))
+
+
 OWN_LAYER = """
 import torch
 from torch import nn
