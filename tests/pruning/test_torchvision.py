@@ -117,8 +117,13 @@ def test_as_small_as_torch_pruning_makes_it(name, monkeypatch):
     assert parameters(smaller) <= parameters(network) < parameters(dense)
 
 
-@pytest.mark.parametrize("gated", [True, False])
-@pytest.mark.parametrize("name", marked(NETWORKS))
+@pytest.mark.parametrize(
+    ("name", "gated"),
+    [
+        *(pytest.param(*x.values, False, marks=x.marks) for x in marked(NETWORKS)),
+        *((name, True) for name in sorted(QUICK)),
+    ],
+)
 def test_dead_filters_leave_and_outputs_stay(name, gated, monkeypatch):
     share(monkeypatch, name)
     example = images(name)
