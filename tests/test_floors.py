@@ -20,7 +20,9 @@ LNX = (
     ("lnx",),
 )
 CLI = (
-    ("lilnetx_cli.errors", "lilnetx_cli.metadata", "lilnetx_cli.nn"),
+    ("lilnetx_cli.errors", "lilnetx_cli.metadata"),
+    ("lilnetx_cli.calls",),
+    ("lilnetx_cli.nn",),
     (
         "lilnetx_cli.checkpoint", "lilnetx_cli.config", "lilnetx_cli.endings",
         "lilnetx_cli.graph", "lilnetx_cli.processes", "lilnetx_cli.quantization",

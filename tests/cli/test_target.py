@@ -21,7 +21,7 @@ def test_a_size_is_kept_by_the_file(cli, tmp_path):
         (("--target-size", "10kB", "--target-ratio", "9"), "give one"),
         (("--target-size", "9 apples"), "is not a size"),
         (("--target-size", "100B"), "100 bytes is out of reach"),
-        (("--target-size", "1GB"), "1,000,000,000 bytes is out of reach"),
+        (("--target-size", "1GB"), "1,000,000,000 bytes is more than this network"),
         (("--target-ratio", "0.5"), "target.ratio"),
         (("--target-macs", "1.5"), "target.macs"),
         (("--target-macs", "0.5", "--channel-weight", "1"), "give one"),

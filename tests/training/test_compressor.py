@@ -276,7 +276,7 @@ def test_steps_of_a_tiny_network_are_no_finer_than_its_size_asks_for():
     """Though much of the file is not weights: with coarser steps it is too small."""
     model = fill(nn.Sequential(nn.Linear(16, 32), nn.ReLU(), nn.Linear(32, 4)))
     compressor = lilnetx.Compressor(
-        model, numbers(64, 16), steps=STEPS, start="random", target_size=1500
+        model, numbers(64, 16), steps=STEPS, start="random", target_size=900
     )
     course = compressor._course
     grow_steps(
