@@ -87,7 +87,7 @@ def test_contributing_shows_the_floors_as_they_are():
     text = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
     shown = [
         (int(floor), room)
-        for floor, rooms in re.findall(r"^\| (\d) \| (.+?) \|", text, re.MULTILINE)
+        for floor, rooms in re.findall(r"^\| (\d+) \| (.+?) \|", text, re.MULTILINE)
         for room in re.findall(r"`(\w+)`", rooms)
     ]
     there = [
