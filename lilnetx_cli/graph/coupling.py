@@ -42,13 +42,10 @@ def coupled_channels(model: nn.Module, inputs: Tensor | tuple[Any, ...]) -> Chan
         )
         for reader in graph.readers
     }
-    depthwise = {  # each channel reads itself
-        key: classes[graph.axes[key, 0]]
-        for key in macs.keys() - layers.keys()
-        if (key, 0) in graph.axes
-    }
-    for key, rows in depthwise.items():
-        layers[key] = Layer(rows, rows, macs[key], depthwise=True)
+    for key in macs:  # in the order of the network, the same in every process
+        if key not in layers and (key, 0) in graph.axes:  # each channel reads itself
+            rows = classes[graph.axes[key, 0]]
+            layers[key] = Layer(rows, rows, macs[key], depthwise=True)
     for key, through in _ways(model, traced, layers).items():
         layers[key] = replace(layers[key], through=tuple(through))
     if not any(layer.macs for layer in layers.values()):
@@ -63,11 +60,11 @@ def coupled_channels(model: nn.Module, inputs: Tensor | tuple[Any, ...]) -> Chan
 def _ways(
     model: nn.Module, traced: Traced, layers: Mapping[str, Layer]
 ) -> dict[str, list[str]]:
-    """Return the depthwise weights that all which a layer reads came through.
+    """Return, by layer, the depthwise weights that its inputs have no way around.
 
-    With these at zero, so is what it reads of their channels; not so behind
-    x + depthwise(x). Weights that share no channel are tried at once; of many that do,
-    as in a residual stream, the last ones are not.
+    With such a weight at zero, the layer reads zero of its channels; not so behind
+    x + depthwise(x). Weights that share no channel are tried at once. Of many that do,
+    as in a residual stream, some are not tried, and count as having a way around.
     """
     found: dict[str, list[str]] = {}
     left = [key for key, layer in layers.items() if layer.depthwise]

@@ -32,8 +32,8 @@ class Layer:
         depthwise: whether each channel reads itself alone.
         grouped: whether it is a convolution of several groups, which go as a whole.
         transposed: whether its weight has columns first, as transposed convolutions do.
-        through: weights of the depthwise layers that all it reads of their channels
-            came through, which is nothing where their rows are zero.
+        through: weights of depthwise layers that its inputs have no way around: it
+            reads nothing of a channel whose rows in them are zero.
     """
 
     rows: Tensor
